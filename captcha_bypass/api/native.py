@@ -1,0 +1,139 @@
+"""The native API: /solve, /result, /task, /health, /openapi.json."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from uuid import uuid4
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from captcha_bypass import __version__
+from captcha_bypass.api.errors import invalid
+from captcha_bypass.api.openapi import document
+from captcha_bypass.config import Config
+from captcha_bypass.errors import FieldError, InvalidRequest, ShuttingDown, UnsupportedMediaType
+from captcha_bypass.models import (
+    Health,
+    RemoveAnswer,
+    SolveAnswer,
+    SolveRequest,
+    TaskView,
+    Unavailable,
+)
+from captcha_bypass.tasks.base import TaskQueue
+
+#: Longest `wait` of a long-poll, in seconds; proxies between us and the client give up at 60.
+MAX_WAIT = 30.0
+
+
+class NativeApi:
+    """The routes, over a queue.
+
+    Args:
+        browser: Name and version of the browser, for `/health`.
+        warning: Why another browser than the default is in use, or None.
+        unavailable: Returns why no task can run now, or None.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        queue: TaskQueue,
+        *,
+        browser: str,
+        warning: str | None,
+        unavailable: Callable[[], str | None],
+    ) -> None:
+        self._config = config
+        self._queue = queue
+        self._browser = browser
+        self._warning = warning
+        self._unavailable = unavailable
+        self._openapi = document()
+        #: Set once the service is stopping.
+        self.stopping = False
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the route table."""
+        return [
+            web.post("/solve", self.solve),
+            web.get("/result/{task_id}", self.result, allow_head=False),
+            web.delete("/task/{task_id}", self.remove),
+            web.get("/health", self.health),
+            web.get("/openapi.json", self.openapi, allow_head=False),
+        ]
+
+    async def solve(self, request: web.Request) -> web.Response:
+        """Queue a task."""
+        if request.content_type != "application/json":
+            raise UnsupportedMediaType("Send JSON with the header Content-Type: application/json.")
+        if self.stopping:
+            raise ShuttingDown("The service is stopping; try again once it is back.")
+        try:
+            solve_request = SolveRequest.model_validate_json(await request.read())
+        except ValidationError as error:
+            raise invalid(error) from None
+        if solve_request.timeout > self._config.max_timeout:
+            message = f"must be at most {self._config.max_timeout:g} seconds (--max-timeout)"
+            raise InvalidRequest([FieldError("timeout", message)])
+        task_id = str(uuid4())
+        await self._queue.submit(task_id, solve_request.to_payload(), solve_request.timeout)
+        return _json(SolveAnswer(task_id=task_id), status=202)
+
+    async def result(self, request: web.Request) -> web.Response:
+        """Return a task's state, holding the answer up to `wait` seconds until it ends."""
+        task_id = request.match_info["task_id"]
+        wait = _wait(request)
+        record = await (self._queue.wait(task_id, wait) if wait else self._queue.get(task_id))
+        if record is None:
+            return _json(TaskView(status="not_found"), status=404)
+        view = {"status": record.state.value, "error": record.error, "data": record.data}
+        # Not through the model: the data came out of it, and may be megabytes.
+        return web.json_response(view)
+
+    async def remove(self, request: web.Request) -> web.Response:
+        """Cancel a task or delete its result."""
+        if await self._queue.remove(request.match_info["task_id"]):
+            return _json(RemoveAnswer(success=True, message="The task is gone."))
+        message = "No such task; it may have expired or been deleted."
+        return _json(RemoveAnswer(success=False, message=message), status=404)
+
+    async def health(self, request: web.Request) -> web.Response:
+        """Say whether tasks can run, at once and without opening anything."""
+        reason = "the service is shutting down" if self.stopping else self._unavailable()
+        if reason is not None:
+            return _json(Unavailable(reason=reason), status=503)
+        stats = await self._queue.stats()
+        health = Health(
+            workers=stats.slots,
+            running=stats.running,
+            queue=stats.queued,
+            browser=self._browser,
+            version=__version__,
+            warning=self._warning,
+        )
+        return _json(health)
+
+    async def openapi(self, request: web.Request) -> web.Response:
+        """Return the description of this API."""
+        return web.json_response(self._openapi)
+
+
+def _wait(request: web.Request) -> float:
+    text = request.query.get("wait", "0")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= MAX_WAIT:
+        message = f"must be a number of seconds from 0 to {MAX_WAIT:g}"
+        raise InvalidRequest([FieldError("wait", message)])
+    return seconds
+
+
+def _json(model: BaseModel, status: int = 200) -> web.Response:
+    return web.json_response(
+        text=model.model_dump_json(exclude_none=not isinstance(model, TaskView)), status=status
+    )

@@ -1,0 +1,115 @@
+"""The OpenAPI description, generated from the models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from captcha_bypass import __version__
+from captcha_bypass.models import (
+    ErrorAnswer,
+    Health,
+    RemoveAnswer,
+    SolveAnswer,
+    SolveRequest,
+    TaskView,
+    Unavailable,
+)
+
+_REF = "#/components/schemas/{model}"
+
+
+def document() -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document as a JSON dict."""
+    answers = (SolveAnswer, TaskView, RemoveAnswer, Health, Unavailable, ErrorAnswer)
+    _, schemas = models_json_schema(
+        [(SolveRequest, "validation"), *((model, "validation") for model in answers)],
+        ref_template=_REF,
+    )
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "captcha-bypass",
+            "version": __version__,
+            "description": "Opens pages behind browser checks in a real browser.",
+        },
+        "paths": {
+            "/solve": {"post": _solve()},
+            "/result/{task_id}": {"get": _result()},
+            "/task/{task_id}": {"delete": _remove()},
+            "/health": {"get": _health()},
+        },
+        "components": {"schemas": schemas["$defs"]},
+    }
+
+
+def _content(model: type[BaseModel]) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
+
+
+def _answer(text: str, model: type[BaseModel]) -> dict[str, Any]:
+    return {"description": text, "content": _content(model)}
+
+
+def _task_id() -> dict[str, Any]:
+    return {"name": "task_id", "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _solve() -> dict[str, Any]:
+    retry = {"Retry-After": {"description": "seconds", "schema": {"type": "string"}}}
+    return {
+        "operationId": "solve",
+        "summary": "Queue a task",
+        "requestBody": {"required": True, "content": _content(SolveRequest)},
+        "responses": {
+            "202": _answer("queued", SolveAnswer),
+            "400": _answer("invalid_request", ErrorAnswer),
+            "413": _answer("body_too_large", ErrorAnswer),
+            "415": _answer("unsupported_media_type", ErrorAnswer),
+            "503": {**_answer("queue_full or shutting_down", ErrorAnswer), "headers": retry},
+        },
+    }
+
+
+def _result() -> dict[str, Any]:
+    wait = {
+        "name": "wait",
+        "in": "query",
+        "description": "seconds to hold the answer until the task ends",
+        "schema": {"type": "number", "minimum": 0, "maximum": 30, "default": 0},
+    }
+    return {
+        "operationId": "result",
+        "summary": "State and result of a task",
+        "parameters": [_task_id(), wait],
+        "responses": {
+            "200": _answer("the task as it stands", TaskView),
+            "400": _answer("invalid_request", ErrorAnswer),
+            "404": _answer("not_found", TaskView),
+        },
+    }
+
+
+def _remove() -> dict[str, Any]:
+    return {
+        "operationId": "remove",
+        "summary": "Cancel a task or delete its result",
+        "parameters": [_task_id()],
+        "responses": {
+            "200": _answer("gone", RemoveAnswer),
+            "404": _answer("no such task", RemoveAnswer),
+        },
+    }
+
+
+def _health() -> dict[str, Any]:
+    return {
+        "operationId": "health",
+        "summary": "Whether tasks can run",
+        "responses": {
+            "200": _answer("they can", Health),
+            "503": _answer("they cannot", Unavailable),
+        },
+    }

@@ -1,0 +1,124 @@
+"""The application: its routes, and who starts and stops whom."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from captcha_bypass import __version__
+from captcha_bypass.api.errors import error_middleware
+from captcha_bypass.api.native import NativeApi
+from captcha_bypass.browsers.engines import Engine
+from captcha_bypass.browsers.pool import BrowserPool
+from captcha_bypass.config import Config
+from captcha_bypass.errors import StartupError
+from captcha_bypass.tasks.memory import MemoryQueue
+from captcha_bypass.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+#: Bytes of a request body: 300 cookies of ordinary size fit in.
+MAX_BODY_BYTES = 256 * 1024
+#: Seconds in which clients can still fetch the results of tasks that ended during a shutdown.
+LINGER_SECONDS = 2.0
+
+API = web.AppKey("API", NativeApi)
+QUEUE = web.AppKey("QUEUE", MemoryQueue)
+
+
+def create_app(config: Config, engine: Engine) -> web.Application:
+    """Build the service; its browsers and queue live as long as the application runs."""
+    app = web.Application(middlewares=[error_middleware], client_max_size=MAX_BODY_BYTES)
+    pool = BrowserPool(engine, config.headless)
+    queue = MemoryQueue(max_pending=config.max_queue, result_ttl=config.result_ttl)
+    api = NativeApi(
+        config,
+        queue,
+        browser=f"{engine.name} {engine.version}",
+        warning=engine.warning,
+        unavailable=lambda: pool.unavailable,
+    )
+    app[API], app[QUEUE] = api, queue
+    app.add_routes(api.routes())
+
+    async def life(_: web.Application) -> AsyncIterator[None]:
+        async with pool:
+            await queue.start(Worker(pool, config.max_html_bytes), config.workers)
+            yield
+            await queue.stop(0)
+
+    app.cleanup_ctx.append(life)
+    return app
+
+
+async def serve(config: Config, engine: Engine) -> None:
+    """Run the service until SIGTERM or SIGINT; a second one ends running tasks at once.
+
+    Raises:
+        StartupError: it cannot listen where it should.
+    """
+    app = create_app(config, engine)
+    # Handlers are cancelled when their client hangs up: nobody waits for a long-poll then.
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
+    async with _signals() as (asked, insisted):
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, config.host, config.port)
+            try:
+                await site.start()
+            except OSError as error:
+                where = f"{config.host}:{config.port}"
+                raise StartupError(f"cannot listen on {where}: {error.strerror}") from error
+            host, port = runner.addresses[0][:2]
+            host = f"[{host}]" if ":" in host else host
+            print(
+                f"captcha-bypass {__version__} listening on http://{host}:{port} "
+                f"(browser: {engine.name} {engine.version}, workers: {config.workers})",
+                flush=True,
+            )
+            await asked.wait()
+            await _drain(app, config.shutdown_timeout, insisted)
+        finally:
+            await runner.cleanup()
+
+
+async def _drain(app: web.Application, grace: float, insisted: asyncio.Event) -> None:
+    """Let running tasks end, and their clients fetch the results, before the doors close."""
+    app[API].stopping = True
+    stats = await app[QUEUE].stats()
+    if not stats.running and not stats.queued:
+        return
+    logger.info("stopping: %d tasks running, %d pending", stats.running, stats.queued)
+    stop = asyncio.create_task(app[QUEUE].stop(grace))
+    hurry = asyncio.create_task(insisted.wait())
+    try:
+        await asyncio.wait({stop, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        if not hurry.done():
+            await asyncio.wait({hurry}, timeout=LINGER_SECONDS)
+    finally:
+        hurry.cancel()
+        stop.cancel()
+        await asyncio.gather(stop, hurry, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _signals() -> AsyncIterator[tuple[asyncio.Event, asyncio.Event]]:
+    """Yield two events: set by the first and by the second SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    asked, insisted = asyncio.Event(), asyncio.Event()
+
+    def on_signal() -> None:
+        (insisted if asked.is_set() else asked).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield asked, insisted
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

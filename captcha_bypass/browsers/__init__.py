@@ -1,0 +1,1 @@
+"""Where browsers come from and how they die."""

@@ -1,0 +1,108 @@
+"""The one Playwright driver of this process: started, watched, replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from playwright._impl._driver import compute_driver_executable
+from playwright.async_api import Playwright, async_playwright
+from playwright.async_api._context_manager import PlaywrightContextManager
+
+from captcha_bypass.browsers.reaper import INSTANCE_MARK, Workspace, kill
+
+logger = logging.getLogger(__name__)
+
+#: Seconds the driver gets to start or to stop; 0.3 s is normal.
+DRIVER_SECONDS = 15.0
+
+
+class Driver:
+    """Hands out a Playwright whose driver process is alive; `close()` ends it for certain."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._lock = asyncio.Lock()
+        self._manager: PlaywrightContextManager | None = None
+        self._playwright: Playwright | None = None
+        self._process: psutil.Process | None = None
+
+    async def playwright(self) -> Playwright:
+        """Return a working Playwright, starting the driver if there is none or it died."""
+        async with self._lock:
+            if self._playwright is not None and self._alive():
+                return self._playwright
+            if self._manager is not None:
+                logger.warning("the Playwright driver died; starting another")
+                await self._stop()
+            await self._start()
+            assert self._playwright is not None  # noqa: S101 - _start sets it or raises
+            return self._playwright
+
+    def kill(self) -> None:
+        """Kill a driver that does not answer; all its browsers die with it."""
+        if self._process is not None:
+            kill([self._process])
+
+    async def close(self) -> None:
+        """Stop the driver; kill it if it does not."""
+        async with self._lock:
+            if self._manager is not None:
+                await self._stop()
+
+    def _alive(self) -> bool:
+        try:
+            return self._process is not None and self._process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
+
+    async def _start(self) -> None:
+        node = Path(compute_driver_executable()[0])
+        manager = async_playwright()
+        with _environment("PLAYWRIGHT_NODEJS_PATH", str(self._workspace.wrap(node, "driver"))):
+            async with asyncio.timeout(DRIVER_SECONDS):
+                self._playwright = await manager.start()
+        self._manager = manager
+        self._process = self._find()
+
+    def _find(self) -> psutil.Process | None:
+        mine = str(self._workspace.path)
+        for child in psutil.Process().children():
+            try:
+                if child.environ().get(INSTANCE_MARK) == mine and "run-driver" in child.cmdline():
+                    return child
+            except psutil.Error:
+                continue
+        return None
+
+    async def _stop(self) -> None:
+        manager, self._manager, self._playwright = self._manager, None, None
+        process, self._process = self._process, None
+        try:
+            async with asyncio.timeout(DRIVER_SECONDS if process is None else 3):
+                assert manager is not None  # noqa: S101 - callers checked
+                await manager.__aexit__(None, None, None)
+        except Exception as error:  # noqa: BLE001 - a dead driver raises plain Exception
+            logger.debug("the driver did not stop in order: %s", type(error).__name__)
+        finally:
+            if process is not None:
+                kill([process])
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """Set an environment variable for a while; Playwright reads this one at the driver's start."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

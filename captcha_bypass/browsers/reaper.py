@@ -1,0 +1,171 @@
+"""Process trees and folders: nothing of ours survives, whatever died first.
+
+Three layers, each enough for its own case:
+
+- Driver and browsers start under `PR_SET_PDEATHSIG` (by `setpriv`): the kernel kills them when
+  their parent dies, also when the parent was killed -9 or the driver is frozen.
+- Every process carries marks in its environment, so a browser can be found and killed by its
+  mark even if the launch that started it never came back.
+- Each service keeps its temporary files in a folder of its own, locked while it lives. The next
+  service clears the folders whose lock is free, and the processes marked with them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import shlex
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import psutil
+
+logger = logging.getLogger(__name__)
+
+#: Environment variable that marks every process of one service; the value is its folder.
+INSTANCE_MARK = "CAPTCHA_BYPASS_INSTANCE"
+#: Environment variable that marks every process of one browser; the value is a random label.
+BROWSER_MARK = "CAPTCHA_BYPASS_BROWSER"
+
+
+def find(mark: str, value: str) -> list[psutil.Process]:
+    """Return the processes with `mark=value` in their environment, and all their descendants."""
+    marked = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get(mark) == value:
+                marked.append(process)
+        except (psutil.Error, OSError):
+            continue  # gone meanwhile, a zombie, or somebody else's
+    found = {process.pid: process for process in marked}
+    for process in marked:
+        try:
+            # Sandboxed content processes hide their environment: found through their parent.
+            found.update({child.pid: child for child in process.children(recursive=True)})
+        except psutil.Error:
+            continue
+    return list(found.values())
+
+
+def kill(processes: Iterable[psutil.Process]) -> None:
+    """Send SIGKILL, which also ends stopped processes; those already gone are fine."""
+    for process in processes:
+        try:
+            process.kill()
+        except psutil.Error:
+            continue
+
+
+async def kill_marked(mark: str, value: str, seconds: float = 2.0) -> bool:
+    """Kill all processes with that mark until none is left; False if some survived `seconds`."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while processes := [item for item in find(mark, value) if _alive(item)]:
+        if asyncio.get_running_loop().time() > deadline:
+            logger.error("%d processes of a browser cannot be killed", len(processes))
+            return False
+        kill(processes)
+        await asyncio.sleep(0.02)
+    return True
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+class Workspace:
+    """The folder one service keeps its browsers' files in, locked while it lives.
+
+    Used as `with Workspace() as workspace`. Entering clears what dead services left; leaving
+    kills every process marked with this folder and removes it.
+
+    Args:
+        base: Where the folders of all services of this user stand; default: in the system's
+            temporary folder.
+    """
+
+    def __init__(self, base: Path | None = None) -> None:
+        self._base = base or Path(tempfile.gettempdir()) / f"captcha-bypass-{os.getuid()}"
+        self._lock: IO[bytes] | None = None
+        #: The folder, once entered.
+        self.path = self._base
+
+    def __enter__(self) -> Self:
+        self._base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._base.stat().st_uid != os.getuid():
+            # A folder somebody else made in a shared /tmp is theirs to change under our feet.
+            self._base = Path(tempfile.mkdtemp(prefix="captcha-bypass-"))
+        self._sweep()
+        self.path = Path(tempfile.mkdtemp(prefix="service-", dir=self._base))
+        self._lock = _try_lock(self.path)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._clear(self.path)
+        if self._lock is not None:
+            self._lock.close()
+
+    def environment(self, label: str | None = None) -> dict[str, str]:
+        """Return the variables that mark a process as ours, and as browser `label`'s."""
+        marks = {INSTANCE_MARK: str(self.path), "TMPDIR": str(self.path)}
+        return marks if label is None else {**marks, BROWSER_MARK: label}
+
+    def wrap(self, executable: Path, name: str) -> Path:
+        """Make a script that runs `executable` marked as ours and dies with its parent.
+
+        Without `setpriv` (it is part of util-linux) the marks remain, and the next start clears
+        what a kill -9 leaves.
+        """
+        script = self.path / name
+        if script.exists():
+            return script  # rewriting it could fail a launch that executes it right now
+        exports = " ".join(f"{key}={shlex.quote(val)}" for key, val in self.environment().items())
+        setpriv = shutil.which("setpriv")
+        prefix = f"{setpriv} --pdeathsig KILL -- " if setpriv else ""
+        script.write_text(
+            f'#!/bin/sh\nexport {exports}\nexec {prefix}{shlex.quote(str(executable))} "$@"\n'
+        )
+        script.chmod(0o700)
+        return script
+
+    def _sweep(self) -> None:
+        for folder in self._base.glob("service-*"):
+            lock = _try_lock(folder)
+            if lock is None:
+                continue  # its service is alive, or just gone
+            logger.info("clearing what a dead service left in %s", folder)
+            self._clear(folder)
+            lock.close()
+
+    def _clear(self, folder: Path) -> None:
+        processes = find(INSTANCE_MARK, str(folder))
+        kill(processes)
+        psutil.wait_procs(processes, timeout=2)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _try_lock(folder: Path) -> IO[bytes] | None:
+    """Lock a service's folder; None while another holds it. The kernel frees it with its owner."""
+    try:
+        file = (folder / "lock").open("ab")
+    except OSError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file

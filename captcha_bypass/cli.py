@@ -1,0 +1,41 @@
+"""Flags and environment become a Config, and the service runs."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from captcha_bypass import __version__, logs
+from captcha_bypass.config import parse
+from captcha_bypass.errors import StartupError
+
+EXIT_BAD_VALUE = 2
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the console script `captcha-bypass`.
+
+    Exit codes: 0 stopped by a signal, 2 a setting was refused, 3 could not start.
+    """
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if "--version" in arguments:
+        print(f"captcha-bypass {__version__}")
+        return
+    config = parse(arguments, _refuse)
+    logs.configure(config.log_level, config.log_format)
+    # Not at the top: these load Playwright, which `--help` and a bad flag need not wait for.
+    from captcha_bypass.app import serve
+    from captcha_bypass.browsers.engines import find_engine
+
+    try:
+        asyncio.run(serve(config, find_engine(config)))
+    except StartupError as error:
+        print(f"captcha-bypass: error: {error}", file=sys.stderr)
+        raise SystemExit(StartupError.exit_code) from None
+
+
+def _refuse(message: str) -> NoReturn:
+    print(f"captcha-bypass: error: {message}", file=sys.stderr)
+    raise SystemExit(EXIT_BAD_VALUE)

@@ -1,0 +1,139 @@
+"""Every setting once: name, default, unit, help. Flag > environment > default."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, FilePath, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+#: Settings that are also read from the environment without the prefix: compose files use these names.
+BARE_NAMES = frozenset({"workers", "port", "result_ttl"})
+
+
+def usable_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Count the CPUs this process may use, by affinity and by cgroup quota; at least 1."""
+    count = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    for quota in (_cgroup_v2_quota(cgroup), _cgroup_v1_quota(cgroup)):
+        if quota is not None:
+            count = min(count, math.ceil(quota))
+    return max(1, count)
+
+
+def _cgroup_v2_quota(cgroup: Path) -> float | None:
+    try:
+        quota, period = (cgroup / "cpu.max").read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _cgroup_v1_quota(cgroup: Path) -> float | None:
+    try:
+        quota = int((cgroup / "cpu/cpu.cfs_quota_us").read_text())
+        period = int((cgroup / "cpu/cpu.cfs_period_us").read_text())
+        return quota / period if quota > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+class _BareEnvironment(EnvSettingsSource):
+    """The environment without prefix, for the few names in BARE_NAMES."""
+
+    def __init__(self, settings: type[BaseSettings]) -> None:
+        super().__init__(settings, env_prefix="", env_ignore_empty=True)
+
+    def __call__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__call__().items() if name in BARE_NAMES}
+
+
+Lowered = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
+Seconds = Annotated[float, Field(allow_inf_nan=False, gt=0)]
+
+
+class Config(BaseSettings):
+    """The settings of the service. Times are seconds, sizes are bytes."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CAPTCHA_BYPASS_",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        cli_kebab_case=True,
+        cli_prog_name="captcha-bypass",
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+    )
+
+    workers: int = Field(
+        default_factory=usable_cpus, ge=1, le=256, description="tasks running at once"
+    )
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    port: int = Field(8191, ge=0, le=65535, description="port to listen on; 0 picks a free one")
+    result_ttl: Seconds = Field(600.0, description="seconds a finished result is kept")
+    browser: Annotated[Literal["auto", "camoufox", "firefox"], Lowered] = Field(
+        "auto",
+        description="auto: Camoufox if installed or fetchable, else an installed Firefox",
+    )
+    browser_path: FilePath | None = Field(None, description="executable to use for firefox")
+    headless: Annotated[Literal["true", "false", "virtual"], Lowered] = Field(
+        "true", description="virtual: a window on an Xvfb display of the service's own"
+    )
+    max_timeout: Seconds = Field(
+        300.0, description="longest timeout in seconds a request may ask for"
+    )
+    max_queue: int = Field(1000, ge=1, description="pending tasks; one more is answered 503")
+    max_html_bytes: int = Field(
+        10 * 1024 * 1024, ge=1024, description="larger pages end in error page_too_large"
+    )
+    shutdown_timeout: Annotated[float, Field(allow_inf_nan=False, ge=0)] = Field(
+        30.0, description="seconds running tasks get after SIGTERM"
+    )
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Lowered] = Field(
+        "info", description="least severe level that is logged"
+    )
+    log_format: Annotated[Literal["text", "json"], Lowered] = Field(
+        "text", description="json: one object a line, for machines"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources; earlier ones win. Flags come before all of these."""
+        return init_settings, env_settings, _BareEnvironment(settings_cls)
+
+
+def parse(argv: Sequence[str], fail: Callable[[str], None]) -> Config:
+    """Build the settings from command-line arguments and the environment.
+
+    Args:
+        argv: Arguments without the program's name.
+        fail: Called with one line that names the setting and what it takes, when a value is
+            refused; must not return.
+    """
+    try:
+        return Config(_cli_parse_args=list(argv))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0])
+        flag, env = "--" + name.replace("_", "-"), "CAPTCHA_BYPASS_" + name.upper()
+        fail(f"{flag} (or {env}): {first['msg']}")
+        raise

@@ -1,0 +1,74 @@
+"""Which response made the document that the page shows now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urldefrag
+
+from playwright.async_api import Error, Page, Request, Response
+
+from captcha_bypass.browsers.failures import translate
+
+#: Answers that leave the document as it is.
+_NO_DOCUMENT = frozenset({204, 205})
+
+
+@dataclass(eq=False)
+class Document:
+    """A response to a navigation of the main frame."""
+
+    response: Response
+    status: int
+    #: As far as known when the response came; names in lower case.
+    headers: dict[str, str]
+
+
+class DocumentTracker:
+    """Follows the main frame through the reloads, posts and redirects of a challenge.
+
+    `goto()` only knows the first answer; this keeps the last that became a document.
+    """
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._failure: str | None = None
+        #: The last response that could be the document shown; None before the first.
+        self.document: Document | None = None
+        #: Status of the last response to any navigation, also one that left no document.
+        self.last_status: int | None = None
+        page.on("response", self._on_response)
+        page.on("requestfailed", self._on_failed)
+
+    def raise_if_failed(self) -> None:
+        """Raise the TaskError for the browser's own error page, if that is what it shows."""
+        if self._failure is not None and self._page.url.startswith(
+            ("about:neterror", "about:certerror")
+        ):
+            raise translate(self._failure)
+
+    def _is_main(self, request: Request) -> bool:
+        try:
+            return request.is_navigation_request() and request.frame == self._page.main_frame
+        except Error:
+            return False  # a service worker's request has no frame
+
+    def _on_response(self, response: Response) -> None:
+        if not self._is_main(response.request):
+            return
+        self.last_status = response.status
+        headers = response.headers
+        leaves_page = response.status in _NO_DOCUMENT or headers.get(
+            "content-disposition", ""
+        ).lower().startswith("attachment")
+        if not leaves_page and not (300 <= response.status < 400 and "location" in headers):
+            self.document = Document(response, response.status, headers)
+
+    def _on_failed(self, request: Request) -> None:
+        if self._is_main(request):
+            self._failure = request.failure
+
+    def shows(self, url: str) -> bool:
+        """Whether the document was loaded from `url`, fragments aside."""
+        return self.document is not None and (
+            urldefrag(self.document.response.url).url == urldefrag(url).url
+        )

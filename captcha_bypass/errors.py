@@ -1,0 +1,134 @@
+"""Every error of the service, as one tree.
+
+CaptchaBypassError
+├── RequestError          a request was refused; nothing was queued
+│   ├── InvalidRequest         400 invalid_request, with the fields at fault
+│   ├── NotFound               404 not_found
+│   ├── MethodNotAllowed       405 method_not_allowed
+│   ├── BodyTooLarge           413 body_too_large
+│   ├── UnsupportedMediaType   415 unsupported_media_type
+│   ├── QueueFull              503 queue_full
+│   └── ShuttingDown           503 shutting_down
+├── TaskError             an accepted task ended without a page; the code says why
+└── StartupError          the service cannot start; exit code 3
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+TaskErrorCode = Literal[
+    "browser_unavailable",
+    "browser_crashed",
+    "dns_error",
+    "connection_refused",
+    "connection_reset",
+    "tls_error",
+    "redirect_loop",
+    "proxy_error",
+    "blocked_address",
+    "not_a_page",
+    "page_too_large",
+    "navigation_error",
+    "invalid_request",
+    "shutting_down",
+    "internal_error",
+]
+
+
+class CaptchaBypassError(Exception):
+    """The base of all errors that this project raises on purpose."""
+
+    #: Stable, machine-readable name.
+    code: str = "internal_error"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One refused field of a request."""
+
+    #: Dotted path in the request, e.g. `proxy.server`; `body` for the body as a whole.
+    field: str
+    #: What is wrong and what would be right; never contains the refused value.
+    message: str
+
+
+class RequestError(CaptchaBypassError):
+    """A request was refused and changed nothing."""
+
+    status: ClassVar[int] = 400
+    #: Extra response headers, e.g. Retry-After.
+    headers: ClassVar[dict[str, str]] = {}
+
+
+class InvalidRequest(RequestError):
+    """The request does not fit the contract."""
+
+    code = "invalid_request"
+
+    def __init__(self, fields: list[FieldError]) -> None:
+        super().__init__("; ".join(f"{item.field}: {item.message}" for item in fields))
+        #: What is wrong with which field; at least one entry.
+        self.fields = fields
+
+
+class NotFound(RequestError):
+    """No such route."""
+
+    code = "not_found"
+    status = 404
+
+
+class MethodNotAllowed(RequestError):
+    """The route exists, the method does not."""
+
+    code = "method_not_allowed"
+    status = 405
+
+
+class BodyTooLarge(RequestError):
+    """The request body is over the limit."""
+
+    code = "body_too_large"
+    status = 413
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is not declared as application/json."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+
+class QueueFull(RequestError):
+    """As many tasks are pending as `--max-queue` allows."""
+
+    code = "queue_full"
+    status = 503
+    # Five seconds: about the time a solve takes, so a slot is likely free by then.
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "5"}
+
+
+class ShuttingDown(RequestError):
+    """The service is stopping and takes no new work."""
+
+    code = "shutting_down"
+    status = 503
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "30"}
+
+
+class TaskError(CaptchaBypassError):
+    """An accepted task ended without a page."""
+
+    def __init__(self, code: TaskErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code: TaskErrorCode = code
+
+
+class StartupError(CaptchaBypassError):
+    """The service cannot start; the message names the remedy."""
+
+    code = "startup_failed"
+    #: Process exit code.
+    exit_code: ClassVar[int] = 3

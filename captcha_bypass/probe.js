@@ -1,0 +1,47 @@
+// What one frame shows right now. Runs in the frame; must not change anything there.
+// Takes {text, selector, html}; text is folded already (text.py, the same rule).
+({ text, selector, html }) => {
+  const root = document.documentElement;
+  const result = { text: false, selector: false, badSelector: false, ready: document.readyState !== "loading", html: null };
+  if (!root) return result;
+  if (html) result.html = root.outerHTML.slice(0, html);
+  // A frame that is not displayed has no boxes, and innerText would then return hidden text too.
+  const shown = !document.body || document.body.getClientRects().length > 0;
+  if (!shown || !innerWidth || !innerHeight) return result;
+
+  const fold = (value) =>
+    value.replace(/[\u00ad\u200b-\u200d\u2060\ufeff]/g, "").replace(/\s+/g, " ").trim();
+  const textOf = (node) => (node.innerText ?? node.textContent ?? "");
+  const shadowRoots = function* (scope) {
+    for (const element of scope.querySelectorAll("*")) {
+      if (element.shadowRoot) {
+        yield element.shadowRoot;
+        yield* shadowRoots(element.shadowRoot);
+      }
+    }
+  };
+
+  if (text !== null) {
+    const has = (value) => fold(value).includes(text);
+    result.text = has(document.title ?? "") || has(textOf(document.body ?? root));
+    if (!result.text) {
+      for (const shadow of shadowRoots(document)) {
+        if (shadow.host.getClientRects().length && has([...shadow.children].map(textOf).join(" "))) {
+          result.text = true;
+          break;
+        }
+      }
+    }
+  }
+  if (selector !== null) {
+    try {
+      result.selector = [...document.querySelectorAll(selector)].some((element) => {
+        const box = element.getBoundingClientRect();
+        return box.width > 0 && box.height > 0 && getComputedStyle(element).visibility === "visible";
+      });
+    } catch (error) {
+      result.badSelector = error.name === "SyntaxError";
+    }
+  }
+  return result;
+}

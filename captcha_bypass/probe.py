@@ -1,0 +1,138 @@
+"""Asks every frame of a page, again and again, what it shows, until the conditions hold."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import TypedDict
+
+from playwright.async_api import Error, Frame, Page
+
+from captcha_bypass import challenges
+from captcha_bypass.documents import DocumentTracker
+from captcha_bypass.errors import TaskError
+from captcha_bypass.models import SolveRequest
+from captcha_bypass.text import fold
+
+#: Seconds between two looks at a frame: text is seen some 40 ms after it shows, at 1 to 12 % of
+#: a core, depending on the page's size.
+LOOK_EVERY = 0.1
+#: A challenge's marks stand at the top of its document; characters of HTML that are looked at.
+CHALLENGE_CHARS = 64 * 1024
+
+
+class Look(TypedDict):
+    """What `probe.js` returns for one frame."""
+
+    text: bool
+    selector: bool
+    badSelector: bool
+    ready: bool
+    html: str | None
+
+
+@cache
+def script() -> str:
+    """Return the source of the function that runs in the frames."""
+    return (files("captcha_bypass") / "probe.js").read_text(encoding="utf-8")
+
+
+@dataclass
+class Conditions:
+    """What must hold before a page counts as through."""
+
+    text: str | None
+    selector: str | None
+    no_challenge: bool
+
+    @classmethod
+    def of(cls, request: SolveRequest) -> Conditions:
+        """Take the conditions out of a request."""
+        text = None if request.success_text is None else fold(request.success_text)
+        return cls(text, request.success_selector, bool(request.no_challenge))
+
+
+class Watcher:
+    """Looks at a page until its conditions hold.
+
+    A frame that does not answer (a script that spins, 50 MB of text) is asked once and not again
+    before it answers, so that questions do not pile up in it.
+    """
+
+    def __init__(self, page: Page, tracker: DocumentTracker, conditions: Conditions) -> None:
+        self._page = page
+        self._tracker = tracker
+        self._conditions = conditions
+        self._asked: dict[Frame, asyncio.Task[Look | None]] = {}
+
+    async def until_through(self) -> None:
+        """Return when all conditions hold at once; bounded only by the caller's timeout.
+
+        Raises:
+            TaskError: they never can: the browser shows an error page, or the selector is none.
+        """
+        try:
+            while True:
+                due = asyncio.get_running_loop().time() + LOOK_EVERY
+                if await self._through():
+                    return
+                await asyncio.sleep(due - asyncio.get_running_loop().time())
+        finally:
+            for task in self._asked.values():
+                task.cancel()
+            await asyncio.gather(*self._asked.values(), return_exceptions=True)
+
+    async def _through(self) -> bool:
+        document = self._tracker.document
+        looks = await self._look()
+        if any(look["badSelector"] for look in looks.values()):
+            raise TaskError(
+                "invalid_request",
+                "success_selector: is not a selector that the browser understands",
+            )
+        self._tracker.raise_if_failed()
+        if document is not self._tracker.document:
+            return False  # navigated meanwhile: these looks are of two documents
+        wanted = self._conditions
+        return (
+            (wanted.text is None or any(look["text"] for look in looks.values()))
+            and (wanted.selector is None or any(look["selector"] for look in looks.values()))
+            and (not wanted.no_challenge or self._unchallenged(looks.get(self._page.main_frame)))
+        )
+
+    def _unchallenged(self, look: Look | None) -> bool:
+        document = self._tracker.document
+        if look is None or document is None or not look["ready"]:
+            return False
+        found = challenges.detect(document.status, document.headers, look["html"] or "")
+        return found is None or not found.solvable
+
+    async def _look(self) -> dict[Frame, Look]:
+        """Ask all frames; return the answers that came within LOOK_EVERY."""
+        for frame in self._page.frames:
+            if frame not in self._asked:
+                self._asked[frame] = asyncio.create_task(self._ask(frame))
+        if self._asked:
+            await asyncio.wait(self._asked.values(), timeout=LOOK_EVERY)
+        answered = {frame: task for frame, task in self._asked.items() if task.done()}
+        for frame in answered:
+            del self._asked[frame]
+        looks = {frame: task.result() for frame, task in answered.items()}
+        return {frame: look for frame, look in looks.items() if look is not None}
+
+    async def _ask(self, frame: Frame) -> Look | None:
+        wants_html = self._conditions.no_challenge and frame == self._page.main_frame
+        argument = {
+            "text": self._conditions.text,
+            "selector": self._conditions.selector,
+            "html": CHALLENGE_CHARS if wants_html else 0,
+        }
+        try:
+            look: Look = await frame.evaluate(script(), argument)
+        except Error:
+            if self._page.is_closed():
+                raise
+            return None  # the frame is navigating, or gone
+        return look

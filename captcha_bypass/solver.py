@@ -1,0 +1,192 @@
+"""One task on one page: go, wait, collect. One deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+from playwright.async_api import Error, Page, Route
+
+from captcha_bypass import challenges
+from captcha_bypass.browsers.failures import translate
+from captcha_bypass.documents import Document, DocumentTracker
+from captcha_bypass.errors import TaskError
+from captcha_bypass.models import Cookie, ResultCookie, Solution, SolveRequest
+from captcha_bypass.probe import Conditions, Watcher
+
+#: Seconds each part of the result may take to collect; together they stay under the five that
+#: the browser lives past the deadline.
+COLLECT_SECONDS = 2.0
+#: For the document's source where its DOM cannot be had in time.
+SOURCE_SECONDS = 1.0
+
+#: The page's HTML, or its length where that is over the limit: 50 MB need not cross the wire.
+_HTML = """limit => {
+  const type = document.doctype ? new XMLSerializer().serializeToString(document.doctype) : "";
+  const html = type + (document.documentElement ? document.documentElement.outerHTML : "");
+  return html.length > limit ? html.length : html;
+}"""
+
+T = TypeVar("T")
+
+
+async def solve(
+    page: Page, request: SolveRequest, deadline: float, max_html_bytes: int
+) -> Solution:
+    """Open the request's URL, wait for its conditions until `deadline`, return what is there.
+
+    Args:
+        page: A fresh page; whoever lent it closes it.
+        deadline: On the event loop's clock.
+        max_html_bytes: A larger page raises `page_too_large`.
+
+    Raises:
+        TaskError: there is no page to return; reaching the deadline is not an error.
+    """
+    tracker = DocumentTracker(page)
+    try:
+        try:
+            async with asyncio.timeout_at(deadline):
+                await _prepare(page, request)
+                await _go(page, request.url, tracker)
+                await Watcher(page, tracker, Conditions.of(request)).until_through()
+            timeout_reached = False
+        except TimeoutError:
+            timeout_reached = True
+        tracker.raise_if_failed()
+        solution = await _collect(page, tracker.document, request, max_html_bytes)
+    except Exception as error:
+        raise translate(error) from error
+    solution.timeout_reached = timeout_reached
+    return solution
+
+
+async def _prepare(page: Page, request: SolveRequest) -> None:
+    if request.cookies:
+        cookies: Any = [_browser_cookie(cookie, request.url) for cookie in request.cookies]
+        await page.context.add_cookies(cookies)
+    if request.block:
+        await page.context.route("**/*", _blocker(frozenset(request.block)))
+    if request.headers:
+        await page.route("**/*", _header_adder(request.headers), times=1)
+
+
+def _browser_cookie(cookie: Cookie, task_url: str) -> dict[str, Any]:
+    """Give a cookie the place it needs; a host-only cookie's domain has no leading dot."""
+    url = cookie.url or task_url
+    fields = cookie.model_dump(exclude={"url", "domain", "secure", "partitionKey"})
+    return {
+        **fields,
+        "domain": cookie.domain or host_of(url),
+        "secure": url.startswith("https:") if cookie.secure is None else cookie.secure,
+    }
+
+
+def host_of(url: str) -> str:
+    """Return the host of a URL that passed the API, IPv6 in brackets."""
+    host = url.split("/", 3)[2].rsplit("@", 1)[-1]
+    return host[: host.index("]") + 1] if host.startswith("[") else host.split(":", 1)[0]
+
+
+def _blocker(types: frozenset[str]) -> Any:  # noqa: ANN401 - Playwright's handler type
+    async def block(route: Route) -> None:
+        if route.request.resource_type in types:
+            await route.abort()
+        else:
+            await route.fallback()
+
+    return block
+
+
+def _header_adder(headers: dict[str, str]) -> Any:  # noqa: ANN401 - Playwright's handler type
+    added = {name.lower(): value for name, value in headers.items()}
+
+    async def add(route: Route) -> None:
+        await route.continue_(headers={**route.request.headers, **added})
+
+    return add
+
+
+async def _go(page: Page, url: str, tracker: DocumentTracker) -> None:
+    """Navigate until the first answer: `load` never comes on a page that keeps loading."""
+    try:
+        await page.goto(url, wait_until="commit", timeout=0)
+    except Error as error:
+        # A page that navigates on at once aborts the navigation that goto waits for.
+        interrupted = "NS_BINDING_ABORTED" in str(error) or "interrupted" in str(error)
+        if not interrupted or tracker.document is None:
+            raise
+
+
+async def _collect(
+    page: Page, document: Document | None, request: SolveRequest, max_html_bytes: int
+) -> Solution:
+    solution = Solution(url=request.url, timeout_reached=False, elapsed=0.0)
+    if document is None:
+        return solution
+    cookies, html, headers, sent, shot = await asyncio.gather(
+        _within(page, page.context.cookies()),
+        _html(page, document, max_html_bytes),
+        _within(page, document.response.all_headers()),
+        _within(page, document.response.request.all_headers()),
+        _within(page, page.screenshot(timeout=0)) if request.screenshot else _nothing(),
+    )
+    solution.cookies = [ResultCookie.model_validate(cookie) for cookie in cookies or []]
+    solution.html = html
+    solution.url = page.url
+    solution.status_code = document.status
+    solution.headers = headers or document.headers
+    solution.request_headers = sent or document.response.request.headers
+    solution.user_agent = solution.request_headers.get("user-agent")
+    solution.screenshot = base64.b64encode(shot).decode() if shot else None
+    found = challenges.detect(document.status, solution.headers, html)
+    solution.challenge = found.vendor if found is not None and found.solvable else None
+    return solution
+
+
+async def _html(page: Page, document: Document, limit: int) -> str:
+    """Return the DOM as HTML, or the source as it came where the page's script spins."""
+    found: str | int
+    try:
+        async with asyncio.timeout(COLLECT_SECONDS):
+            found = await _serialized(page, limit)
+    except TimeoutError:
+        source = await _within(page, document.response.body(), SOURCE_SECONDS)
+        found = (source or b"").decode("utf-8", "replace")
+    size = found if isinstance(found, int) else len(found.encode("utf-8", "surrogatepass"))
+    if isinstance(found, int) or size > limit:
+        raise TaskError(
+            "page_too_large", f"The page has {size} bytes of HTML; --max-html-bytes is {limit}."
+        )
+    return found
+
+
+async def _serialized(page: Page, limit: int) -> str | int:
+    while True:
+        try:
+            found: str | int = await page.evaluate(_HTML, limit)
+        except Error:
+            if page.is_closed():
+                raise
+            await asyncio.sleep(0.05)  # it is navigating: its next document can be asked
+        else:
+            return found
+
+
+async def _within(page: Page, part: Awaitable[T], seconds: float = COLLECT_SECONDS) -> T | None:
+    """Return a part of the result, or None where the browser does not give it in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await part
+    except TimeoutError:
+        return None
+    except Error:
+        if page.is_closed():
+            raise
+        return None
+
+
+async def _nothing() -> None:
+    return None

@@ -1,0 +1,1 @@
+"""The task queue. It knows nothing of browsers or HTTP."""

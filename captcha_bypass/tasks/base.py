@@ -1,0 +1,85 @@
+"""The seam of the queue: what every implementation does, and the records it hands out."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+JsonDict = dict[str, Any]
+
+#: Runs one task: `(task_id, payload) -> {"data": {...}}` or `{"error": {"code", "message"}}`.
+#: Never raises: an outcome is a value. Cancelling it must free all it holds.
+Handler = Callable[[str, JsonDict], Awaitable[JsonDict]]
+
+
+class State(StrEnum):
+    """Where a task stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A task as it stood when it was asked for."""
+
+    task_id: str
+    state: State
+    #: The handler's data; only when completed.
+    data: JsonDict | None = None
+    #: `{"code", "message"}`; only in state error.
+    error: JsonDict | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the task has ended, well or not."""
+        return self.state in (State.COMPLETED, State.ERROR)
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Numbers of now."""
+
+    queued: int
+    running: int
+    slots: int
+
+
+class TaskQueue(Protocol):
+    """A strict FIFO queue of JSON tasks with a fixed number of slots."""
+
+    async def start(self, handler: Handler | None, slots: int) -> None:
+        """Begin to run tasks; `None` and 0 slots: take tasks for others to run."""
+
+    async def stop(self, grace: float) -> None:
+        """Take nothing new, end pending tasks as `shutting_down`, give running ones `grace` seconds.
+
+        Results can still be read afterwards.
+        """
+
+    async def submit(self, task_id: str, payload: JsonDict, timeout: float) -> None:
+        """Queue a task whose handler promises to end about `timeout` seconds after its start.
+
+        Raises:
+            QueueFull: as many tasks are pending as the bound allows.
+            ShuttingDown: the queue is stopping.
+        """
+
+    async def get(self, task_id: str) -> Record | None:
+        """Return the task, or None if it is unknown, removed or expired."""
+
+    async def wait(self, task_id: str, seconds: float) -> Record | None:
+        """Like `get`, but only once the task has ended or `seconds` have passed."""
+
+    async def remove(self, task_id: str) -> bool:
+        """Forget a task: unqueue it, stop it, or delete its result. False: there was none.
+
+        A running handler is cancelled, and has ended in nearly all cases, when this returns.
+        """
+
+    async def stats(self) -> Stats:
+        """Count tasks and slots."""

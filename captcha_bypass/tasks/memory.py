@@ -1,0 +1,214 @@
+"""The default queue: one process, no dependency, gone with the process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+from captcha_bypass.errors import QueueFull, ShuttingDown
+from captcha_bypass.tasks.base import Handler, JsonDict, Record, State, Stats
+
+logger = logging.getLogger(__name__)
+
+#: What all kept results may weigh together; a page is 10 MiB at most by default.
+MAX_RESULT_BYTES = 256 * 1024 * 1024
+#: A handler ends by itself at timeout + 5 s at the latest; this is for one that is broken.
+BACKSTOP_SECONDS = 15.0
+#: How long `remove` waits for a cancelled handler: a browser is dead within two seconds.
+CANCEL_SECONDS = 2.0
+
+_SHUTTING_DOWN: JsonDict = {
+    "error": {
+        "code": "shutting_down",
+        "message": "The service stopped before the task ended; send it again.",
+    }
+}
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    task_id: str
+    payload: JsonDict
+    timeout: float
+    state: State = State.PENDING
+    outcome: JsonDict = field(default_factory=dict)
+    #: Set when the task has ended or was removed.
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    ended_at: float = 0.0
+    weight: int = 0
+
+    def record(self) -> Record:
+        return Record(self.task_id, self.state, self.outcome.get("data"), self.outcome.get("error"))
+
+
+def weigh(value: Any) -> int:  # noqa: ANN401 - any JSON value
+    """Estimate the bytes a JSON value holds in memory."""
+    size = sys.getsizeof(value)
+    if isinstance(value, dict):
+        return size + sum(weigh(key) + weigh(item) for key, item in value.items())
+    if isinstance(value, list):
+        return size + sum(weigh(item) for item in value)
+    return size
+
+
+class MemoryQueue:
+    """A TaskQueue in this process.
+
+    Args:
+        max_pending: Tasks that may wait for a slot; one more raises QueueFull.
+        result_ttl: Seconds a finished task is kept.
+        max_result_bytes: What all results may hold together; the oldest finished go first, the
+            newest is always kept.
+    """
+
+    def __init__(
+        self, *, max_pending: int, result_ttl: float, max_result_bytes: int = MAX_RESULT_BYTES
+    ) -> None:
+        self._max_pending = max_pending
+        self._result_ttl = result_ttl
+        self._max_result_bytes = max_result_bytes
+        self._handler: Handler | None = None
+        self._slots = 0
+        self._closing = False
+        self._entries: dict[str, _Entry] = {}
+        # Both in the order they came, so that the first is always the next to go.
+        self._pending: OrderedDict[str, _Entry] = OrderedDict()
+        self._finished: OrderedDict[str, _Entry] = OrderedDict()
+        self._running: dict[asyncio.Task[JsonDict], _Entry] = {}
+        self._result_bytes = 0
+        self._expiry: asyncio.TimerHandle | None = None
+
+    async def start(self, handler: Handler | None, slots: int) -> None:
+        """See TaskQueue."""
+        self._handler, self._slots = handler, slots
+        self._dispatch()
+
+    async def stop(self, grace: float) -> None:
+        """See TaskQueue."""
+        self._closing = True
+        for entry in list(self._pending.values()):
+            self._finish(entry, _SHUTTING_DOWN)
+        if self._running:
+            await asyncio.wait(self._running, timeout=grace)
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
+
+    async def submit(self, task_id: str, payload: JsonDict, timeout: float) -> None:
+        """See TaskQueue."""
+        if self._closing:
+            raise ShuttingDown("The service is stopping; try again once it is back.")
+        if len(self._pending) >= self._max_pending:
+            raise QueueFull(
+                f"{self._max_pending} tasks are pending; try again later or raise --max-queue."
+            )
+        entry = _Entry(task_id, payload, timeout)
+        self._entries[task_id] = self._pending[task_id] = entry
+        self._dispatch()
+
+    async def get(self, task_id: str) -> Record | None:
+        """See TaskQueue."""
+        self._expire()
+        entry = self._entries.get(task_id)
+        return None if entry is None else entry.record()
+
+    async def wait(self, task_id: str, seconds: float) -> Record | None:
+        """See TaskQueue."""
+        entry = self._entries.get(task_id)
+        if entry is not None and not entry.done.is_set():
+            try:
+                async with asyncio.timeout(seconds):
+                    await entry.done.wait()
+            except TimeoutError:
+                pass
+        return await self.get(task_id)
+
+    async def remove(self, task_id: str) -> bool:
+        """See TaskQueue."""
+        self._expire()
+        entry = self._entries.get(task_id)
+        if entry is None:
+            return False
+        self._forget(entry)
+        for task, running in self._running.items():
+            if running is entry:
+                task.cancel()
+                await asyncio.wait({task}, timeout=CANCEL_SECONDS)
+                break
+        return True
+
+    async def stats(self) -> Stats:
+        """See TaskQueue."""
+        return Stats(queued=len(self._pending), running=len(self._running), slots=self._slots)
+
+    def _dispatch(self) -> None:
+        while self._handler is not None and self._pending and len(self._running) < self._slots:
+            _, entry = self._pending.popitem(last=False)
+            entry.state = State.RUNNING
+            task = asyncio.create_task(self._run(self._handler, entry), name=entry.task_id)
+            self._running[task] = entry
+            # Not a `finally` in _run: a task cancelled before its first step never enters it.
+            task.add_done_callback(self._ended)
+
+    async def _run(self, handler: Handler, entry: _Entry) -> JsonDict:
+        try:
+            async with asyncio.timeout(entry.timeout + BACKSTOP_SECONDS):
+                return await handler(entry.task_id, entry.payload)
+        except Exception:
+            logger.exception("task %s: the handler broke its promise not to raise", entry.task_id)
+            return {
+                "error": {"code": "internal_error", "message": "Unexpected error; see the log."}
+            }
+
+    def _ended(self, task: asyncio.Task[JsonDict]) -> None:
+        entry = self._running.pop(task)
+        outcome = _SHUTTING_DOWN if task.cancelled() else task.result()
+        if self._entries.get(entry.task_id) is entry:
+            self._finish(entry, outcome)
+        self._dispatch()
+
+    def _finish(self, entry: _Entry, outcome: JsonDict) -> None:
+        self._pending.pop(entry.task_id, None)
+        entry.state = State.ERROR if "error" in outcome else State.COMPLETED
+        entry.outcome = outcome
+        entry.payload = {}  # it may hold a proxy password; nothing needs it any more
+        entry.ended_at = asyncio.get_running_loop().time()
+        entry.weight = weigh(outcome)
+        self._finished[entry.task_id] = entry
+        self._result_bytes += entry.weight
+        while self._result_bytes > self._max_result_bytes and len(self._finished) > 1:
+            oldest = next(iter(self._finished.values()))
+            logger.warning(
+                "task %s: result dropped before its time, results hold more than %d bytes",
+                oldest.task_id,
+                self._max_result_bytes,
+            )
+            self._forget(oldest)
+        entry.done.set()
+        self._expire()
+
+    def _forget(self, entry: _Entry) -> None:
+        del self._entries[entry.task_id]
+        self._pending.pop(entry.task_id, None)
+        if self._finished.pop(entry.task_id, None) is not None:
+            self._result_bytes -= entry.weight
+        entry.done.set()
+
+    def _expire(self) -> None:
+        """Drop results past their time, and come back when the next one is due."""
+        loop = asyncio.get_running_loop()
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        while self._finished:
+            oldest = next(iter(self._finished.values()))
+            due = oldest.ended_at + self._result_ttl
+            if due > loop.time():
+                self._expiry = loop.call_at(due, self._expire)
+                return
+            self._forget(oldest)

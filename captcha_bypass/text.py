@@ -1,0 +1,17 @@
+"""White space as the eye sees it: how success texts are compared."""
+
+from __future__ import annotations
+
+import re
+
+# Soft hyphen, zero-width space/non-joiner/joiner, word joiner, BOM: they take no room on a page.
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200d\u2060\ufeff]")
+_SPACE = re.compile(r"\s+")
+
+
+def fold(text: str) -> str:
+    """Fold runs of white space (no-break spaces too) to one blank and drop invisible characters.
+
+    `probe.js` folds the page's text by the same rule.
+    """
+    return _SPACE.sub(" ", _INVISIBLE.sub("", text)).strip()

@@ -1,0 +1,72 @@
+"""Between queue and browser: a payload comes in, a page is borrowed, an outcome goes out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from captcha_bypass.browsers.pool import BrowserPool
+from captcha_bypass.errors import TaskError
+from captcha_bypass.models import Proxy, Solution, SolveRequest
+from captcha_bypass.solver import host_of, solve
+from captcha_bypass.tasks.base import JsonDict
+
+logger = logging.getLogger(__name__)
+
+
+class Worker:
+    """The queue's handler: never raises, an outcome is a value.
+
+    Args:
+        pool: Lends the pages.
+        max_html_bytes: See Config.
+    """
+
+    def __init__(self, pool: BrowserPool, max_html_bytes: int) -> None:
+        self._pool = pool
+        self._max_html_bytes = max_html_bytes
+
+    async def __call__(self, task_id: str, payload: JsonDict) -> JsonDict:
+        """Run one task. Cancelling it kills its browser."""
+        request = SolveRequest.model_validate(payload)
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        event = {"task_id": task_id, "host": host_of(request.url)}
+        logger.info("task started", extra=event)
+        try:
+            solution = await self._solve(request, started + request.timeout)
+        except asyncio.CancelledError:
+            logger.info("task stopped", extra={**event, "seconds": round(clock() - started, 3)})
+            raise
+        except TaskError as error:
+            return self._failed(error, {**event, "seconds": round(clock() - started, 3)})
+        except Exception:
+            logger.exception("task failed unexpectedly", extra=event)
+            message = f"Unexpected error; the log has it under task {task_id}."
+            return {"error": {"code": "internal_error", "message": message}}
+        solution.elapsed = round(clock() - started, 3)
+        outcome = "timeout" if solution.timeout_reached else "completed"
+        logger.info("task ended", extra={**event, "outcome": outcome, "seconds": solution.elapsed})
+        return {"data": solution.model_dump(mode="json")}
+
+    async def _solve(self, request: SolveRequest, deadline: float) -> Solution:
+        proxy = None if request.proxy is None else playwright_proxy(request.proxy)
+        try:
+            async with self._pool.page(deadline=deadline, proxy=proxy) as page:
+                return await solve(page, request, deadline, self._max_html_bytes)
+        except TimeoutError:
+            # No page before the deadline, or none that could be read five seconds past it.
+            return Solution(url=request.url, timeout_reached=True, elapsed=0.0)
+
+    def _failed(self, error: TaskError, event: JsonDict) -> JsonDict:
+        logger.info("task ended", extra={**event, "outcome": error.code})
+        return {"error": {"code": error.code, "message": str(error)}}
+
+
+def playwright_proxy(proxy: Proxy) -> dict[str, str]:
+    """Return the proxy as Playwright takes it."""
+    settings = {"server": proxy.server}
+    if proxy.username is not None:
+        settings["username"] = proxy.username
+        settings["password"] = proxy.password.get_secret_value() if proxy.password else ""
+    return settings
