@@ -1,0 +1,37 @@
+# Everything happens in .venv, made once and refreshed when pyproject.toml changes.
+# ARGS goes on to the program a target runs:  make test ARGS="-k health"
+
+SHELL := /bin/bash
+PYTHON_ENV := .venv/bin/python
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test run lint clean
+
+help: ## Show this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 14
+
+demo: $(INSTALLED) ## Open a challenged page through the service and prove the cookies with plain Python
+	@bash .ci/setup browser
+	@$(PYTHON_ENV) examples/demo.py $(ARGS)
+
+test: $(INSTALLED) ## Run all tests, those with a real Firefox too
+	@bash .ci/setup firefox
+	$(PYTHON_ENV) -m pytest $(ARGS)
+
+run: $(INSTALLED) ## Run the service in the foreground (ARGS="--workers 2 ...")
+	@bash .ci/setup browser
+	$(PYTHON_ENV) -m captcha_bypass $(ARGS)
+
+lint: $(INSTALLED) ## Check style, formatting and types
+	$(PYTHON_ENV) -m ruff check
+	$(PYTHON_ENV) -m ruff format --check
+	$(PYTHON_ENV) -m mypy
+
+clean: ## Remove .venv and everything else that was generated
+	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find captcha_bypass captcha_bypass_scrapy examples tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml .ci/setup
+	@bash .ci/setup venv
+	@touch $@

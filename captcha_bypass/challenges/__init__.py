@@ -1,0 +1,122 @@
+"""Tells bot challenges, captchas and refusals from normal pages.
+
+Pure functions of (status, headers, body). Header names are in any case; a value is a string or
+several, and a string may hold several joined by newlines, as browser drivers report Set-Cookie.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .signatures import BODY_RULES, HEADER_RULES, REFINED_BY_BODY, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["Challenge", "Kind", "body_matters", "detect", "detect_headers"]
+
+# Challenge pages are small and carry their marks near the top; what follows is content.
+_SCAN_LIMIT = 16 * 1024
+# No known interstitial is this long, so a longer page that loaded well is the page itself.
+_LONGEST_INTERSTITIAL = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What stands between the client and the page.
+
+    Attributes:
+        vendor: Lower-case name of the protection; ``"captcha"`` when only a widget is known.
+        kind: ``"challenge"`` passes by itself in a browser, ``"captcha"`` asks a human,
+            ``"block"`` is a refusal that a browser does not change.
+    """
+
+    vendor: str
+    kind: Kind
+
+    @property
+    def solvable(self) -> bool:
+        """Whether opening the page in a browser can help."""
+        return self.kind != "block"
+
+
+def detect(
+    status: int, headers: Mapping[str, str | Sequence[str]], body: str | bytes = ""
+) -> Challenge | None:
+    """Say what the response is instead of the page, or None for a normal one.
+
+    Args:
+        status: HTTP status of the response.
+        headers: Its headers.
+        body: The document as received, decompressed, or as serialized by a browser.
+    """
+    fields = _normalise(headers)
+    found = _from_headers(status, fields)
+    if not body or not _worth_reading(status, fields, found):
+        return found
+    if status < 400 and len(body) > _LONGEST_INTERSTITIAL:
+        return found
+    return _from_body(status, body, found) or found
+
+
+def detect_headers(status: int, headers: Mapping[str, str | Sequence[str]]) -> Challenge | None:
+    """Say what can be said without the body; None leaves `body_matters` to be asked."""
+    return _from_headers(status, _normalise(headers))
+
+
+def body_matters(status: int, headers: Mapping[str, str | Sequence[str]]) -> bool:
+    """Say whether `detect` could answer differently with the body than without it."""
+    fields = _normalise(headers)
+    return _worth_reading(status, fields, _from_headers(status, fields))
+
+
+def _normalise(headers: Mapping[str, str | Sequence[str]]) -> dict[str, list[str]]:
+    fields: dict[str, list[str]] = {}
+    for name, value in headers.items():
+        values = fields.setdefault(name.lower(), [])
+        for part in [value] if isinstance(value, str) else value:
+            values += [line.strip() for line in part.split("\n")]
+    return fields
+
+
+def _from_headers(status: int, fields: dict[str, list[str]]) -> Challenge | None:
+    for rule in HEADER_RULES:
+        if rule.name in fields and rule.matches(status, fields[rule.name]):
+            return Challenge(rule.vendor, rule.kind)
+    return None
+
+
+def _worth_reading(status: int, fields: dict[str, list[str]], found: Challenge | None) -> bool:
+    if found is not None and found.vendor not in REFINED_BY_BODY:
+        return False
+    declared = _first(fields, "content-type").partition(";")[0].strip().lower()
+    # Browsers sniff a missing type, and a challenge page is HTML. Errors may come as JSON, to
+    # clients that ask for it, or as one line of text ("error code: 1020").
+    if declared not in {"", "text/html"} and not (
+        400 <= status < 500
+        and (declared in {"application/json", "text/plain"} or declared.endswith("+json"))
+    ):
+        return False
+    return status >= 400 or _declared_length(fields) <= _LONGEST_INTERSTITIAL
+
+
+def _declared_length(fields: dict[str, list[str]]) -> int:
+    try:
+        return int(_first(fields, "content-length"))
+    except ValueError:
+        return 0
+
+
+def _first(fields: dict[str, list[str]], name: str) -> str:
+    return next(iter(fields.get(name, ())), "")
+
+
+def _from_body(status: int, body: str | bytes, found: Challenge | None) -> Challenge | None:
+    window = body[:_SCAN_LIMIT]
+    # The marks are ASCII, and Latin-1 decodes any bytes without altering those.
+    text = (window.decode("latin-1") if isinstance(window, bytes) else window).lower()
+    for rule in BODY_RULES:
+        if (found is None or found.vendor == rule.vendor) and rule.matches(status, text):
+            return Challenge(rule.vendor, rule.kind)
+    return None

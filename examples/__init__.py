@@ -1,0 +1,1 @@
+"""Runnable examples, and the local site that the tests and the benchmarks visit."""

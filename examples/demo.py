@@ -1,0 +1,240 @@
+"""One challenged page from end to end: `make demo`.
+
+Starts the challenge site and the service, has a page solved with `POST /solve`, then fetches the
+page again with plain Python: refused without the cookies, let through with them and the browser's
+user-agent. Whatever was started is stopped again. Exit code 0 means that all of it held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import signal
+import sys
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from yarl import URL
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine
+
+CHALLENGE_SITE = Path(__file__).with_name("challenge_site.py")
+SUCCESS_TEXT = "Welcome, you are through"
+SOLVE_TIMEOUT = 60.0
+START_TIMEOUT = 900.0  # the service may have to download a browser first
+STOP_TIMEOUT = 20.0
+ADDRESS = re.compile(rb"http://127\.0\.0\.1:\d+(?=\D)")
+
+
+class DemoError(Exception):
+    """A step did not do what it promises; the message says which, and what was seen instead."""
+
+
+@dataclass(frozen=True)
+class Clearance:
+    """What the service hands back for a solved page: all that a plain client needs."""
+
+    url: URL
+    user_agent: str
+    cookies: tuple[tuple[str, str], ...]
+
+    def headers(self, *, with_cookies: bool) -> dict[str, str]:
+        """Return the headers of a plain request, as the browser would identify itself."""
+        headers = {"User-Agent": self.user_agent}
+        if with_cookies:
+            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies)
+        return headers
+
+
+def say(line: str) -> None:
+    """Print one line at once, in order with what the started programs print."""
+    print(line, flush=True)
+
+
+@asynccontextmanager
+async def running(name: str, *arguments: str) -> AsyncIterator[URL]:
+    """Run `python ARGUMENTS` for as long as the block lasts; yields the address it listens on."""
+    say(f"\n==> Starting the {name}")
+    # A session of its own: Ctrl+C reaches this program alone, which then stops the others in order.
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-u",
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    echo: asyncio.Task[None] | None = None
+    try:
+        try:
+            async with asyncio.timeout(START_TIMEOUT):
+                address = await _listening_address(process, name)
+        except TimeoutError:
+            raise DemoError(f"the {name} did not listen within {START_TIMEOUT:.0f} s") from None
+        echo = asyncio.create_task(_echo(process))
+        yield address
+    finally:
+        await _see_through(_stop(process, name))
+        if echo is not None:
+            echo.cancel()
+            await asyncio.wait([echo])
+
+
+async def _listening_address(process: asyncio.subprocess.Process, name: str) -> URL:
+    seen = b""
+    while chunk := await _output(process):
+        seen = (seen + chunk)[-2000:]
+        if found := ADDRESS.search(seen):
+            return URL(found[0].decode())
+    code = await process.wait()
+    raise DemoError(f"the {name} ended with exit code {code} before it listened")
+
+
+async def _echo(process: asyncio.subprocess.Process) -> None:
+    while await _output(process):
+        pass
+
+
+async def _output(process: asyncio.subprocess.Process) -> bytes:
+    """Read what the program printed and print it too, as it comes: progress has no line ends."""
+    assert process.stdout is not None
+    chunk = await process.stdout.read(4096)
+    sys.stdout.write(chunk.decode(errors="replace"))
+    sys.stdout.flush()
+    return chunk
+
+
+async def _stop(process: asyncio.subprocess.Process, name: str) -> None:
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT):
+            code = await process.wait()
+        say(f"==> Stopped the {name} (exit code {code})")
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        say(f"==> Killed the {name}: it did not stop within {STOP_TIMEOUT:.0f} s")
+
+
+async def _see_through(clean_up: Coroutine[Any, Any, None]) -> None:
+    """Wait until a clean-up is over; a Ctrl+C on the way takes effect after it."""
+    task = asyncio.create_task(clean_up)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+
+
+async def solve(session: aiohttp.ClientSession, service: URL, page: URL) -> Clearance:
+    """Have the service open the page and wait until it is through; shows the result."""
+    request = {"url": str(page), "success_text": SUCCESS_TEXT, "timeout": SOLVE_TIMEOUT}
+    say(f"\n==> POST /solve {json.dumps(request)}")
+    started = time.monotonic()
+    async with session.post(service / "solve", json=request) as answer:
+        if answer.status != 202:
+            raise DemoError(f"POST /solve was answered {answer.status}: {await answer.text()}")
+        task_id = (await answer.json())["task_id"]
+    say(f"    task {task_id}")
+    data = await _result(session, service / "result" / task_id)
+    _show(data, time.monotonic() - started)
+    if data["timeout_reached"] or data["status_code"] != 200 or SUCCESS_TEXT not in data["html"]:
+        raise DemoError("the page that came back is not the one behind the challenge")
+    cookies = tuple((cookie["name"], cookie["value"]) for cookie in data["cookies"])
+    return Clearance(URL(data["url"]), data["user_agent"], cookies)
+
+
+async def _result(session: aiohttp.ClientSession, url: URL) -> dict[str, Any]:
+    deadline = time.monotonic() + SOLVE_TIMEOUT + 30
+    while time.monotonic() < deadline:
+        async with session.get(url, params={"wait": "30"}) as answer:
+            body: dict[str, Any] = await answer.json()
+        if body["status"] == "completed":
+            data: dict[str, Any] = body["data"]
+            return data
+        if body["status"] not in ("pending", "running"):
+            raise DemoError(f"the task ended as {body['status']}: {body['error']}")
+    raise DemoError("the task did not end in time")
+
+
+def _show(data: dict[str, Any], seconds: float) -> None:
+    say(f"    status      {data['status_code']}, timeout reached: {data['timeout_reached']}")
+    say(f"    page        {data['url']}, {len(data['html'])} characters")
+    say(f"    cookies     {', '.join(cookie['name'] for cookie in data['cookies']) or 'none'}")
+    say(f"    user-agent  {data['user_agent']}")
+    say(f"    time        {seconds:.1f} s")
+
+
+async def prove(session: aiohttp.ClientSession, clearance: Clearance) -> None:
+    """Fetch the page twice without a browser: only the cookies may make the difference."""
+    say("\n==> The same page with plain Python (aiohttp)")
+    for with_cookies, expected in ((False, 403), (True, 200)):
+        headers = clearance.headers(with_cookies=with_cookies)
+        async with session.get(clearance.url, headers=headers) as answer:
+            through = SUCCESS_TEXT in await answer.text()
+        label = "with the cookies and user-agent" if with_cookies else "without cookies"
+        say(f"    {label + ':':33}{answer.status}, {'through' if through else 'not through'}")
+        if (answer.status, through) != (expected, with_cookies):
+            raise DemoError(f"{label} the page should have been answered {expected}")
+
+
+async def demo() -> None:
+    """All steps in order."""
+    service_arguments = ("-m", "captcha_bypass", "--host", "127.0.0.1", "--port", "0")
+    async with (
+        running("challenge site", str(CHALLENGE_SITE), "--port", "0") as site,
+        running("service", *service_arguments, "--browser", "auto") as service,
+        aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=60), cookie_jar=aiohttp.DummyCookieJar()
+        ) as session,
+    ):
+        clearance = await solve(session, service, site / "page" / "1")
+        await prove(session, clearance)
+
+
+async def _until_signal() -> None:
+    """Run the demo; the first Ctrl+C or SIGTERM ends it in order, more of them change nothing."""
+    task = asyncio.create_task(demo())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, _cancel_once, task)
+    await task
+
+
+def _cancel_once(task: asyncio.Task[None]) -> None:
+    if not task.cancelling():
+        task.cancel()
+
+
+def main() -> int:
+    """Run the demo and return its exit code."""
+    try:
+        asyncio.run(_until_signal())
+    except asyncio.CancelledError:
+        say("\ndemo: interrupted")
+        return 130
+    except DemoError as error:
+        say(f"\ndemo failed: {error}")
+        return 1
+    except (aiohttp.ClientError, OSError, KeyError, ValueError) as error:
+        say(f"\ndemo failed: {type(error).__name__}: {error}")
+        return 1
+    say("\ndemo: all of it held")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
