@@ -1,9 +1,11 @@
 // What one frame shows right now. Runs in the frame; must not change anything there.
-// Takes {text, selector, html}; text is folded already (text.py, the same rule).
-({ text, selector, html }) => {
+// Takes {text, selector, html, limit}; text is folded already (text.py, the same rule).
+({ text, selector, html, limit }) => {
   const root = document.documentElement;
-  const result = { text: false, selector: false, badSelector: false, ready: document.readyState !== "loading", html: null };
-  if (!root) return result;
+  const result = { text: false, selector: false, badSelector: false, html: null };
+  result.ready = document.readyState !== "loading";
+  result.bytes = performance.getEntriesByType("navigation")[0]?.decodedBodySize ?? 0;
+  if (!root || result.bytes > limit) return result;
   if (html) result.html = root.outerHTML.slice(0, html);
   // A frame that is not displayed has no boxes, and innerText would then return hidden text too.
   const shown = !document.body || document.body.getClientRects().length > 0;

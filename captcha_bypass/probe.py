@@ -11,7 +11,7 @@ from typing import TypedDict
 from playwright.async_api import Error, Frame, Page
 
 from captcha_bypass import challenges
-from captcha_bypass.documents import DocumentTracker
+from captcha_bypass.documents import Document, DocumentTracker
 from captcha_bypass.errors import TaskError
 from captcha_bypass.models import SolveRequest
 from captcha_bypass.text import fold
@@ -30,6 +30,8 @@ class Look(TypedDict):
     selector: bool
     badSelector: bool
     ready: bool
+    #: Of the document's source; 0 while it loads.
+    bytes: int
     html: str | None
 
 
@@ -37,6 +39,13 @@ class Look(TypedDict):
 def script() -> str:
     """Return the source of the function that runs in the frames."""
     return (files("captcha_bypass") / "probe.js").read_text(encoding="utf-8")
+
+
+def page_too_large(size: int, limit: int) -> TaskError:
+    """Return the error for a page of `size` bytes."""
+    return TaskError(
+        "page_too_large", f"The page has {size} bytes of HTML; --max-html-bytes is {limit}."
+    )
 
 
 @dataclass
@@ -61,8 +70,11 @@ class Watcher:
     before it answers, so that questions do not pile up in it.
     """
 
-    def __init__(self, page: Page, tracker: DocumentTracker, conditions: Conditions) -> None:
+    def __init__(
+        self, page: Page, tracker: DocumentTracker, conditions: Conditions, max_html_bytes: int
+    ) -> None:
         self._page = page
+        self._limit = max_html_bytes
         self._tracker = tracker
         self._conditions = conditions
         self._asked: dict[Frame, asyncio.Task[Look | None]] = {}
@@ -86,6 +98,7 @@ class Watcher:
 
     async def _through(self) -> bool:
         document = self._tracker.document
+        self._raise_if_too_large(document)
         looks = await self._look()
         if any(look["badSelector"] for look in looks.values()):
             raise TaskError(
@@ -93,14 +106,25 @@ class Watcher:
                 "success_selector: is not a selector that the browser understands",
             )
         self._tracker.raise_if_failed()
+        main = looks.get(self._page.main_frame)
+        if main is not None and main["bytes"] > self._limit:
+            raise page_too_large(main["bytes"], self._limit)
         if document is not self._tracker.document:
             return False  # navigated meanwhile: these looks are of two documents
         wanted = self._conditions
         return (
             (wanted.text is None or any(look["text"] for look in looks.values()))
             and (wanted.selector is None or any(look["selector"] for look in looks.values()))
-            and (not wanted.no_challenge or self._unchallenged(looks.get(self._page.main_frame)))
+            and (not wanted.no_challenge or self._unchallenged(main))
         )
+
+    def _raise_if_too_large(self, document: Document | None) -> None:
+        """Save the browser from being asked for the text of 50 MB."""
+        if document is None or "content-encoding" in document.headers:
+            return
+        length = document.headers.get("content-length", "")
+        if length.isdigit() and int(length) > self._limit:
+            raise page_too_large(int(length), self._limit)
 
     def _unchallenged(self, look: Look | None) -> bool:
         document = self._tracker.document
@@ -128,6 +152,7 @@ class Watcher:
             "text": self._conditions.text,
             "selector": self._conditions.selector,
             "html": CHALLENGE_CHARS if wants_html else 0,
+            "limit": self._limit,
         }
         try:
             look: Look = await frame.evaluate(script(), argument)

@@ -12,9 +12,8 @@ from playwright.async_api import Error, Page, Route
 from captcha_bypass import challenges
 from captcha_bypass.browsers.failures import translate
 from captcha_bypass.documents import Document, DocumentTracker
-from captcha_bypass.errors import TaskError
 from captcha_bypass.models import Cookie, ResultCookie, Solution, SolveRequest
-from captcha_bypass.probe import Conditions, Watcher
+from captcha_bypass.probe import Conditions, Watcher, page_too_large
 
 #: Seconds each part of the result may take to collect; together they stay under the five that
 #: the browser lives past the deadline.
@@ -50,8 +49,9 @@ async def solve(
         try:
             async with asyncio.timeout_at(deadline):
                 await _prepare(page, request)
-                await _go(page, request.url, tracker)
-                await Watcher(page, tracker, Conditions.of(request)).until_through()
+                await _go(page, request, tracker)
+                watcher = Watcher(page, tracker, Conditions.of(request), max_html_bytes)
+                await watcher.until_through()
             timeout_reached = False
         except TimeoutError:
             timeout_reached = True
@@ -101,23 +101,35 @@ def _blocker(types: frozenset[str]) -> Any:  # noqa: ANN401 - Playwright's handl
 
 
 def _header_adder(headers: dict[str, str]) -> Any:  # noqa: ANN401 - Playwright's handler type
-    added = {name.lower(): value for name, value in headers.items()}
+    replaced = {name.lower() for name in headers}
 
     async def add(route: Route) -> None:
-        await route.continue_(headers={**route.request.headers, **added})
+        # The array keeps the browser's own spelling; Firefox sets Host by itself.
+        own = {
+            header["name"]: header["value"]
+            for header in await route.request.headers_array()
+            if header["name"].lower() not in replaced | {"host"}
+        }
+        await route.continue_(headers={**own, **headers})
 
     return add
 
 
-async def _go(page: Page, url: str, tracker: DocumentTracker) -> None:
+async def _go(page: Page, request: SolveRequest, tracker: DocumentTracker) -> None:
     """Navigate until the first answer: `load` never comes on a page that keeps loading."""
+    # Firefox ignores a Referer among a request's changed headers, but not among a page's own.
+    referer = {name: val for name, val in request.headers.items() if name.lower() == "referer"}
+    if referer:
+        await page.set_extra_http_headers(referer)
     try:
-        await page.goto(url, wait_until="commit", timeout=0)
+        await page.goto(request.url, wait_until="commit", timeout=0)
     except Error as error:
         # A page that navigates on at once aborts the navigation that goto waits for.
         interrupted = "NS_BINDING_ABORTED" in str(error) or "interrupted" in str(error)
         if not interrupted or tracker.document is None:
             raise
+    if referer:
+        await page.set_extra_http_headers({})
 
 
 async def _collect(
@@ -157,9 +169,7 @@ async def _html(page: Page, document: Document, limit: int) -> str:
         found = (source or b"").decode("utf-8", "replace")
     size = found if isinstance(found, int) else len(found.encode("utf-8", "surrogatepass"))
     if isinstance(found, int) or size > limit:
-        raise TaskError(
-            "page_too_large", f"The page has {size} bytes of HTML; --max-html-bytes is {limit}."
-        )
+        raise page_too_large(size, limit)
     return found
 
 

@@ -44,6 +44,7 @@ class BrowserPool:
         self._headless = headless
         self._stack = AsyncExitStack()
         self._display: dict[str, str] = {}
+        self._lent = 0
         #: Why no browser can be had, as of the last launch; None while they can.
         self.unavailable: str | None = None
 
@@ -82,6 +83,7 @@ class BrowserPool:
             TaskError: `browser_unavailable`, or what is wrong with the proxy.
         """
         label = uuid4().hex
+        self._lent += 1
         try:
             async with asyncio.timeout_at(deadline + KILL_GRACE):
                 async with asyncio.timeout_at(deadline):
@@ -90,9 +92,23 @@ class BrowserPool:
                 yield page
                 await _close(browser)
         finally:
-            await uninterrupted(kill_marked(BROWSER_MARK, label))
+            self._lent -= 1
+            await uninterrupted(self._bury(label))
+
+    async def _bury(self, label: str) -> None:
+        """Kill what is left of a browser, and clear the folders that killed ones leave."""
+        await kill_marked(BROWSER_MARK, label)
+        if not self._lent:
+            self._workspace.clear_leftovers()
 
     async def _launch(self, label: str) -> Browser:
+        try:
+            return await self._launch_once(label)
+        except TaskError:
+            # A browser or driver that died while it started says nothing about the next one.
+            return await self._launch_once(label)
+
+    async def _launch_once(self, label: str) -> Browser:
         playwright = await self._driver.playwright()
         env = {**self._workspace.environment(label), **self._display}
         launch = asyncio.create_task(

@@ -141,6 +141,14 @@ class Workspace:
         script.chmod(0o700)
         return script
 
+    def clear_leftovers(self) -> None:
+        """Remove the folders of browsers; only while there is no browser.
+
+        Playwright removes a browser's profile itself, but not always where it was killed.
+        """
+        for folder in self.path.glob("playwright*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
     def _sweep(self) -> None:
         for folder in self._base.glob("service-*"):
             lock = _try_lock(folder)

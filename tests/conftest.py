@@ -1,0 +1,41 @@
+"""Fixtures shared by the browser tests: one service, a challenge site, a site of hard pages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestServer
+
+from examples.challenge_site import SiteOptions, create_site
+from tests.hard_site import create_hard_site
+from tests.service import Client, Service, client_of, run_service
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A running service with two workers; shared, so a test must leave it as it was."""
+    flags = ("--workers", "2", "--max-timeout", "60", "--log-level", "debug")
+    with run_service(Path(tmp_path_factory.mktemp("service")), *flags) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(service: Service) -> AsyncIterator[Client]:
+    async with client_of(service) as client:
+        yield client
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[TestServer]:
+    """The challenge site, with little work."""
+    async with TestServer(create_site(SiteOptions(work=0.05))) as server:
+        yield server
+
+
+@pytest.fixture
+async def hard() -> AsyncIterator[TestServer]:
+    """Pages that make browsers hang, swell or die."""
+    async with TestServer(create_hard_site()) as server:
+        yield server

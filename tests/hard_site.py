@@ -1,0 +1,115 @@
+"""Pages that hang, swell, flood or are no pages at all."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+HIDDEN = """<p style="display:none">hidden words</p><script>var x = "script words";</script>
+<iframe style="display:none" srcdoc="<p>undisplayed words</p>"></iframe>"""
+SHADOW = """<div id=host></div><script>
+const root = document.getElementById("host").attachShadow({mode: "open"});
+root.innerHTML = "<p>shadow&nbsp;words</p>";</script>"""
+
+PAGES: dict[str, str] = {
+    "plain": "<h1>plain page</h1>",
+    "spin": "<p>spin source</p><script>while (true) {}</script>",
+    "spin-later": "<p>shown first</p><script>setTimeout(() => { while (true) {} }, 700)</script>",
+    "reload": "<p>round</p><script>location.reload()</script>",
+    "alerts": "<p>alerts</p><script>setInterval(() => alert('again'), 1)</script>",
+    "popups": "<p>popups</p><script>setInterval(() => open('/plain'), 50)</script>",
+    "big": "<p>start</p>" + "<div>x</div>" * (50 * 1024 * 1024 // 12) + "<p>end</p>",
+    "late": "<script>setTimeout(() => document.body.append('late words'), 600)</script>",
+    "hidden": HIDDEN,
+    "shadow": SHADOW,
+    "frame": "<iframe src='/framed' width=300 height=200></iframe>",
+    "framed": "<p>framed words</p>",
+    "split": "<p>first</p><p>second\u00a0 half</p>",
+    "case": "<p>Case Matters</p>",
+    "selector": "<div id=no style='display:none'>x</div><div class='yes it-is'>y</div>",
+    "push": "<script>history.pushState({}, '', '/pushed')</script><p>pushed words</p>",
+    "meta": "<meta http-equiv=refresh content='0;url=/plain'>",
+    "js-to-dead": "<script>location.href = 'http://127.0.0.1:65431/'</script>",
+    "images": "<img src=/seen.png><link rel=stylesheet href=/seen.css><p>images</p>",
+}
+
+
+async def _page(request: web.Request) -> web.StreamResponse:
+    name = request.match_info["name"]
+    request.app[SEEN].append((request.path, dict(request.headers)))
+    if name not in PAGES:
+        raise web.HTTPNotFound
+    return web.Response(text="<!doctype html><body>" + PAGES[name], content_type="text/html")
+
+
+async def _silent(request: web.Request) -> web.StreamResponse:
+    await asyncio.sleep(120)
+    return web.Response()
+
+
+async def _drip(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "text/html; charset=utf-8"})
+    await response.prepare(request)
+    await response.write(b"<!doctype html><p>first drop</p>")
+    for _ in range(240):
+        await response.write(b"<p>drop</p>")
+        await asyncio.sleep(0.5)
+    return response
+
+
+async def _download(request: web.Request) -> web.StreamResponse:
+    headers = {"Content-Disposition": "attachment; filename=x.bin"}
+    return web.Response(body=b"x" * 1000, headers=headers)
+
+
+async def _empty(request: web.Request) -> web.StreamResponse:
+    return web.Response(status=204)
+
+
+async def _echo(request: web.Request) -> web.StreamResponse:
+    request.app[SEEN].append((request.path, dict(request.headers)))
+    return web.json_response(dict(request.headers))
+
+
+async def _hop(request: web.Request) -> web.StreamResponse:
+    request.app[SEEN].append((request.path, dict(request.headers)))
+    raise web.HTTPFound("/echo")
+
+
+async def _loop(request: web.Request) -> web.StreamResponse:
+    raise web.HTTPFound("/loop")
+
+
+async def _seen(request: web.Request) -> web.StreamResponse:
+    request.app[SEEN].append((request.path, dict(request.headers)))
+    return web.Response(text="")
+
+
+async def _status(request: web.Request) -> web.StreamResponse:
+    code = int(request.match_info["code"])
+    return web.Response(status=code, text=f"status {code}", headers={"X-Own": "own"})
+
+
+#: Requests that came to the echoing pages: path and headers.
+SEEN = web.AppKey("SEEN", list[tuple[str, dict[str, str]]])
+
+
+def create_hard_site() -> web.Application:
+    app = web.Application()
+    app[SEEN] = []
+    app.add_routes(
+        [
+            web.get("/silent", _silent),
+            web.get("/drip", _drip),
+            web.get("/download", _download),
+            web.get("/empty", _empty),
+            web.get("/echo", _echo),
+            web.get("/hop", _hop),
+            web.get("/loop", _loop),
+            web.get("/seen.{kind}", _seen),
+            web.get("/status/{code}", _status),
+            web.get("/{name}", _page),
+        ]
+    )
+    return app

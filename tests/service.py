@@ -1,0 +1,162 @@
+"""The real service as a process of its own, driven from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+
+FIREFOX = "/usr/bin/firefox-esr"
+Json = dict[str, Any]
+
+
+class Service:
+    """A running `captcha-bypass` process."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str, tmp: Path) -> None:
+        self.process = process
+        self.url = url
+        #: Its TMPDIR: whatever its browsers leave behind is in here.
+        self.tmp = tmp
+
+    @property
+    def log(self) -> str:
+        return (self.tmp / "log").read_text()
+
+    def family(self) -> list[psutil.Process]:
+        """All processes that this service started, found by its folder in their environment."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                inside = str(self.tmp) in process.environ().get("CAPTCHA_BYPASS_INSTANCE", "")
+                if inside and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    def browsers(self) -> list[psutil.Process]:
+        """The processes of its browsers."""
+        return [p for p in self.family() if _env(p, "CAPTCHA_BYPASS_BROWSER")]
+
+    def folders(self) -> list[Path]:
+        """The folders of services under its TMPDIR."""
+        return list(self.tmp.glob("captcha-bypass-*/service-*"))
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+
+def _env(process: psutil.Process, name: str) -> str | None:
+    try:
+        return process.environ().get(name)
+    except psutil.Error:
+        return None
+
+
+@contextmanager
+def run_service(tmp: Path, *flags: str) -> Iterator[Service]:
+    """Start the service with stock Firefox on a free port; it is gone when the block ends."""
+    tmp.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "captcha_bypass", "--browser", "firefox", "--port", "0"]
+    with (tmp / "log").open("a") as log:
+        process = subprocess.Popen(
+            [*command, *flags],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "TMPDIR": str(tmp), "HOME": str(tmp)},
+        )
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        match = re.search(r"http://\S+", line)
+        assert match, f"it did not start: {line!r}, {(tmp / 'log').read_text()}"
+        yield Service(process, match.group(), tmp)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        try:
+            process.wait(40)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(5)
+        process.stdout.close()
+
+
+class Client:
+    """Talks to a service as a user does."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self.url = url
+
+    async def submit(self, **request: object) -> str:
+        async with self._session.post(f"{self.url}/solve", json=request) as response:
+            body = await response.json()
+            assert response.status == 202, body
+            return str(body["task_id"])
+
+    async def result(self, task_id: str, wait: float = 0) -> Json:
+        url = f"{self.url}/result/{task_id}"
+        async with self._session.get(url, params={"wait": wait}) as response:
+            body: Json = await response.json()
+            return body
+
+    async def finished(self, task_id: str) -> Json:
+        """Poll until the task has ended."""
+        while (view := await self.result(task_id, wait=30))["status"] in ("pending", "running"):
+            continue
+        return view
+
+    async def solve(self, **request: object) -> Json:
+        """Submit a task and return how it ended."""
+        return await self.finished(await self.submit(**request))
+
+    async def solved(self, **request: object) -> Json:
+        """Submit a task that must complete, and return its data."""
+        view = await self.solve(**request)
+        assert view["status"] == "completed", view
+        data: Json = view["data"]
+        return data
+
+    async def delete(self, task_id: str) -> tuple[int, Json]:
+        async with self._session.delete(f"{self.url}/task/{task_id}") as response:
+            return response.status, await response.json()
+
+    async def health(self) -> tuple[int, Json]:
+        async with self._session.get(f"{self.url}/health") as response:
+            return response.status, await response.json()
+
+    async def until_running(self, task_id: str) -> None:
+        for _ in range(1500):
+            if (await self.result(task_id))["status"] != "pending":
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError("it never ran")
+
+
+@asynccontextmanager
+async def client_of(service: Service) -> AsyncIterator[Client]:
+    async with aiohttp.ClientSession() as session:
+        yield Client(session, service.url)
+
+
+async def eventually(condition: Callable[[], bool], seconds: float) -> bool:
+    """Whether `condition()` becomes true within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.05)
+    return True

@@ -1,0 +1,193 @@
+"""Pages that make browsers hang, swell or die: each ends in time, and the next task is normal."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import psutil
+import pytest
+from aiohttp.test_utils import TestServer
+
+from tests.hard_site import SEEN
+from tests.service import Client, Json, Service, eventually
+
+pytestmark = pytest.mark.browser
+
+
+async def ends(client: Client, url: str, timeout: float = 4.0, **more: object) -> Json:
+    """Solve for a text that never comes; the task must end within its timeout + 10 s."""
+    started = time.monotonic()
+    request = {"url": url, "success_text": "never to be seen", "timeout": timeout, **more}
+    view = await client.solve(**request)
+    assert time.monotonic() - started < timeout + 10
+    return view
+
+
+async def test_script_that_spins_while_loading_gives_its_source(
+    client: Client, hard: TestServer
+) -> None:
+    view = await ends(client, str(hard.make_url("/spin")))
+    assert view["status"] == "completed"
+    assert view["data"]["timeout_reached"] is True
+    assert view["data"]["status_code"] == 200
+    assert "spin source" in view["data"]["html"]
+
+
+async def test_script_that_spins_after_loading_ends_in_time(
+    client: Client, hard: TestServer
+) -> None:
+    view = await ends(client, str(hard.make_url("/spin-later")))
+    assert view["data"]["timeout_reached"] is True
+    assert "shown first" in view["data"]["html"]
+
+
+async def test_server_that_never_answers_is_a_timeout_without_a_document(
+    client: Client, hard: TestServer
+) -> None:
+    url = str(hard.make_url("/silent"))
+    view = await ends(client, url)
+    assert view["data"]["timeout_reached"] is True
+    assert view["data"]["status_code"] is None
+    assert view["data"]["url"] == url
+    assert view["data"]["html"] == ""
+
+
+async def test_page_that_never_stops_loading_gives_what_has_come(
+    client: Client, hard: TestServer
+) -> None:
+    view = await ends(client, str(hard.make_url("/drip")))
+    assert view["data"]["timeout_reached"] is True
+    assert "first drop" in view["data"]["html"]
+
+
+async def test_page_that_never_stops_loading_succeeds_on_its_text(
+    client: Client, hard: TestServer
+) -> None:
+    url = str(hard.make_url("/drip"))
+    data = await client.solved(url=url, success_text="first drop", timeout=20)
+    assert data["timeout_reached"] is False
+
+
+async def test_fifty_megabytes_are_too_large(client: Client, hard: TestServer) -> None:
+    view = await ends(client, str(hard.make_url("/big")), timeout=8)
+    assert view["status"] == "error"
+    assert view["error"]["code"] == "page_too_large"
+    assert "--max-html-bytes" in view["error"]["message"]
+
+
+async def test_download_is_not_a_page(client: Client, hard: TestServer) -> None:
+    view = await ends(client, str(hard.make_url("/download")))
+    assert view["error"]["code"] == "not_a_page"
+
+
+async def test_empty_answer_is_not_a_page(client: Client, hard: TestServer) -> None:
+    view = await ends(client, str(hard.make_url("/empty")))
+    assert view["error"]["code"] == "not_a_page"
+
+
+async def test_endless_reload_by_script_ends_with_a_page(client: Client, hard: TestServer) -> None:
+    view = await ends(client, str(hard.make_url("/reload")))
+    assert view["data"]["timeout_reached"] is True
+    assert view["data"]["status_code"] == 200
+
+
+async def test_alert_storm_ends_in_time(client: Client, hard: TestServer) -> None:
+    view = await ends(client, str(hard.make_url("/alerts")))
+    assert view["data"]["timeout_reached"] is True
+
+
+async def test_text_is_found_in_an_alert_storm(client: Client, hard: TestServer) -> None:
+    url = str(hard.make_url("/alerts"))
+    data = await client.solved(url=url, success_text="alerts", timeout=20)
+    assert data["timeout_reached"] is False
+
+
+async def test_popups_do_not_disturb_the_page(client: Client, hard: TestServer) -> None:
+    view = await ends(client, str(hard.make_url("/popups")))
+    assert view["data"]["timeout_reached"] is True
+    assert view["data"]["url"].endswith("/popups")
+
+
+async def opened(hard: TestServer) -> None:
+    """Wait until the browser has asked for a page and has had time to show it."""
+    assert await eventually(lambda: len(hard.app[SEEN]) > 0, 20)
+    await asyncio.sleep(0.5)
+
+
+def _content_processes(service: Service) -> list[psutil.Process]:
+    return [p for p in service.browsers() if "tab" in p.cmdline()[-1:]]
+
+
+async def test_renderer_that_dies_is_a_crash_and_the_next_task_is_normal(
+    client: Client, service: Service, hard: TestServer
+) -> None:
+    url = str(hard.make_url("/plain"))
+    task = await client.submit(url=url, success_text="never", timeout=30)
+    await opened(hard)
+    for process in _content_processes(service):
+        process.kill()
+    view = await client.finished(task)
+    assert view["error"]["code"] == "browser_crashed", view
+    assert (await client.solved(url=url, success_text="plain", timeout=20))["status_code"] == 200
+
+
+async def test_browser_killed_mid_task_is_a_crash(
+    client: Client, service: Service, hard: TestServer
+) -> None:
+    url = str(hard.make_url("/plain"))
+    task = await client.submit(url=url, success_text="never", timeout=30)
+    await opened(hard)
+    for process in service.browsers():
+        process.kill()
+    view = await client.finished(task)
+    assert view["error"]["code"] == "browser_crashed", view
+
+
+async def test_frozen_browser_is_killed_soon_after_the_deadline(
+    client: Client, service: Service, hard: TestServer
+) -> None:
+    task = await client.submit(
+        url=str(hard.make_url("/plain")), success_text="never", timeout=6
+    )
+    await opened(hard)
+    frozen = service.browsers()
+    for process in frozen:
+        process.suspend()
+    view = await client.finished(task)
+    assert view["data"]["timeout_reached"] is True
+    assert await eventually(lambda: not any(p.is_running() for p in frozen), 8)
+
+
+async def test_browser_killed_while_it_starts_is_started_again(
+    client: Client, service: Service, hard: TestServer
+) -> None:
+    url = str(hard.make_url("/plain"))
+    task = await client.submit(url=url, success_text="plain page", timeout=30)
+    assert await eventually(lambda: len(service.browsers()) > 0, 15)
+    for process in service.browsers():
+        process.kill()
+    view = await client.finished(task)
+    assert view["status"] == "completed", view
+
+
+async def test_driver_killed_mid_task_is_a_crash_and_the_next_task_is_normal(
+    client: Client, service: Service, hard: TestServer
+) -> None:
+    url = str(hard.make_url("/plain"))
+    task = await client.submit(url=url, success_text="never", timeout=30)
+    await opened(hard)
+    driver = next(p for p in service.family() if "run-driver" in p.cmdline())
+    driver.kill()
+    view = await client.finished(task)
+    assert view["error"]["code"] in ("browser_crashed", "browser_unavailable"), view
+    assert (await client.solved(url=url, success_text="plain", timeout=20))["status_code"] == 200
+
+
+async def test_nothing_is_left_of_all_these(client: Client, service: Service) -> None:
+    assert await eventually(lambda: not service.browsers(), 10)
+    assert (await client.health())[1]["running"] == 0
+    left = [p.name for folder in service.folders() for p in folder.iterdir() if p.is_dir()]
+    assert left == []
+    for broken_promise in ("failed unexpectedly", "broke its promise", "never retrieved"):
+        assert broken_promise not in service.log
