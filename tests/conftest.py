@@ -30,12 +30,14 @@ async def client(service: Service) -> AsyncIterator[Client]:
 @pytest.fixture
 async def site() -> AsyncIterator[TestServer]:
     """The challenge site, with little work."""
-    async with TestServer(create_site(SiteOptions(work=0.05))) as server:
+    server = TestServer(create_site(SiteOptions(work=0.05)))
+    async with server:
         yield server
 
 
 @pytest.fixture
 async def hard() -> AsyncIterator[TestServer]:
     """Pages that make browsers hang, swell or die."""
-    async with TestServer(create_hard_site()) as server:
+    server = TestServer(create_hard_site())
+    async with server:
         yield server

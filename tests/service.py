@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 import psutil
 
-FIREFOX = "/usr/bin/firefox-esr"
+PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 Json = dict[str, Any]
 
 
@@ -65,8 +65,11 @@ def _env(process: psutil.Process, name: str) -> str | None:
 
 
 @contextmanager
-def run_service(tmp: Path, *flags: str) -> Iterator[Service]:
-    """Start the service with stock Firefox on a free port; it is gone when the block ends."""
+def run_service(tmp: Path, *flags: str, env: dict[str, str] | None = None) -> Iterator[Service]:
+    """Start the service with stock Firefox on a free port; it is gone when the block ends.
+
+    Later flags win, `env` is added to its environment, and its TMPDIR and HOME are `tmp`.
+    """
     tmp.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "captcha_bypass", "--browser", "firefox", "--port", "0"]
     with (tmp / "log").open("a") as log:
@@ -75,7 +78,8 @@ def run_service(tmp: Path, *flags: str) -> Iterator[Service]:
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "TMPDIR": str(tmp), "HOME": str(tmp)},
+            start_new_session=True,  # so that a test can press Ctrl+C: the group gets the signal
+            env={"PATH": PATH, "TMPDIR": str(tmp), "HOME": str(tmp), **(env or {})},
         )
     assert process.stdout is not None
     try:

@@ -76,8 +76,7 @@ async def test_selector_that_is_none_is_an_error(client: Client, hard: TestServe
 
 
 async def test_all_conditions_must_hold(client: Client, hard: TestServer) -> None:
-    both = {"success_text": "y", "success_selector": ".yes"}
-    assert await seen(client, hard, "/selector", **both)
+    assert await seen(client, hard, "/selector", success_text="y", success_selector=".yes")
     assert not await seen(
         client, hard, "/selector", timeout=5, success_text="absent", success_selector=".yes"
     )
@@ -169,7 +168,7 @@ async def test_headers_are_sent_with_the_first_request_only(
     await client.solved(
         url=url, success_text="User-Agent", timeout=20, headers={"X-Own": "1", "Referer": url}
     )
-    sent = dict(hard.app[SEEN])
+    sent = {path: headers for path, headers in hard.app[SEEN]}  # noqa: C416 - typed
     assert sent["/hop"]["X-Own"] == "1"
     assert sent["/hop"]["Referer"] == url
     assert "X-Own" not in sent["/echo"]

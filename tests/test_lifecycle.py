@@ -136,6 +136,21 @@ async def test_sigterm_lets_running_tasks_end_and_their_results_be_fetched(
     assert not service.folders()
 
 
+async def test_ctrl_c_in_a_terminal_lets_running_tasks_end(
+    tmp_path: Path, hard: TestServer
+) -> None:
+    with run_service(tmp_path) as service:
+        async with client_of(service) as client:
+            url = str(hard.make_url("/plain"))
+            task = await client.submit(url=url, success_text="never", timeout=6)
+            assert await eventually(lambda: len(hard.app[SEEN]) > 0, 20)
+            os.killpg(service.process.pid, signal.SIGINT)
+            view = await client.finished(task)
+            assert view["data"]["timeout_reached"] is True, view
+            assert "plain page" in view["data"]["html"]
+        assert service.process.wait(10) == 0
+
+
 async def test_sigterm_stops_tasks_that_outlast_the_shutdown_timeout(
     tmp_path: Path, hard: TestServer
 ) -> None:

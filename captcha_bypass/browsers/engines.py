@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 #: Firefox preferences, the same for both engines.
 PREFS: dict[str, str | float | bool] = {
+    # A task without proxy goes direct, whatever http_proxy says in the environment.
+    "network.proxy.type": 0,
     # A proxied task must never go direct: not for loopback hosts, not when the proxy fails,
     # not by WebRTC.
     "network.proxy.allow_hijacking_localhost": True,
@@ -55,6 +58,13 @@ PREFS: dict[str, str | float | bool] = {
     "media.utility-process.enabled": False,
     "browser.sessionstore.resume_from_crash": False,
     "browser.cache.disk.enable": False,
+}
+
+#: Ctrl+C reaches the driver too; it must leave the browsers to us, or running tasks would die.
+SIGNALS_ARE_OURS: dict[str, Any] = {
+    "handle_sigint": False,
+    "handle_sigterm": False,
+    "handle_sighup": False,
 }
 
 ProxySettings = dict[str, str]
@@ -96,6 +106,7 @@ class Firefox:
             headless=headless,
             firefox_user_prefs=PREFS,
             env={**os.environ, **env},
+            **SIGNALS_ARE_OURS,
         )
 
     async def new_context(self, browser: Browser, proxy: ProxySettings | None) -> BrowserContext:
@@ -127,6 +138,7 @@ class Camoufox:
                 env={**os.environ, **env},
                 # uBlock would be downloaded at start, and a challenge may look for it.
                 exclude_addons=[DefaultAddons.UBO],
+                **SIGNALS_ARE_OURS,
             )
             return drawn
 
@@ -203,7 +215,8 @@ def _missing_camoufox() -> str | None:
     from camoufox.pkgman import camoufox_path
 
     try:
-        camoufox_path(download_if_missing=False)
+        with redirect_stdout(sys.stderr):  # it may print; our first line says where we listen
+            camoufox_path(download_if_missing=False)
     except (CamoufoxNotInstalled, UnsupportedVersion) as error:
         return str(error)
     return None

@@ -1,0 +1,67 @@
+"""The README says what the code does."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from captcha_bypass import __version__, errors
+from captcha_bypass.api.openapi import document
+from captcha_bypass.config import Config
+from captcha_bypass.models import SolveRequest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def leaves(base: type[errors.RequestError]) -> set[str]:
+    found = {base.code}
+    for leaf in base.__subclasses__():
+        found |= leaves(leaf)
+    return found
+
+
+@pytest.mark.parametrize("name", Config.model_fields)
+def test_every_setting_stands_in_the_table_with_its_default(name: str) -> None:
+    row = re.search(rf"^\| `--{name.replace('_', '-')}` \|([^|]*)\|", README, re.MULTILINE)
+    assert row, f"{name} is not in the table"
+    field = Config.model_fields[name]
+    if field.default_factory is None and field.default is not None:
+        default = field.default
+        shown = f"{default:g}" if isinstance(default, float) else str(default)
+        assert row.group(1).strip() == f"`{shown}`"
+
+
+def test_every_error_code_is_explained() -> None:
+    codes = leaves(errors.RequestError) | set(get_args(errors.TaskErrorCode))
+    assert not [code for code in sorted(codes) if f"`{code}`" not in README]
+
+
+def test_every_field_of_a_request_is_explained() -> None:
+    assert not [name for name in SolveRequest.model_fields if f"| `{name}` |" not in README]
+
+
+@pytest.mark.parametrize("route", [*document()["paths"], "/openapi.json"])
+def test_every_endpoint_has_an_example_for_curl_and_for_httpie(route: str) -> None:
+    path = route.replace("{task_id}", "TASK_ID")
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    assert any(block.startswith("curl") and f"localhost:8191{path}" in block for block in blocks)
+    assert any(block.startswith("http ") and f":8191{path}" in block for block in blocks)
+
+
+def test_all_flags_in_examples_exist() -> None:
+    known = {"--" + name.replace("_", "-") for name in Config.model_fields}
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if any(word.endswith("captcha-bypass") for word in words):
+                assert {word for word in words if word.startswith("--")} <= known
+
+
+def test_changelog_is_for_this_version_or_unreleased() -> None:
+    headings = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[0] == "Unreleased" or headings[0].startswith(f"{__version__} ")
