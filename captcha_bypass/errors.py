@@ -35,6 +35,16 @@ TaskErrorCode = Literal[
     "shutting_down",
     "internal_error",
 ]
+RequestErrorCode = Literal[
+    "invalid_request",
+    "not_found",
+    "method_not_allowed",
+    "body_too_large",
+    "unsupported_media_type",
+    "queue_full",
+    "shutting_down",
+    "internal_error",
+]
 
 
 class CaptchaBypassError(Exception):

@@ -2,100 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    AnyUrl,
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from captcha_bypass.errors import RequestErrorCode, TaskErrorCode
+from captcha_bypass.fields import (
+    CookieDomain,
+    CookieName,
+    CookiePath,
+    CookieValue,
+    HeaderName,
+    HeaderValue,
+    PageUrl,
+    ProxyServer,
+    VisibleText,
 )
 
-from captcha_bypass.text import fold
-
-#: Longest URL taken, in characters: the length browsers and servers agree on.
-MAX_URL_CHARS = 2048
 MAX_COOKIES = 300
 MAX_HEADERS = 50
-#: RFC 9110 section 5.6.2, `token`: header names, and cookie names by RFC 6265 section 4.1.1.
-TOKEN_PATTERN = r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$"
-#: Headers the browser or the contract owns; a caller's own value would break one of them.
-OWNED_HEADERS = frozenset(
-    {"cookie", "host", "user-agent", "connection", "content-length", "transfer-encoding", "te"}
-    | {"trailer", "upgrade", "proxy-authorization", "proxy-connection"}
-)
-
-_any_url = TypeAdapter(AnyUrl)
-
-
-def _parse_url(value: str, schemes: tuple[str, ...]) -> AnyUrl:
-    """Parse as browsers do; the error never repeats the value, which may hold a password."""
-    if any(char <= " " or char == "\x7f" for char in value):
-        raise ValueError("must not contain spaces or control characters")
-    try:
-        url = _any_url.validate_python(value)
-    except ValidationError as error:
-        raise ValueError(error.errors(include_input=False)[0]["msg"]) from None
-    if url.scheme not in schemes:
-        raise ValueError(f"the scheme must be one of {', '.join(schemes)}")
-    if not url.host:
-        raise ValueError("a host is missing")
-    return url
-
-
-def _page_url(value: str) -> str:
-    url = _parse_url(value, ("http", "https"))
-    if url.username is not None or url.password is not None or "@" in urlsplit(value).netloc:
-        raise ValueError("must not contain user:password; send an Authorization header instead")
-    return str(url)
-
-
-def _proxy_server(value: str) -> str:
-    url = _parse_url(value, ("http", "https", "socks5"))
-    if url.username is not None or url.password is not None:
-        raise ValueError("must not contain user:password; use the fields username and password")
-    port = url.port
-    if not port:
-        raise ValueError("must be scheme://host:port, the port is missing")
-    if (url.path or "/") != "/" or url.query or url.fragment:
-        raise ValueError("must be scheme://host:port and nothing more")
-    return f"{url.scheme}://{url.host}:{port}"
-
-
-def _header_value(value: str) -> str:
-    if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
-        raise ValueError("must not contain control characters")
-    return value
-
-
-def _cookie_value(value: str) -> str:
-    if re.search(r"[\x00-\x1f\x7f;]", value):
-        raise ValueError("must not contain control characters or semicolons")
-    return value
-
-
-def _header_name(value: str) -> str:
-    if value.lower() in OWNED_HEADERS:
-        raise ValueError("is set by the browser; cookies have a field of their own")
-    return value
-
-
-def _visible(value: str) -> str:
-    if not fold(value):
-        raise ValueError("must contain more than white space")
-    return value
-
-
-Url = Annotated[str, Field(max_length=MAX_URL_CHARS, json_schema_extra={"format": "uri"})]
-HeaderName = Annotated[str, Field(pattern=TOKEN_PATTERN, max_length=256), AfterValidator(_header_name)]
-HeaderValue = Annotated[str, Field(max_length=8192), AfterValidator(_header_value)]
 
 
 class _Wire(BaseModel):
@@ -109,9 +34,7 @@ class _Wire(BaseModel):
 class Proxy(_Wire):
     """The proxy a task's traffic goes through, with no fall-back to a direct connection."""
 
-    server: Annotated[Url, AfterValidator(_proxy_server)] = Field(
-        description="scheme://host:port; http, https or socks5"
-    )
+    server: ProxyServer = Field(description="scheme://host:port; http, https or socks5")
     username: str | None = Field(None, min_length=1, max_length=256)
     password: SecretStr | None = Field(None, max_length=1024)
 
@@ -129,15 +52,13 @@ class Proxy(_Wire):
 class Cookie(_Wire):
     """A cookie set before the page is opened; also takes what a result gave."""
 
-    name: str = Field(pattern=TOKEN_PATTERN, max_length=256)
-    value: Annotated[str, Field(max_length=4096, repr=False), AfterValidator(_cookie_value)]
-    url: Annotated[Url, AfterValidator(_page_url)] | None = Field(
+    name: CookieName
+    value: CookieValue
+    url: PageUrl | None = Field(
         None, description="takes domain and secure from this URL; default: the task's URL"
     )
-    domain: str | None = Field(
-        None, pattern=r"^\.?[^\s/;:@]+$|^\[[0-9A-Fa-f:.]+\]$", max_length=255
-    )
-    path: str = Field("/", pattern=r"^/[^;\x00-\x1f\x7f]*$", max_length=1024)
+    domain: CookieDomain | None = None
+    path: CookiePath = "/"
     expires: float = Field(-1, ge=-1, le=253402300799, description="epoch seconds; -1: session")
     httpOnly: bool = False
     secure: bool | None = Field(None, description="default: true for https")
@@ -154,12 +75,23 @@ class Cookie(_Wire):
 class SolveRequest(_Wire):
     """Body of POST /solve. At least one of the success conditions must be given; all must hold."""
 
-    url: Annotated[Url, AfterValidator(_page_url)] = Field(
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": ["success_text"], "properties": {"success_text": {"type": "string"}}},
+                {
+                    "required": ["success_selector"],
+                    "properties": {"success_selector": {"type": "string"}},
+                },
+                {"required": ["no_challenge"], "properties": {"no_challenge": {"const": True}}},
+            ]
+        }
+    )
+
+    url: PageUrl = Field(
         description="http or https, at most 2048 characters, no user:password in it"
     )
-    success_text: (
-        Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_visible)] | None
-    ) = Field(
+    success_text: VisibleText | None = Field(
         None,
         description="text that shows on the page when it is through: case-sensitive, white space "
         "folded, in the visible text of any frame",
@@ -234,10 +166,10 @@ class Solution(BaseModel):
     elapsed: float = Field(description="seconds since a worker took the task")
 
 
-class ErrorBody(BaseModel):
-    """Why a request was refused or a task failed."""
+class TaskErrorBody(BaseModel):
+    """Why a task failed."""
 
-    code: str
+    code: TaskErrorCode
     message: str
 
 
@@ -248,9 +180,11 @@ class FieldMessage(BaseModel):
     message: str
 
 
-class RequestErrorBody(ErrorBody):
+class RequestErrorBody(BaseModel):
     """Why a request was refused."""
 
+    code: RequestErrorCode
+    message: str
     fields: list[FieldMessage] | None = Field(None, description="only for invalid_request")
 
 
@@ -270,7 +204,7 @@ class TaskView(BaseModel):
     """Answer of GET /result/{task_id}."""
 
     status: Literal["pending", "running", "completed", "error", "not_found"]
-    error: ErrorBody | None = None
+    error: TaskErrorBody | None = None
     data: Solution | None = None
 
 

@@ -147,9 +147,7 @@ async def test_browser_killed_mid_task_is_a_crash(
 async def test_frozen_browser_is_killed_soon_after_the_deadline(
     client: Client, service: Service, hard: TestServer
 ) -> None:
-    task = await client.submit(
-        url=str(hard.make_url("/plain")), success_text="never", timeout=6
-    )
+    task = await client.submit(url=str(hard.make_url("/plain")), success_text="never", timeout=6)
     await opened(hard)
     frozen = service.browsers()
     for process in frozen:

@@ -40,10 +40,13 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
     except web.HTTPRequestEntityTooLarge:
         limit = request.client_max_size
         return answer(BodyTooLarge(f"The body is over {limit} bytes; send less."))
+    except web.RequestPayloadError:
+        message = "cannot be read: the connection or its Content-Encoding is broken"
+        return answer(InvalidRequest([FieldError("body", message)]))
     except web.HTTPException:
         raise
     except Exception:
-        logger.exception("%s %s failed unexpectedly", request.method, request.path)
+        logger.exception("%s %r failed unexpectedly", request.method, request.path)
         body = {"code": "internal_error", "message": "Unexpected error; see the service's log."}
         return web.json_response({"error": body}, status=500)
 

@@ -164,23 +164,22 @@ def find_engine(config: Config) -> Engine:
     """
     if config.browser == "firefox":
         return find_firefox(config.browser_path)
-    problem = _missing_camoufox() and _fetch_camoufox()
-    if problem is None:
+    if not _missing_camoufox() or _fetch_camoufox():
         from camoufox.pkgman import installed_verstr
 
         return Camoufox(version=installed_verstr())
     if config.browser == "camoufox":
         raise StartupError(
-            f"Camoufox is not installed and could not be fetched ({problem}); run "
+            "Camoufox is not installed and could not be fetched, for the reason above; run "
             "`python -m camoufox fetch` where GitHub can be reached, or use --browser firefox."
         )
     try:
         engine = find_firefox(config.browser_path)
     except StartupError as error:
-        raise StartupError(f"Camoufox could not be fetched ({problem}), and {error}") from None
+        raise StartupError(f"Camoufox could not be fetched, and {error}") from None
     engine.warning = (
-        f"Camoufox is not installed and could not be fetched ({problem}): running on stock "
-        "Firefox, which more sites recognise as automated. Run `python -m camoufox fetch`."
+        "Camoufox is not installed and could not be fetched: running on stock Firefox, which more "
+        "sites recognise as automated. Run `python -m camoufox fetch`."
     )
     logger.warning("%s", engine.warning)
     return engine
@@ -209,27 +208,21 @@ def find_firefox(path: Path | None) -> Firefox:
     return Firefox(executable=found.resolve(), version=version.group(1))
 
 
-def _missing_camoufox() -> str | None:
-    """Return why no usable Camoufox is installed, or None if one is."""
+def _missing_camoufox() -> bool:
     from camoufox.exceptions import CamoufoxNotInstalled, UnsupportedVersion
     from camoufox.pkgman import camoufox_path
 
     try:
         with redirect_stdout(sys.stderr):  # it may print; our first line says where we listen
             camoufox_path(download_if_missing=False)
-    except (CamoufoxNotInstalled, UnsupportedVersion) as error:
-        return str(error)
-    return None
+    except (CamoufoxNotInstalled, UnsupportedVersion):
+        return True
+    return False
 
 
-def _fetch_camoufox() -> str | None:
-    """Run Camoufox's own fetcher, its progress visible; return why it failed, or None."""
+def _fetch_camoufox() -> bool:
+    """Run Camoufox's own fetcher, which shows its progress and errors; True if it got one."""
     logger.warning("Camoufox is not installed: fetching it (about 500 MB with its data)")
-    done = subprocess.run(
-        [sys.executable, "-m", "camoufox", "fetch"], stdout=sys.stderr, check=False
-    )
-    # The fetcher ends with 0 also when it got nothing: look for the browser itself.
-    missing = _missing_camoufox()
-    if missing is None:
-        return None
-    return f"fetch ended with code {done.returncode}, its reason stands above"
+    subprocess.run([sys.executable, "-m", "camoufox", "fetch"], stdout=sys.stderr, check=False)
+    # Its exit code is 0 also when it got nothing: look for the browser itself.
+    return not _missing_camoufox()

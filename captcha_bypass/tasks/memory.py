@@ -27,6 +27,9 @@ _SHUTTING_DOWN: JsonDict = {
         "message": "The service stopped before the task ended; send it again.",
     }
 }
+_INTERNAL_ERROR: JsonDict = {
+    "error": {"code": "internal_error", "message": "Unexpected error; see the log."}
+}
 
 
 @dataclass(slots=True, eq=False)
@@ -161,13 +164,15 @@ class MemoryQueue:
                 return await handler(entry.task_id, entry.payload)
         except Exception:
             logger.exception("task %s: the handler broke its promise not to raise", entry.task_id)
-            return {
-                "error": {"code": "internal_error", "message": "Unexpected error; see the log."}
-            }
+            return _INTERNAL_ERROR
 
     def _ended(self, task: asyncio.Task[JsonDict]) -> None:
         entry = self._running.pop(task)
-        outcome = _SHUTTING_DOWN if task.cancelled() else task.result()
+        if task.cancelled():
+            # Not stopping and not removed: the handler cancelled itself, which breaks its promise.
+            outcome = _SHUTTING_DOWN if self._closing else _INTERNAL_ERROR
+        else:
+            outcome = task.result()
         if self._entries.get(entry.task_id) is entry:
             self._finish(entry, outcome)
         self._dispatch()

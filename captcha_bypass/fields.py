@@ -1,0 +1,131 @@
+"""The checked strings of the wire format: URLs, header names and values, cookies.
+
+No message repeats the refused value, which may be a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, AnyUrl, Field, TypeAdapter, ValidationError
+
+from captcha_bypass.text import fold
+
+#: Longest URL taken, in characters: the length browsers and servers agree on.
+MAX_URL_CHARS = 2048
+#: RFC 9110 section 5.6.2, `token`.
+HEADER_NAME = r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$"
+#: What browsers keep (RFC 6265bis section 5.6), so that any result's cookies can be given back.
+COOKIE_NAME = r"^[^\x00-\x20\x7f;=]+$"
+COOKIE_DOMAIN = r"^\.?[^\s/;:@]+$|^\[[0-9A-Fa-f:.]+\]$"
+COOKIE_PATH = r"^/[^;\x00-\x1f\x7f]*$"
+#: Headers the browser or the contract owns; a caller's own value would break one of them.
+OWNED_HEADERS = frozenset(
+    {"cookie", "host", "user-agent", "connection", "content-length", "transfer-encoding", "te"}
+    | {"trailer", "upgrade", "proxy-authorization", "proxy-connection"}
+)
+
+_any_url = TypeAdapter(AnyUrl)
+
+
+def _parse_url(value: str, schemes: tuple[str, ...]) -> AnyUrl:
+    """Parse as browsers do; the error never repeats the value, which may hold a password."""
+    if any(char <= " " or char == "\x7f" for char in value):
+        raise ValueError("must not contain spaces or control characters")
+    try:
+        url = _any_url.validate_python(value)
+    except ValidationError as error:
+        raise ValueError(error.errors(include_input=False)[0]["msg"]) from None
+    if url.scheme not in schemes:
+        raise ValueError(f"the scheme must be one of {', '.join(schemes)}")
+    # Browsers also read `http:host` and `http:///host`; whoever writes that lost a part.
+    if not url.host or not re.match(r"[^:]+://[^/\\?#]", value):
+        raise ValueError(f"must be {schemes[0]}://host..., the host is missing")
+    return url
+
+
+def _page_url(value: str) -> str:
+    url = _parse_url(value, ("http", "https"))
+    if url.username is not None or url.password is not None or "@" in urlsplit(value).netloc:
+        raise ValueError("must not contain user:password; send an Authorization header instead")
+    if len(str(url)) > MAX_URL_CHARS:
+        raise ValueError(f"must have at most {MAX_URL_CHARS} characters when percent-encoded")
+    return str(url)
+
+
+def _proxy_server(value: str) -> str:
+    url = _parse_url(value, ("http", "https", "socks5"))
+    if url.username is not None or url.password is not None:
+        raise ValueError("must not contain user:password; use the fields username and password")
+    # Not `url.port` alone: it is the scheme's default where none was given.
+    port = urlsplit(value).port
+    if not port:
+        raise ValueError("must be scheme://host:port, the port is missing")
+    if (url.path or "/") != "/" or url.query or url.fragment:
+        raise ValueError("must be scheme://host:port and nothing more")
+    return f"{url.scheme}://{url.host}:{port}"
+
+
+def _matching(pattern: str, message: str) -> AfterValidator:
+    """Check a pattern as pydantic does, but say what would be right instead of the pattern."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(message)
+        return value
+
+    return AfterValidator(check)
+
+
+def _header_value(value: str) -> str:
+    if re.search(r"[^\t\x20-\x7e\x80-\xff]", value):
+        raise ValueError("must be Latin-1 text without control characters")
+    return value
+
+
+def _cookie_value(value: str) -> str:
+    if re.search(r"[\x00-\x08\x0a-\x1f\x7f;]", value):
+        raise ValueError("must not contain control characters or semicolons")
+    return value
+
+
+def _header_name(value: str) -> str:
+    if value.lower() in OWNED_HEADERS:
+        raise ValueError("is set by the browser; cookies have a field of their own")
+    return value
+
+
+def _visible(value: str) -> str:
+    if not fold(value):
+        raise ValueError("must contain more than white space")
+    return value
+
+
+_Url = Annotated[str, Field(max_length=MAX_URL_CHARS, json_schema_extra={"format": "uri"})]
+PageUrl = Annotated[_Url, AfterValidator(_page_url)]
+ProxyServer = Annotated[_Url, AfterValidator(_proxy_server)]
+#: Text that is more than white space.
+VisibleText = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_visible)]
+HeaderName = Annotated[
+    str,
+    Field(max_length=256, json_schema_extra={"pattern": HEADER_NAME}),
+    _matching(HEADER_NAME, "is not a header name"),
+    AfterValidator(_header_name),
+]
+HeaderValue = Annotated[str, Field(max_length=8192), AfterValidator(_header_value)]
+CookieName = Annotated[
+    str,
+    Field(max_length=256, json_schema_extra={"pattern": COOKIE_NAME}),
+    _matching(COOKIE_NAME, "must be a name without blanks, = or ;"),
+]
+CookieValue = Annotated[str, Field(max_length=4096, repr=False), AfterValidator(_cookie_value)]
+CookieDomain = Annotated[
+    str, Field(max_length=255), _matching(COOKIE_DOMAIN, "must be a host name")
+]
+CookiePath = Annotated[
+    str,
+    Field(max_length=1024, json_schema_extra={"pattern": COOKIE_PATH}),
+    _matching(COOKIE_PATH, "must start with / and have no ;"),
+]

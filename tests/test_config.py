@@ -1,0 +1,364 @@
+"""Settings: where a value comes from, which are refused, and what the console script says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from captcha_bypass import __version__
+from captcha_bypass.config import BARE_NAMES, Config, parse, usable_cpus
+
+PREFIX = "CAPTCHA_BYPASS_"
+NAMES = sorted(Config.model_fields)
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting comes from the machine that runs the tests."""
+    for name in list(os.environ):
+        if name.upper().startswith(PREFIX) or name.lower() in BARE_NAMES:
+            monkeypatch.delenv(name)
+
+
+class Refused(Exception):
+    """What `fail` of parse() was told."""
+
+
+def fail(message: str) -> NoReturn:
+    raise Refused(message)
+
+
+def config(*argv: str) -> Config:
+    return parse(argv, fail)
+
+
+def run(*argv: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run the program with arguments that end it before it starts a service."""
+    return subprocess.run(
+        [sys.executable, "-m", "captcha_bypass", *argv],
+        env=os.environ | env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+# Where a value comes from
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    assert config().model_dump() == {
+        "workers": usable_cpus(),
+        "host": "127.0.0.1",
+        "port": 8191,
+        "result_ttl": 600.0,
+        "browser": "auto",
+        "browser_path": None,
+        "headless": "true",
+        "max_timeout": 300.0,
+        "max_queue": 1000,
+        "max_html_bytes": 10 * 1024 * 1024,
+        "shutdown_timeout": 30.0,
+        "log_level": "info",
+        "log_format": "text",
+    }
+
+
+SOURCES = [
+    # setting, environment, flag, values of both
+    ("workers", "3", "5", 3, 5),
+    ("host", "0.0.0.0", "::1", "0.0.0.0", "::1"),
+    ("port", "8001", "0", 8001, 0),
+    ("result_ttl", "60", "0.5", 60.0, 0.5),
+    ("browser", "camoufox", "firefox", "camoufox", "firefox"),
+    ("headless", "virtual", "false", "virtual", "false"),
+    ("max_timeout", "10", "20", 10.0, 20.0),
+    ("max_queue", "1", "2", 1, 2),
+    ("max_html_bytes", "2048", "4096", 2048, 4096),
+    ("shutdown_timeout", "0", "5", 0.0, 5.0),
+    ("log_level", "DEBUG", "Error", "debug", "error"),
+    ("log_format", "JSON", "text", "json", "text"),
+]
+
+
+@pytest.mark.parametrize(("name", "env", "flag", "from_env", "from_flag"), SOURCES)
+def test_flag_beats_environment_beats_default(
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    env: str,
+    flag: str,
+    from_env: object,
+    from_flag: object,
+) -> None:
+    monkeypatch.setenv(PREFIX + name.upper(), env)
+    assert getattr(config(), name) == from_env
+    option = "--" + name.replace("_", "-")
+    assert getattr(config(option, flag), name) == from_flag
+    assert getattr(config(f"{option}={flag}"), name) == from_flag
+
+
+def test_sources_are_tested_for_every_setting() -> None:
+    assert {source[0] for source in SOURCES} | {"browser_path"} == set(NAMES)
+
+
+def test_browser_path_is_an_existing_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    executable = tmp_path / "firefox"
+    executable.touch()
+    assert config("--browser-path", str(executable)).browser_path == executable
+    monkeypatch.setenv(PREFIX + "BROWSER_PATH", str(executable))
+    assert config().browser_path == executable
+
+
+@pytest.mark.parametrize("name", sorted(BARE_NAMES))
+def test_bare_name_is_read_and_prefixed_name_and_flag_beat_it(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name.upper(), "7")
+    assert getattr(config(), name) == 7
+    monkeypatch.setenv(PREFIX + name.upper(), "8")
+    assert getattr(config(), name) == 8
+    assert getattr(config("--" + name.replace("_", "-"), "9"), name) == 9
+
+
+def test_bare_names_are_workers_port_and_result_ttl() -> None:
+    assert {"workers", "port", "result_ttl"} == BARE_NAMES
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - BARE_NAMES))
+def test_no_other_setting_is_read_without_its_prefix(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name.upper(), "no setting would take this")
+    assert config() == Config()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_empty_variable_is_no_value(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    default = getattr(config(), name)
+    monkeypatch.setenv(PREFIX + name.upper(), "")
+    if name in BARE_NAMES:
+        monkeypatch.setenv(name.upper(), "")
+    assert getattr(config(), name) == default
+
+
+def test_empty_prefixed_variable_leaves_the_bare_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "7")
+    monkeypatch.setenv(PREFIX + "PORT", "")
+    assert config().port == 7
+
+
+def test_bad_variable_does_not_matter_where_a_flag_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PORT", "abc")
+    assert config("--port", "7").port == 7
+
+
+def test_unknown_variable_with_the_prefix_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PREFIX + "NONSENSE", "1")
+    assert config() == Config()
+
+
+# Bad values
+
+BAD = {
+    "workers": ["0", "-1", "257", "two", "1.5", "nan"],
+    "port": ["-1", "65536", "http", "80.5"],
+    "result_ttl": ["0", "-1", "nan", "inf", "ten"],
+    "browser": ["chrome", "Chrome", "true"],
+    "browser_path": ["/does/not/exist", "/"],
+    "headless": ["yes", "1", "headful"],
+    "max_timeout": ["0", "-1", "nan", "inf", "5m"],
+    "max_queue": ["0", "-1", "many"],
+    "max_html_bytes": ["0", "1023", "10MB"],
+    "shutdown_timeout": ["-1", "nan", "inf", "soon"],
+    "log_level": ["loud", "10"],
+    "log_format": ["xml", "yaml"],
+}
+BAD_CASES = [(name, value) for name, values in BAD.items() for value in values]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_CASES)
+def test_bad_flag_is_refused_in_one_line_that_names_it(name: str, value: str) -> None:
+    flag = "--" + name.replace("_", "-")
+    with pytest.raises(Refused) as refused:
+        config(f"{flag}={value}")
+    message = str(refused.value)
+    assert message.startswith(f"{flag} ")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_CASES)
+def test_bad_variable_is_refused_in_one_line_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(PREFIX + name.upper(), value)
+    with pytest.raises(Refused) as refused:
+        config()
+    assert PREFIX + name.upper() in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_bad_values_are_tested_for_every_setting_that_has_any() -> None:
+    assert set(BAD) | {"host"} == set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("argv", "env", "flag"),
+    [
+        (["--workers", "0"], {}, "--workers"),
+        (["--port", "http"], {}, "--port"),
+        (["--browser", "chrome"], {}, "--browser"),
+        (["--browser-path", "/does/not/exist"], {}, "--browser-path"),
+        ([], {"CAPTCHA_BYPASS_RESULT_TTL": "-5"}, "--result-ttl"),
+        ([], {"WORKERS": "many"}, "--workers"),
+    ],
+)
+def test_bad_value_ends_the_program_with_exit_code_2_and_one_line(
+    argv: list[str], env: dict[str, str], flag: str
+) -> None:
+    done = run(*argv, **env)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"captcha-bypass: error: {flag} ")
+
+
+@pytest.mark.parametrize(
+    ("argv", "named"),
+    [
+        (["--nonsense"], "--nonsense"),
+        (["--timeout", "5"], "--timeout"),
+        (["--port"], "--port"),
+        (["surplus"], "surplus"),
+        (["--max-t", "5"], "--max-t"),
+    ],
+)
+def test_argument_that_is_no_setting_ends_the_program_with_exit_code_2(
+    argv: list[str], named: str
+) -> None:
+    done = run(*argv)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert named in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+# The console script
+
+
+def test_help_names_every_setting_and_ends_with_0() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    for name in NAMES:
+        assert f"--{name.replace('_', '-')} " in done.stdout
+
+
+def test_help_describes_every_setting() -> None:
+    assert [name for name, field in Config.model_fields.items() if not field.description] == []
+
+
+def test_version_is_printed_even_if_a_variable_is_bad() -> None:
+    done = run("--version", PORT="abc")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"captcha-bypass {__version__}\n", "")
+
+
+@pytest.mark.parametrize("module", ["captcha_bypass", "captcha_bypass.challenges"])
+def test_import_is_light(module: str) -> None:
+    heavy = ["playwright", "camoufox", "aiohttp", "pydantic", "psutil"]
+    program = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_a_refused_value_does_not_wait_for_the_browser_libraries() -> None:
+    program = (
+        "import sys\n"
+        "from captcha_bypass.cli import main\n"
+        "try: main(['--port', 'x'])\n"
+        "except SystemExit: pass\n"
+        "print([name for name in ('playwright', 'camoufox', 'aiohttp') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+# CPUs
+
+
+@pytest.fixture
+def eight_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)))
+
+
+@pytest.mark.usefixtures("eight_cpus")
+@pytest.mark.parametrize(
+    ("quota", "cpus"),
+    [
+        ("max 100000", 8),
+        ("200000 100000", 2),
+        ("250000 100000", 3),
+        ("50000 100000", 1),
+        ("1600000 100000", 8),
+        ("", 8),
+        ("nonsense", 8),
+        ("100000 0", 8),
+    ],
+)
+def test_cgroup_v2_quota_bounds_the_cpus(tmp_path: Path, quota: str, cpus: int) -> None:
+    (tmp_path / "cpu.max").write_text(quota + "\n")
+    assert usable_cpus(tmp_path) == cpus
+
+
+@pytest.mark.usefixtures("eight_cpus")
+@pytest.mark.parametrize(
+    ("quota", "period", "cpus"),
+    [
+        ("-1", "100000", 8),
+        ("200000", "100000", 2),
+        ("150000", "100000", 2),
+        ("1000", "100000", 1),
+        ("200000", "0", 8),
+        ("x", "100000", 8),
+    ],
+)
+def test_cgroup_v1_quota_bounds_the_cpus(
+    tmp_path: Path, quota: str, period: str, cpus: int
+) -> None:
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu/cpu.cfs_quota_us").write_text(quota + "\n")
+    (tmp_path / "cpu/cpu.cfs_period_us").write_text(period + "\n")
+    assert usable_cpus(tmp_path) == cpus
+
+
+@pytest.mark.usefixtures("eight_cpus")
+def test_without_a_cgroup_the_affinity_counts(tmp_path: Path) -> None:
+    assert usable_cpus(tmp_path) == 8
+    assert usable_cpus(tmp_path / "missing") == 8
+
+
+def test_affinity_below_the_quota_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {3})
+    (tmp_path / "cpu.max").write_text("400000 100000\n")
+    assert usable_cpus(tmp_path) == 1
+
+
+def test_without_affinity_the_machine_counts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert usable_cpus(tmp_path) == 6
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert usable_cpus(tmp_path) == 1

@@ -1,0 +1,442 @@
+"""What only the queue in this process promises: its memory bound, its costs, what it forgets."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import weakref
+from collections import OrderedDict
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from captcha_bypass.tasks import memory
+from captcha_bypass.tasks.base import JsonDict, State, Stats
+from captcha_bypass.tasks.memory import MemoryQueue, weigh
+from tests.test_queue_contract import Script, at_once, ended, until
+
+T = TypeVar("T")
+V = TypeVar("V")
+TTL = 100.0
+#: A task's timeout where the clock is moved: the queue must not cut it off.
+AGES = 1e9
+
+
+class ClockLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        super().__init__()
+
+    def time(self) -> float:
+        return self.now
+
+    def settle(self) -> None:
+        """Run all that is ready, and what that makes ready."""
+
+        async def turns() -> None:
+            for _ in range(10):
+                await asyncio.sleep(0)
+
+        self.run_until_complete(turns())
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        result = self.run_until_complete(work)
+        self.settle()
+        return result
+
+    def move(self, seconds: float) -> None:
+        self.now += seconds
+        self.settle()
+
+
+@pytest.fixture
+def loop() -> Iterator[ClockLoop]:
+    loop = ClockLoop()
+    yield loop
+    loop.close()
+
+
+class Countdown(OrderedDict[str, V]):
+    """Counts the values that are looked at."""
+
+    looked_at = 0
+
+    def values(self) -> Any:  # noqa: ANN401 - typeshed's own type is private
+        def walk() -> Iterator[V]:
+            for value in OrderedDict.values(self):
+                self.looked_at += 1
+                yield value
+
+        return walk()
+
+
+def quick(**options: Any) -> MemoryQueue:  # noqa: ANN401 - MemoryQueue's own keywords
+    return MemoryQueue(**{"max_pending": 10_000, "result_ttl": 60.0, **options})
+
+
+# The bound on what results weigh
+
+
+async def give(task_id: str, payload: JsonDict) -> JsonDict:
+    """A handler whose result is as long as the payload says."""
+    return {"data": {"html": "x" * payload["size"]}}
+
+
+WEIGHT_OF_1000 = weigh({"data": {"html": "x" * 1000}})
+
+
+async def test_oldest_results_go_first_when_all_together_weigh_too_much(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    queue = quick(max_result_bytes=2 * WEIGHT_OF_1000)
+    await queue.start(give, 1)
+    for task_id in ("a", "b", "c"):
+        await queue.submit(task_id, {"size": 1000}, 5)
+    await ended(queue, "c")
+    assert await queue.get("a") is None
+    assert await queue.get("b") is not None
+    warnings = [item for item in caplog.records if item.levelno == logging.WARNING]
+    assert [item.name for item in warnings] == ["captcha_bypass.tasks.memory"]
+    assert "task a:" in warnings[0].getMessage()
+
+
+async def test_results_that_fit_exactly_are_all_kept(caplog: pytest.LogCaptureFixture) -> None:
+    queue = quick(max_result_bytes=3 * WEIGHT_OF_1000)
+    await queue.start(give, 1)
+    for task_id in "abc":
+        await queue.submit(task_id, {"size": 1000}, 5)
+    for task_id in "abc":
+        await ended(queue, task_id)
+    assert caplog.records == []
+
+
+async def test_newest_result_is_kept_even_if_it_alone_is_over_the_bound() -> None:
+    queue = quick(max_result_bytes=WEIGHT_OF_1000)
+    await queue.start(give, 1)
+    for n in range(3):
+        await queue.submit(f"small{n}", {"size": 10}, 5)
+    await queue.submit("big", {"size": 100_000}, 5)
+    record = await ended(queue, "big")
+    assert record.data == {"html": "x" * 100_000}
+    assert [await queue.get(f"small{n}") for n in range(3)] == [None, None, None]
+
+
+@pytest.mark.parametrize("how", ["removed", "expired"])
+def test_results_that_are_gone_weigh_nothing_any_more(loop: ClockLoop, how: str) -> None:
+    queue = quick(max_result_bytes=2 * WEIGHT_OF_1000, result_ttl=TTL)
+    loop.run(queue.start(give, 1))
+    for n in range(10):
+        names = [f"a{n}", f"b{n}"]
+        for name in names:
+            loop.run(queue.submit(name, {"size": 1000}, AGES))
+        # Nothing was dropped: what went in earlier rounds does not count.
+        for name in names:
+            assert loop.run(queue.get(name)) is not None
+        if how == "expired":
+            loop.move(TTL)
+        else:
+            for name in names:
+                loop.run(queue.remove(name))
+
+
+async def test_result_dropped_for_its_weight_is_unknown_to_remove_too() -> None:
+    queue = quick(max_result_bytes=WEIGHT_OF_1000)
+    await queue.start(give, 1)
+    for task_id in "ab":
+        await queue.submit(task_id, {"size": 1000}, 5)
+    await ended(queue, "b")
+    assert await queue.remove("a") is False
+
+
+@pytest.mark.parametrize("value", [None, True, 5, 1.5, "", [], {}, [None], {"a": None}])
+def test_every_json_value_weighs_something(value: object) -> None:
+    assert weigh(value) > 0
+
+
+def test_weight_counts_text_at_any_depth_in_keys_and_values() -> None:
+    text = "x" * 1_000_000
+    nestings: list[object] = [text, [text], {"a": text}, {text: 1}, [{"a": [{"b": text}]}]]
+    for value in nestings:
+        assert 1_000_000 <= weigh(value) < 1_001_000
+    assert weigh([text, text]) >= 2_000_000
+
+
+def test_weight_is_what_text_takes_in_memory_not_its_length() -> None:
+    assert weigh("\N{SNOWMAN}" * 1000) >= 2000
+
+
+# Expiry
+
+
+def test_each_result_goes_at_its_own_time_without_being_asked_for(loop: ClockLoop) -> None:
+    queue, script = quick(result_ttl=TTL), Script()
+    loop.run(queue.start(script, 3))
+    for task_id in "abc":
+        loop.run(queue.submit(task_id, {}, AGES))
+    for task_id in "bca":  # they end at 0, 10 and 20
+        script.end(task_id)
+        loop.settle()
+        loop.move(10)
+    held = [weakref.ref(queue._entries[task_id].done) for task_id in "bca"]
+
+    def alive() -> list[bool]:
+        gc.collect()
+        return [ref() is not None for ref in held]
+
+    loop.move(TTL - 31)  # 99
+    assert alive() == [True, True, True]
+    loop.move(1)
+    assert alive() == [False, True, True]
+    loop.move(9.9)
+    assert alive() == [False, True, True]
+    loop.move(0.1)
+    assert alive() == [False, False, True]
+    loop.move(10)
+    assert alive() == [False, False, False]
+
+
+def test_result_is_not_given_out_past_its_time_even_if_the_timer_is_late(loop: ClockLoop) -> None:
+    queue = quick(result_ttl=TTL)
+    loop.run(queue.start(at_once, 1))
+    loop.run(queue.submit("a", {}, 5))
+    loop.now += TTL  # and the loop had no turn
+    assert loop.run_until_complete(queue.get("a")) is None
+    assert loop.run_until_complete(queue.remove("a")) is False
+
+
+def test_expiry_looks_at_what_is_due_and_at_one_more(loop: ClockLoop) -> None:
+    queue = quick(result_ttl=TTL)
+    spy: Countdown[memory._Entry] = Countdown()
+    queue._finished = spy
+    loop.run(queue.start(at_once, 1))
+    for n in range(500):
+        loop.run(queue.submit(f"t{n}", {}, 5))
+        loop.now += 0.01
+    spy.looked_at = 0
+    loop.now = TTL + 0.025  # t0, t1 and t2 are due
+    loop.settle()
+    assert len(spy) == 497
+    assert spy.looked_at <= 10
+    assert loop.run(queue.get("t2")) is None
+    assert loop.run(queue.get("t3")) is not None
+
+
+# Payloads
+
+
+class Payload(dict[str, Any]):
+    """A dict that can be watched."""
+
+
+def canary() -> Payload:
+    return Payload(proxy={"server": "http://p:1", "username": "u", "password": "CANARY"})
+
+
+async def test_payload_is_forgotten_when_its_task_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Log records that pytest keeps would hold the traceback, and that the payload.
+    monkeypatch.setattr(memory.logger, "disabled", True)
+    queue, script = quick(), Script()
+    await queue.start(script, 4)
+    held: dict[str, weakref.ref[Payload]] = {}
+    for task_id in ("completed", "failed", "raised", "removed", "pending", "stopped"):
+        payload = canary()
+        held[task_id] = weakref.ref(payload)
+        await queue.submit(task_id, payload, 5)
+        del payload
+    await until(lambda: len(script.started) == 4)
+    assert all(ref() is not None for ref in held.values())
+
+    script.end("completed")
+    script.end("failed", {"error": {"code": "dns_error", "message": "no"}})
+    script.end("raised", ValueError("no"))
+    for task_id in ("completed", "failed", "raised"):
+        await ended(queue, task_id)
+    await queue.remove("removed")
+    await queue.remove("pending")
+    await queue.stop(0)
+    script._ends.clear()  # the test's own exception holds frames
+    gc.collect()
+    assert {task_id for task_id, ref in held.items() if ref() is not None} == set()
+
+
+async def test_no_record_shows_the_payload() -> None:
+    queue, script = quick(), Script()
+    await queue.start(script, 1)
+    await queue.submit("a", canary(), 5)
+    await queue.submit("b", canary(), 5)
+    await until(lambda: script.started == ["a"])
+    for task_id in "ab":
+        assert "CANARY" not in repr(await queue.get(task_id))
+    await queue.stop(0)
+    for task_id in "ab":
+        assert "CANARY" not in repr(await queue.get(task_id))
+
+
+# Size
+
+
+async def test_thousands_of_pending_tasks_can_be_cancelled_in_any_order() -> None:
+    queue, script = quick(), Script()
+    await queue.start(script, 1)
+    await queue.submit("first", {}, 5)
+    await until(lambda: script.started == ["first"])
+    names = [f"t{n}" for n in range(6000)]
+    for name in names:
+        await queue.submit(name, {}, 5)
+    # From the end, from the start, from the middle.
+    doomed = [*names[5000:][::-1], *names[:1000], *names[1000:5000:2]]
+    for name in doomed:
+        assert await queue.remove(name) is True
+    left = [name for name in names if name not in set(doomed)]
+    assert await queue.stats() == Stats(queued=len(left), running=1, slots=1)
+    assert [await queue.get(name) for name in doomed] == [None] * len(doomed)
+    for name in ["first", *left][:50]:
+        await until(lambda name=name: name in script.running)  # type: ignore[misc]
+        script.end(name)
+        await ended(queue, name)
+    await until(lambda: len(script.started) == 51)
+    assert script.started == ["first", *left][:51]
+    await queue.stop(0)
+
+
+# Any order of anything
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Compares the queue with lists: what waits, what runs, what has ended and when."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = ClockLoop()
+        self.queue = MemoryQueue(max_pending=8, result_ttl=TTL)
+        self.script = Script()
+        self.slots = 0
+        self.count = 0
+        self.pending: list[str] = []
+        self.running: list[str] = []
+        self.finished: dict[str, tuple[float, State]] = {}
+        self.gone: list[str] = []
+        self.started: list[str] = []
+        memory.logger.disabled = True  # handlers raise on purpose here
+
+    def teardown(self) -> None:
+        self.loop.run(self.queue.stop(0))
+        assert self.script.running == set()
+        self.loop.close()
+        memory.logger.disabled = False
+
+    @initialize(slots=st.integers(2, 4))
+    def start(self, slots: int) -> None:
+        self.slots = slots
+        self.loop.run(self.queue.start(self.script, slots))
+
+    def advance(self) -> None:
+        while self.pending and len(self.running) < self.slots:
+            self.running.append(self.pending.pop(0))
+            self.started.append(self.running[-1])
+        for task_id, (at, _) in list(self.finished.items()):
+            if at + TTL <= self.loop.now:
+                del self.finished[task_id]
+                self.gone.append(task_id)
+
+    @precondition(lambda self: len(self.pending) < 8)
+    @rule(settle=st.booleans())
+    def submit(self, settle: bool) -> None:
+        task_id = f"t{self.count}"
+        self.count += 1
+        self.loop.run_until_complete(self.queue.submit(task_id, {}, AGES))
+        self.pending.append(task_id)
+        self.advance()
+        if settle:
+            self.loop.settle()
+
+    @precondition(lambda self: len(self.pending) < 8)
+    @rule()
+    def submit_and_remove_before_its_first_step(self) -> None:
+        task_id = f"t{self.count}"
+        self.count += 1
+
+        async def both() -> bool:
+            await self.queue.submit(task_id, {}, AGES)
+            return await self.queue.remove(task_id)
+
+        assert self.loop.run(both())
+        self.gone.append(task_id)
+
+    @precondition(lambda self: self.pending or self.running or self.finished)
+    @rule(data=st.data())
+    def remove(self, data: st.DataObject) -> None:
+        self.loop.settle()
+        task_id = data.draw(st.sampled_from([*self.pending, *self.running, *self.finished]))
+        assert self.loop.run(self.queue.remove(task_id))
+        for tasks in (self.pending, self.running):
+            if task_id in tasks:
+                tasks.remove(task_id)
+        self.finished.pop(task_id, None)
+        self.gone.append(task_id)
+        self.advance()
+
+    @precondition(lambda self: self.gone)
+    @rule(data=st.data())
+    def remove_what_is_gone(self, data: st.DataObject) -> None:
+        assert not self.loop.run(self.queue.remove(data.draw(st.sampled_from(self.gone))))
+
+    @precondition(lambda self: self.running)
+    @rule(
+        data=st.data(),
+        how=st.sampled_from([{"data": {}}, {"error": {"code": "dns_error"}}, ValueError("no")]),
+    )
+    def end(self, data: st.DataObject, how: JsonDict | Exception) -> None:
+        self.loop.settle()
+        task_id = data.draw(st.sampled_from(self.running))
+        self.script.end(task_id, how)
+        self.loop.settle()
+        self.running.remove(task_id)
+        good = isinstance(how, dict) and "data" in how
+        self.finished[task_id] = (self.loop.now, State.COMPLETED if good else State.ERROR)
+        self.advance()
+
+    @rule(seconds=st.sampled_from([1.0, TTL / 3, TTL]))
+    def time_passes(self, seconds: float) -> None:
+        self.loop.move(seconds)
+        self.advance()
+
+    @invariant()
+    def all_agree(self) -> None:
+        if not self.slots:
+            return
+        self.loop.settle()
+        stats = self.loop.run(self.queue.stats())
+        assert stats == Stats(len(self.pending), len(self.running), self.slots)
+        assert stats.running <= self.slots
+        assert self.script.started == self.started
+        assert self.script.running == set(self.running)
+        expected = {
+            **dict.fromkeys(self.pending, State.PENDING),
+            **dict.fromkeys(self.running, State.RUNNING),
+            **{task_id: state for task_id, (_, state) in self.finished.items()},
+        }
+        for task_id, state in expected.items():
+            record = self.loop.run(self.queue.get(task_id))
+            assert record is not None, task_id
+            assert record.state is state
+        for task_id in self.gone:
+            assert self.loop.run(self.queue.get(task_id)) is None, task_id
+
+
+TestAnyOrder = QueueMachine.TestCase
+TestAnyOrder.settings = settings(
+    max_examples=150,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)

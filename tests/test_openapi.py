@@ -1,0 +1,217 @@
+"""The description of the API is complete, and the service keeps to it whatever is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any, get_args
+from urllib.request import urlopen
+
+import pytest
+import schemathesis
+from aiohttp import web
+from hypothesis import HealthCheck, settings
+from schemathesis import checks
+from schemathesis.specs.openapi import checks as openapi_checks
+
+from captcha_bypass import __version__, errors, fields, models
+from captcha_bypass.api.errors import error_middleware
+from captcha_bypass.api.native import MAX_WAIT, NativeApi
+from captcha_bypass.api.openapi import document
+from captcha_bypass.app import MAX_BODY_BYTES
+from captcha_bypass.config import Config
+from captcha_bypass.errors import RequestError, RequestErrorCode, TaskErrorCode
+from captcha_bypass.tasks.base import JsonDict
+from captcha_bypass.tasks.memory import MemoryQueue
+from tests.test_native_api import SOLUTION
+
+#: Tasks that the service knows, so that generated requests also meet results.
+COMPLETED, FAILED = "0" * 8, "1" * 8
+
+
+async def handler(task_id: str, payload: JsonDict) -> JsonDict:
+    """Ends at once: this is about HTTP."""
+    if task_id == FAILED:
+        return {"error": {"code": "dns_error", "message": "no such host"}}
+    return {"data": SOLUTION}
+
+
+async def serve(ready: threading.Event, found: dict[str, Any]) -> None:
+    queue = MemoryQueue(max_pending=100_000, result_ttl=600)
+    api = NativeApi(
+        Config(workers=4), queue, browser="firefox 140.0", warning=None, unavailable=lambda: None
+    )
+    app = web.Application(middlewares=[error_middleware], client_max_size=MAX_BODY_BYTES)
+    app.add_routes(api.routes())
+    await queue.start(handler, 4)
+    for task_id in (COMPLETED, FAILED):
+        await queue.submit(task_id, {}, 5)
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        stop = asyncio.Event()
+        found.update(
+            port=runner.addresses[0][1], stop=stop, loop=asyncio.get_running_loop(), app=app
+        )
+        ready.set()
+        await stop.wait()
+        await queue.stop(0)
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture(scope="module")
+def base_url() -> Iterator[str]:
+    """A running service, in a thread: schemathesis calls without an event loop."""
+    ready, found = threading.Event(), dict[str, Any]()
+    thread = threading.Thread(target=lambda: asyncio.run(serve(ready, found)))
+    thread.start()
+    assert ready.wait(10)
+    yield f"http://127.0.0.1:{found['port']}"
+    found["loop"].call_soon_threadsafe(found["stop"].set)
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+# What /openapi.json serves; another test proves it.
+schema = schemathesis.openapi.from_dict(document())
+
+
+@schema.parametrize()
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_answers_to_any_request_keep_to_the_description(
+    base_url: str, case: schemathesis.Case[Any]
+) -> None:
+    case.call_and_validate(
+        base_url=base_url,
+        checks=[
+            checks.not_a_server_error,
+            openapi_checks.status_code_conformance,
+            openapi_checks.content_type_conformance,
+            openapi_checks.response_headers_conformance,
+            openapi_checks.response_schema_conformance,
+            openapi_checks.negative_data_rejection,
+            openapi_checks.unsupported_method,
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "parameters"),
+    [
+        ("GET", "/result/{task_id}", {"task_id": COMPLETED}),
+        ("GET", "/result/{task_id}", {"task_id": FAILED}),
+        ("GET", "/result/{task_id}", {"task_id": "unknown"}),
+        ("DELETE", "/task/{task_id}", {"task_id": "unknown"}),
+    ],
+)
+def test_answers_about_known_tasks_keep_to_the_description(
+    base_url: str, method: str, path: str, parameters: dict[str, str]
+) -> None:
+    case = schema[path][method].Case(path_parameters=parameters)
+    response = case.call(base_url=base_url)
+    case.validate_response(response, checks=[openapi_checks.response_schema_conformance])
+    assert response.status_code == (404 if parameters["task_id"] == "unknown" else 200)
+
+
+def test_description_is_served(base_url: str) -> None:
+    with urlopen(f"{base_url}/openapi.json") as response:  # noqa: S310 - our own server
+        assert response.status == 200
+        assert response.headers.get_content_type() == "application/json"
+        assert json.load(response) == document()
+
+
+def test_description_names_the_version_of_the_service() -> None:
+    assert document()["info"]["version"] == __version__
+    assert document()["openapi"].startswith("3.1")
+
+
+def test_every_route_is_described() -> None:
+    api = NativeApi(
+        Config(workers=1),
+        MemoryQueue(max_pending=1, result_ttl=1),
+        browser="x",
+        warning=None,
+        unavailable=lambda: None,
+    )
+    routes = {(route.path, route.method.lower()) for route in api.routes()}
+    described = {(path, method) for path, item in document()["paths"].items() for method in item}
+    assert described == routes - {("/openapi.json", "get")}
+
+
+def test_request_error_codes_are_those_that_can_be_raised() -> None:
+    codes = {error.code for error in RequestError.__subclasses__()} | {"internal_error"}
+    assert set(get_args(RequestErrorCode)) == codes
+    statuses = {error.code: str(error.status) for error in RequestError.__subclasses__()}
+    responses = {
+        status: answer["description"]
+        for item in document()["paths"].values()
+        for operation in item.values()
+        for status, answer in operation["responses"].items()
+    }
+    # Answers to a wrong path or method belong to no operation.
+    for code in codes - {"not_found", "method_not_allowed", "internal_error"}:
+        assert statuses[code] in responses, code
+
+
+def test_every_error_code_is_described() -> None:
+    schemas = document()["components"]["schemas"]
+    assert schemas["TaskErrorBody"]["properties"]["code"]["enum"] == list(get_args(TaskErrorCode))
+    assert schemas["RequestErrorBody"]["properties"]["code"]["enum"] == list(
+        get_args(RequestErrorCode)
+    )
+    assert errors.CaptchaBypassError.code in get_args(TaskErrorCode)
+
+
+def test_every_model_is_in_the_description_and_says_what_it_is() -> None:
+    schemas = document()["components"]["schemas"]
+    assert set(schemas) >= {
+        *("SolveRequest", "Proxy", "Cookie", "SolveAnswer", "TaskView", "Solution"),
+        *("ResultCookie", "RemoveAnswer", "Health", "Unavailable", "ErrorAnswer"),
+    }
+    for name, model in schemas.items():
+        assert model.get("description"), name
+
+
+@pytest.mark.parametrize("model", [models.SolveRequest, models.Proxy, models.Cookie])
+def test_unknown_fields_are_excluded_by_the_description(model: type) -> None:
+    assert document()["components"]["schemas"][model.__name__]["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    ("model", "fields"),
+    [
+        ("SolveRequest", ["url", "success_text", "success_selector", "no_challenge", "timeout"]),
+        ("SolveRequest", ["headers", "screenshot", "block"]),
+        ("Proxy", ["server"]),
+        ("Cookie", ["url", "expires", "secure"]),
+        ("ResultCookie", ["expires"]),
+        ("Solution", ["headers", "status_code", "challenge", "screenshot", "elapsed"]),
+        ("Health", ["browser", "warning"]),
+        ("RequestErrorBody", ["fields"]),
+    ],
+)
+def test_field_whose_name_does_not_say_it_all_is_described(model: str, fields: list[str]) -> None:
+    properties = document()["components"]["schemas"][model]["properties"]
+    for field in fields:
+        assert properties[field].get("description"), field
+
+
+def test_limits_are_in_the_description() -> None:
+    described = document()
+    properties = described["components"]["schemas"]["SolveRequest"]["properties"]
+    assert properties["url"]["maxLength"] == fields.MAX_URL_CHARS
+    assert properties["cookies"]["maxItems"] == models.MAX_COOKIES
+    assert properties["headers"]["maxProperties"] == models.MAX_HEADERS
+    assert properties["timeout"]["exclusiveMinimum"] == 0
+    wait = described["paths"]["/result/{task_id}"]["get"]["parameters"][1]
+    assert (wait["name"], wait["schema"]["maximum"]) == ("wait", MAX_WAIT)
+
+
+def test_no_secret_has_a_default_or_an_example() -> None:
+    password = document()["components"]["schemas"]["Proxy"]["properties"]["password"]
+    assert "example" not in json.dumps(password)
+    assert password["default"] is None
