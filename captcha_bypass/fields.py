@@ -15,6 +15,9 @@ from captcha_bypass.text import fold
 
 #: Longest URL taken, in characters: the length browsers and servers agree on.
 MAX_URL_CHARS = 2048
+#: For the description only: what passes is decided by parsing as browsers do.
+PAGE_URL = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#@\\]+([/?#]\S*)?$"
+PROXY_SERVER = r"^(https?|socks5)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[1-9][0-9]{0,4}/?$"
 #: RFC 9110 section 5.6.2, `token`.
 HEADER_NAME = r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$"
 #: What browsers keep (RFC 6265bis section 5.6), so that any result's cookies can be given back.
@@ -50,9 +53,9 @@ def _page_url(value: str) -> str:
     url = _parse_url(value, ("http", "https"))
     if url.username is not None or url.password is not None or "@" in urlsplit(value).netloc:
         raise ValueError("must not contain user:password; send an Authorization header instead")
-    if len(str(url)) > MAX_URL_CHARS:
-        raise ValueError(f"must have at most {MAX_URL_CHARS} characters when percent-encoded")
-    return str(url)
+    normalised = str(url)
+    # Percent-encoding can lengthen it past the limit; the browser does the same by itself.
+    return normalised if len(normalised) <= MAX_URL_CHARS else value
 
 
 def _proxy_server(value: str) -> str:
@@ -103,9 +106,16 @@ def _visible(value: str) -> str:
     return value
 
 
-_Url = Annotated[str, Field(max_length=MAX_URL_CHARS, json_schema_extra={"format": "uri"})]
-PageUrl = Annotated[_Url, AfterValidator(_page_url)]
-ProxyServer = Annotated[_Url, AfterValidator(_proxy_server)]
+PageUrl = Annotated[
+    str,
+    Field(max_length=MAX_URL_CHARS, json_schema_extra={"format": "uri", "pattern": PAGE_URL}),
+    AfterValidator(_page_url),
+]
+ProxyServer = Annotated[
+    str,
+    Field(max_length=MAX_URL_CHARS, json_schema_extra={"pattern": PROXY_SERVER}),
+    AfterValidator(_proxy_server),
+]
 #: Text that is more than white space.
 VisibleText = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_visible)]
 HeaderName = Annotated[

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from captcha_bypass.errors import RequestErrorCode, TaskErrorCode
 from captcha_bypass.fields import (
@@ -34,23 +42,47 @@ class _Wire(BaseModel):
 class Proxy(_Wire):
     """The proxy a task's traffic goes through, with no fall-back to a direct connection."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"password": {"type": "null"}}},
+                {"required": ["username"], "properties": {"username": {"type": "string"}}},
+            ]
+        }
+    )
+
     server: ProxyServer = Field(description="scheme://host:port; http, https or socks5")
     username: str | None = Field(None, min_length=1, max_length=256)
     password: SecretStr | None = Field(None, max_length=1024)
 
-    @model_validator(mode="after")
-    def _credentials(self) -> Proxy:
-        if self.password is not None and self.username is None:
-            raise ValueError("password needs a username")
-        if self.username is not None and self.server.startswith("socks5:"):
+    @field_validator("username")
+    @classmethod
+    def _can_log_in(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("server", "").startswith("socks5:"):
             raise ValueError(
                 "the browser cannot log in to a SOCKS5 proxy; use an http proxy for credentials"
             )
-        return self
+        return value
+
+    @field_validator("password")
+    @classmethod
+    def _has_username(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None and "username" in info.data and info.data["username"] is None:
+            raise ValueError("needs a username beside it")
+        return value
 
 
 class Cookie(_Wire):
     """A cookie set before the page is opened; also takes what a result gave."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"url": {"type": "null"}}},
+                {"properties": {"domain": {"type": "null"}}},
+            ]
+        }
+    )
 
     name: CookieName
     value: CookieValue
@@ -65,11 +97,12 @@ class Cookie(_Wire):
     sameSite: Literal["Strict", "Lax", "None"] = "Lax"
     partitionKey: str | None = Field(None, max_length=2048)
 
-    @model_validator(mode="after")
-    def _one_place(self) -> Cookie:
-        if self.url is not None and self.domain is not None:
+    @field_validator("domain")
+    @classmethod
+    def _one_place(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("url") is not None:
             raise ValueError("give url or domain, not both")
-        return self
+        return value
 
 
 class SolveRequest(_Wire):

@@ -51,7 +51,7 @@ class NativeApi:
         self._browser = browser
         self._warning = warning
         self._unavailable = unavailable
-        self._openapi = document()
+        self._openapi = document(config.max_timeout)
         #: Set once the service is stopping.
         self.stopping = False
 

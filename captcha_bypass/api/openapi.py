@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from captcha_bypass import __version__
+from captcha_bypass.config import Config
 from captcha_bypass.models import (
     ErrorAnswer,
     Health,
@@ -21,13 +22,15 @@ from captcha_bypass.models import (
 _REF = "#/components/schemas/{model}"
 
 
-def document() -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document as a JSON dict."""
+def document(max_timeout: float = Config.model_fields["max_timeout"].default) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of a service with that `--max-timeout` as a JSON dict."""
     answers = (SolveAnswer, TaskView, RemoveAnswer, Health, Unavailable, ErrorAnswer)
     _, schemas = models_json_schema(
         [(SolveRequest, "validation"), *((model, "validation") for model in answers)],
         ref_template=_REF,
     )
+    timeout = schemas["$defs"]["SolveRequest"]["properties"]["timeout"]
+    timeout["maximum"] = max_timeout
     return {
         "openapi": "3.1.0",
         "info": {
