@@ -200,3 +200,12 @@ async def test_pushed_url_is_the_final_url(client: Client, hard: TestServer) -> 
     data = await client.solved(url=url, success_text="pushed words", timeout=20)
     assert data["url"].endswith("/pushed")
     assert data["status_code"] == 200
+
+
+async def test_timeout_shorter_than_a_launch_is_a_result_without_a_document(
+    client: Client, hard: TestServer
+) -> None:
+    url = str(hard.make_url("/plain"))
+    data = await client.solved(url=url, success_text="plain", timeout=0.3)
+    assert (data["timeout_reached"], data["status_code"], data["url"]) == (True, None, url)
+    assert (data["html"], data["cookies"], data["headers"]) == ("", [], {})
