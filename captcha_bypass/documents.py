@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urldefrag
 
 from playwright.async_api import Error, Page, Request, Response
 
@@ -34,8 +33,6 @@ class DocumentTracker:
         self._failure: str | None = None
         #: The last response that could be the document shown; None before the first.
         self.document: Document | None = None
-        #: Status of the last response to any navigation, also one that left no document.
-        self.last_status: int | None = None
         page.on("response", self._on_response)
         page.on("requestfailed", self._on_failed)
 
@@ -55,7 +52,6 @@ class DocumentTracker:
     def _on_response(self, response: Response) -> None:
         if not self._is_main(response.request):
             return
-        self.last_status = response.status
         headers = response.headers
         leaves_page = response.status in _NO_DOCUMENT or headers.get(
             "content-disposition", ""
@@ -66,9 +62,3 @@ class DocumentTracker:
     def _on_failed(self, request: Request) -> None:
         if self._is_main(request):
             self._failure = request.failure
-
-    def shows(self, url: str) -> bool:
-        """Whether the document was loaded from `url`, fragments aside."""
-        return self.document is not None and (
-            urldefrag(self.document.response.url).url == urldefrag(url).url
-        )
