@@ -2,7 +2,8 @@
 
 Starts the challenge site and the service, has a page solved with `POST /solve`, then fetches the
 page again with plain Python: refused without the cookies, let through with them and the browser's
-user-agent. Whatever was started is stopped again. Exit code 0 means that all of it held.
+user-agent. At last a Scrapy spider crawls 200 challenged pages, which takes one solve. Whatever was
+started is stopped again. Exit code 0 means that all of it held.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
 import signal
 import sys
@@ -26,6 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
 
 CHALLENGE_SITE = Path(__file__).with_name("challenge_site.py")
+SPIDER = Path(__file__).with_name("challenged_spider.py")
+PAGES = 200
+STAT = re.compile(
+    r"'((?:captcha_bypass|item_scraped|downloader/(?:request|response_status))\w*"
+    r"[^']*count[^']*)': (\d+)"
+)
 SUCCESS_TEXT = "Welcome, you are through"
 SOLVE_TIMEOUT = 60.0
 START_TIMEOUT = 900.0  # the service may have to download a browser first
@@ -203,6 +211,39 @@ async def demo() -> None:
     ):
         clearance = await solve(session, service, site / "page" / "1")
         await prove(session, clearance)
+        await crawl(service, site)
+
+
+async def crawl(service: URL, site: URL) -> None:
+    """Let a spider that knows nothing of challenges crawl the site, and look at its stats."""
+    command = ("-m", "scrapy", "runspider", str(SPIDER), "-a", f"site={site}", "-a")
+    say(f"\n==> scrapy runspider {SPIDER.name} -a site={site} -a pages={PAGES}")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *command,
+        f"pages={PAGES}",
+        cwd=SPIDER.parents[1],
+        env={**os.environ, "CAPTCHA_BYPASS_URL": str(service)},
+        stdin=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    log: list[str] = []
+    try:
+        async for line in process.stderr:
+            log.append(line.decode(errors="replace").rstrip())
+            if "[captcha_bypass_scrapy]" in log[-1]:
+                say(f"    {log[-1].partition('INFO: ')[2] or log[-1]}")
+        await process.wait()
+    finally:
+        await _see_through(_stop(process, "crawl"))
+    stats = {name: int(value) for name, value in STAT.findall("\n".join(log))}
+    for name in sorted(stats):
+        say(f"    {name + ':':48}{stats[name]}")
+    wanted = {"item_scraped_count": PAGES, "captcha_bypass/solve/count": 1}
+    if any(stats.get(name) != value for name, value in wanted.items()):
+        raise DemoError(f"the crawl should have ended with {wanted}; " + "\n".join(log[-40:]))
 
 
 async def _until_signal() -> None:

@@ -1,0 +1,254 @@
+"""Talks to the service: one task from POST /solve to its result."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import TYPE_CHECKING, Any, TypedDict, cast
+
+import aiohttp
+
+from captcha_bypass_scrapy.errors import CrawlEnding, SolveError, SolverUnavailable
+from captcha_bypass_scrapy.progress import DOWN_PAUSE, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Seconds the service gets for an answer it need not think about.
+ANSWER_SECONDS = 10.0
+#: Seconds without an answer after which a service that had taken a task counts as down: it may
+#: be restarting.
+PATIENCE_SECONDS = 15.0
+#: The same where a person has to change something first.
+REFUSED_PAUSE = 60.0
+#: Where a full service does not say when to come back.
+DEFAULT_RETRY_AFTER = 2.0
+
+
+class Solution(TypedDict):
+    """The field `data` of GET /result, as far as it is used here."""
+
+    cookies: list[dict[str, Any]]
+    headers: dict[str, str]
+    status_code: int | None
+    html: str
+    url: str
+    timeout_reached: bool
+    user_agent: str | None
+    challenge: str | None
+
+
+class SolverClient:
+    """One session to the service; no cookies, no proxy from the environment, the key for it alone.
+
+    Args:
+        url: Where the service is.
+        long_poll: Seconds one question for a result lasts.
+        slow: Seconds after which a task counts as slow.
+        closing: Whether the spider is closing; asked at least every `long_poll` seconds.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None,
+        *,
+        long_poll: float,
+        slow: float,
+        closing: Callable[[], bool],
+    ) -> None:
+        self._url = url
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._long_poll = long_poll
+        self._slow = slow
+        self._closing = closing
+        self._session: aiohttp.ClientSession | None = None
+
+    async def solve(self, task: dict[str, Any], on_slow: Callable[[str], None]) -> Solution:
+        """Have the task done and return its data, whatever the browser shows in the end.
+
+        Args:
+            task: Body of POST /solve.
+            on_slow: Called once, with what is being waited for, if it takes long.
+
+        Raises:
+            SolveError: this task did not work out.
+            SolverUnavailable: none would.
+            CrawlEnding: the spider is closing; the task was deleted.
+        """
+        progress = Progress(float(task["timeout"]), self._slow, on_slow)
+        view = await self._run(task, progress)
+        if _lost(view):
+            # The service was restarted and its memory is gone. Once: it might be crashing.
+            progress.running_since = None
+            view = await self._run(task, progress, PATIENCE_SECONDS)
+        if view["status"] == "completed":
+            return _solution(view.get("data"))
+        error = view.get("error") or {"code": view["status"], "message": "the service lost it"}
+        raise SolveError(f"{error['code']}: {error['message']}")
+
+    async def close(self) -> None:
+        """Close the session."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _run(
+        self, task: dict[str, Any], progress: Progress, patience: float = 0
+    ) -> dict[str, Any]:
+        task_id = await self._submit(task, progress, patience)
+        try:
+            while True:
+                view = await self._view(task_id, progress)
+                if view["status"] not in {"pending", "running"}:
+                    return view
+                progress.saw(view["status"])
+                progress.check()
+                self._raise_if_closing()
+        except (CrawlEnding, SolverUnavailable, asyncio.CancelledError):
+            await self._delete(task_id)
+            raise
+
+    async def _submit(self, task: dict[str, Any], progress: Progress, patience: float) -> str:
+        patient_until = time.monotonic() + patience
+        while True:
+            self._raise_if_closing()
+            try:
+                status, answer, headers = await self._call("POST", "/solve", json=task)
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                if time.monotonic() < patient_until:
+                    await self._sleep(0.5, progress)
+                    continue
+                raise SolverUnavailable(
+                    f"no answer from the service at {self._url} ({_describe(error)});"
+                    " is it running?",
+                    DOWN_PAUSE,
+                ) from error
+            if status == 202 and "task_id" in answer:
+                progress.saw("pending")
+                return str(answer["task_id"])
+            if status != 503:
+                raise self._refusal(status, answer)
+            pause = _retry_after(headers)
+            progress.state = f"a place: {_message(answer)}"
+            if time.monotonic() + pause > progress.started + progress.timeout:
+                raise SolverUnavailable(f"the service takes no tasks: {_message(answer)}", pause)
+            await self._sleep(pause, progress)
+
+    def _refusal(self, status: int, answer: dict[str, Any]) -> SolveError:
+        message = _message(answer)
+        if status in {401, 403}:
+            hint = "set CAPTCHA_BYPASS_API_KEY to the service's key"
+            return SolverUnavailable(
+                f"the service refuses the API key ({status}); {hint}", REFUSED_PAUSE
+            )
+        if status in {400, 413} and "error" in answer:
+            return SolveError(f"the service refuses the task: {message}", "rejected")
+        return SolverUnavailable(
+            f"POST {self._url}/solve was answered {status}, {message};"
+            " is CAPTCHA_BYPASS_URL right?",
+            REFUSED_PAUSE,
+        )
+
+    async def _view(self, task_id: str, progress: Progress) -> dict[str, Any]:
+        """Ask for the result, patiently: the service may be restarting."""
+        since = time.monotonic()
+        while True:
+            self._raise_if_closing()
+            try:
+                status, answer, _ = await self._call(
+                    "GET", f"/result/{task_id}", params={"wait": f"{self._long_poll:g}"}
+                )
+                if "status" in answer:
+                    return answer
+                trouble = f"GET /result was answered {status}, {_message(answer)}"
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                trouble = f"no answer from the service at {self._url} ({_describe(error)})"
+            if time.monotonic() > since + PATIENCE_SECONDS:
+                raise SolverUnavailable(trouble, DOWN_PAUSE)
+            progress.state = f"the service: {trouble}"
+            await self._sleep(0.5, progress)
+
+    async def _delete(self, task_id: str) -> None:
+        try:
+            async with asyncio.timeout(2):
+                await self._call("DELETE", f"/task/{task_id}")
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            pass  # it ends by its own timeout then
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        **arguments: Any,  # noqa: ANN401 - aiohttp's own arguments
+    ) -> tuple[int, dict[str, Any], Any]:
+        if self._session is None:
+            # Made here because there is no running loop when Scrapy builds its components.
+            self._session = aiohttp.ClientSession(
+                headers=self._headers,
+                timeout=aiohttp.ClientTimeout(
+                    total=None, sock_connect=5, sock_read=self._long_poll + ANSWER_SECONDS
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+            )
+        async with self._session.request(
+            method, self._url + path, allow_redirects=False, **arguments
+        ) as response:
+            text = await response.text(errors="replace")
+            return response.status, _json_object(text), response.headers
+
+    async def _sleep(self, seconds: float, progress: Progress) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            progress.check()
+            self._raise_if_closing()
+            await asyncio.sleep(min(left, self._long_poll))
+
+    def _raise_if_closing(self) -> None:
+        if self._closing():
+            raise CrawlEnding
+
+
+def _solution(data: object) -> Solution:
+    fields = Solution.__annotations__
+    if not isinstance(data, dict) or not set(fields) <= set(data):
+        raise SolverUnavailable(
+            "a result has not the fields of captcha-bypass; is CAPTCHA_BYPASS_URL right?",
+            REFUSED_PAUSE,
+        )
+    return cast("Solution", data)
+
+
+def _lost(view: dict[str, Any]) -> bool:
+    error = view.get("error") or {}
+    return view["status"] == "not_found" or error.get("code") == "shutting_down"
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}
+
+
+def _message(answer: dict[str, Any]) -> str:
+    error = answer.get("error")
+    if not isinstance(error, dict):
+        return "not in the service's own words"
+    fields = error.get("fields") or []
+    parts = [f"{part.get('field')}: {part.get('message')}" for part in fields]
+    return "; ".join(parts) or str(error.get("message"))
+
+
+def _retry_after(headers: Any) -> float:  # noqa: ANN401 - aiohttp's multidict
+    try:
+        return max(0.1, float(headers.get("Retry-After", DEFAULT_RETRY_AFTER)))
+    except ValueError:
+        return DEFAULT_RETRY_AFTER
+
+
+def _describe(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,75 @@
+"""Is this response a challenge? Ours, and the user's own opinion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scrapy.utils.misc import load_object
+
+from captcha_bypass import challenges
+from captcha_bypass.challenges import Challenge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scrapy import Spider
+    from scrapy.http import Response
+    from scrapy.http.headers import Headers
+
+#: A spider's own detector.
+SPIDER_METHOD = "captcha_bypass_detect"
+
+
+class Detector:
+    """Asks the user's detector first, then ours.
+
+    The user's takes the response and returns None for "no opinion", False for "a normal page",
+    True or a vendor's name for a challenge, or a `captcha_bypass.challenges.Challenge`.
+
+    Args:
+        path: Import path of the user's detector, or a callable, or None.
+        spider: Its method `captcha_bypass_detect`, where it has one, comes before `path`.
+    """
+
+    def __init__(self, path: str | Callable[[Response], Any] | None, spider: Spider | None) -> None:
+        method = getattr(spider, SPIDER_METHOD, None)
+        given = load_object(path) if path is not None else None
+        self._own: list[Callable[[Response], Any]] = [ask for ask in (method, given) if ask]
+
+    def __call__(self, response: Response) -> Challenge | None:
+        """Say what the response is instead of the page; the body must be decompressed."""
+        for ask in self._own:
+            opinion = ask(response)
+            if opinion is False:
+                return None
+            if opinion is not None:
+                return _as_challenge(opinion)
+        return detect(response.status, response.headers, response.body)
+
+
+def _as_challenge(opinion: object) -> Challenge:
+    if isinstance(opinion, Challenge):
+        return opinion
+    if opinion is True:
+        return Challenge("custom", "challenge")
+    if isinstance(opinion, str) and opinion:
+        return Challenge(opinion, "challenge")
+    raise TypeError(
+        f"a detector must return None, False, True, a vendor's name or a Challenge, not {opinion!r}"
+    )
+
+
+def detect(status: int, headers: Headers, body: bytes) -> Challenge | None:
+    """Run the service's own detection, on the headers alone where they decide."""
+    fields = plain(headers)
+    if not challenges.body_matters(status, fields):
+        return challenges.detect_headers(status, fields)
+    return challenges.detect(status, fields, body)
+
+
+def plain(headers: Headers) -> dict[str, list[str]]:
+    """Return headers as text, every value on its own."""
+    return {
+        name.decode("latin-1"): [value.decode("latin-1") for value in headers.getlist(name)]
+        for name in headers
+    }

@@ -1,0 +1,60 @@
+"""Why a challenged request did not get its page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from scrapy.exceptions import IgnoreRequest
+
+if TYPE_CHECKING:
+    from scrapy.http import Response
+
+#: What the stat `captcha_bypass/gave_up/reason/<reason>` counts.
+Reason = Literal["unsolved", "refused", "rejected", "solver", "cooldown"]
+
+
+class ChallengeNotSolved(IgnoreRequest):
+    """A challenge stayed in the way; the request's errback gets this.
+
+    Attributes:
+        vendor: Who challenged, as in `captcha_bypass.challenges`.
+        reason: One line that says why it was not solved.
+        response: The challenge page, or None where the request was not sent again.
+    """
+
+    def __init__(self, vendor: str, reason: str, response: Response | None = None) -> None:
+        super().__init__(f"{vendor} challenge not solved: {reason}")
+        self.vendor = vendor
+        self.reason = reason
+        self.response = response
+
+
+class SolveError(Exception):
+    """The solver did not get through to this page; the next page may be another matter.
+
+    Attributes:
+        kind: `unsolved`: the browser did not get through. `rejected`: the service does not take
+            such a task.
+    """
+
+    kind: Reason
+
+    def __init__(self, message: str, kind: Reason = "unsolved") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class SolverUnavailable(SolveError):
+    """The service is down, full or refuses the key: no page can be solved for now.
+
+    Attributes:
+        pause: Seconds during which asking again makes no sense.
+    """
+
+    def __init__(self, message: str, pause: float) -> None:
+        super().__init__(message, "solver")
+        self.pause = pause
+
+
+class CrawlEnding(Exception):
+    """The spider is closing; the task was given up and its request goes back to the scheduler."""

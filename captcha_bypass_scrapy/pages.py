@@ -1,0 +1,140 @@
+"""From a task's result to Scrapy's response, and from a request to a task."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from scrapy.http import HtmlResponse, Response, TextResponse
+from scrapy.http.request import NO_CALLBACK
+
+from captcha_bypass_scrapy.cookies import parse_header
+from captcha_bypass_scrapy.errors import SolveError
+from captcha_bypass_scrapy.exits import same_site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from scrapy import Request
+
+    from captcha_bypass_scrapy.client import Solution
+    from captcha_bypass_scrapy.cookies import Cookie
+    from captcha_bypass_scrapy.exits import Exit
+    from captcha_bypass_scrapy.settings import Options
+
+#: In `response.flags` where the body is the browser's page.
+FLAG = "captcha-bypass"
+#: They describe the transfer, or cookies that belong to the browser.
+_NOT_OURS = {"content-encoding", "content-length", "transfer-encoding", "connection", "set-cookie"}
+#: How Firefox shows a text that is not HTML.
+_SHOWN_TEXT = re.compile(r"<pre[^>]*>(.*)</pre>", re.DOTALL | re.IGNORECASE)
+
+
+def task_for(
+    url: str, options: Options, proxy: Exit | None, cookies: Iterable[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """Return the body of POST /solve."""
+    task: dict[str, Any] = {
+        "url": urlsplit(url)._replace(fragment="").geturl(),
+        "timeout": options.timeout_seconds,
+        **options.conditions(),
+    }
+    if proxy is not None:
+        task["proxy"] = proxy.as_task()
+    if listed := list(cookies):
+        task["cookies"] = listed
+    return task
+
+
+def task_cookies(request: Request, clearance: Iterable[Cookie]) -> list[dict[str, Any]]:
+    """Return the request's own cookies and the clearance's, as the browser shall send them."""
+    header = (request.headers.get(b"Cookie") or b"").decode("latin-1")
+    ours = [cookie for cookie in clearance if cookie.live()]
+    names = {cookie.name for cookie in ours}
+    theirs = [
+        {"name": name, "value": value, "url": request.url}
+        for name, value in parse_header(header).items()
+        if name not in names
+    ]
+    return theirs + [cookie.as_task() for cookie in ours]
+
+
+def page_to_solve(request: Request, options: Options) -> str:
+    """Return the URL a browser opens to pass this request's challenge.
+
+    A redirect may have led to the challenge, and only the page that was asked for leads on. What
+    a page loads (images, files) is no page itself: its Referer is, or the site's root.
+    """
+    if options.url:
+        return options.url
+    url = first_url(request)
+    if request.callback is not NO_CALLBACK or urlsplit(url).path == "/robots.txt":
+        return url
+    referer = (request.headers.get(b"Referer") or b"").decode("latin-1")
+    if referer and same_site(referer, url):
+        return referer
+    return urlsplit(url)._replace(path="/", query="", fragment="").geturl()
+
+
+def first_url(request: Request) -> str:
+    """Return the URL that was asked for before any redirect."""
+    redirected: list[str] = request.meta.get("redirect_urls") or []
+    return redirected[0] if redirected else request.url
+
+
+def checked(solution: Solution, timeout: float) -> Solution:
+    """Return the solution if it is one.
+
+    Raises:
+        SolveError: the browser did not get through.
+    """
+    if solution["timeout_reached"]:
+        shown = f"; it still shows a {solution['challenge']} challenge"
+        raise SolveError(
+            f"the browser did not get through in {timeout:g} s"
+            + (shown if solution["challenge"] else f"; it shows {solution['url']}")
+        )
+    if solution["challenge"]:
+        raise SolveError(f"the page is still a {solution['challenge']} challenge")
+    return solution
+
+
+def response_from(solution: Solution, request: Request) -> Response:
+    """Return the browser's page as the request's response.
+
+    Raises:
+        SolveError: it cannot be had from a browser, because it is not a text.
+    """
+    headers: dict[str, Any] = {
+        name: value.split("\n")
+        for name, value in solution["headers"].items()
+        if name.lower() not in _NOT_OURS
+    }
+    declared = str(solution["headers"].get("content-type", "text/html"))
+    kind = declared.partition(";")[0].strip().lower()
+    text = solution["html"]
+    cls: type[TextResponse] = HtmlResponse
+    if kind not in {"", "text/html", "application/xhtml+xml"}:
+        shown = _SHOWN_TEXT.search(text)
+        if shown is None:
+            raise SolveError(f"the browser's page is {kind}, which it cannot hand over")
+        text, cls = unescape(shown[1]), _class_for(kind)
+    headers["content-type"] = [f"{kind or 'text/html'}; charset=utf-8"]
+    return cls(
+        solution["url"],
+        status=solution["status_code"] or 200,
+        headers=headers,
+        body=text.encode("utf-8", "surrogatepass"),
+        flags=[*request.flags, FLAG],
+        request=request,
+        encoding="utf-8",
+    )
+
+
+def _class_for(kind: str) -> type[TextResponse]:
+    from scrapy.responsetypes import responsetypes
+
+    cls = responsetypes.from_mimetype(kind)
+    return cls if issubclass(cls, TextResponse) else TextResponse

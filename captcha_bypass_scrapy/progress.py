@@ -1,0 +1,58 @@
+"""How far a task is: for deadlines, and for telling people."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from captcha_bypass_scrapy.errors import SolverUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Seconds a browser gets beyond a task's timeout, to be stopped and to hand over the page.
+GRACE_SECONDS = 15.0
+#: Seconds without asking a service that was down, or did not answer like one.
+DOWN_PAUSE = 10.0
+
+
+@dataclass
+class Progress:
+    """Where a task stands.
+
+    Attributes:
+        timeout: Seconds the browser gets, and before that also the queue.
+        slow: Seconds after which `on_slow` is called, once, with what is being waited for.
+    """
+
+    timeout: float
+    slow: float
+    on_slow: Callable[[str], None]
+    started: float = field(default_factory=time.monotonic)
+    running_since: float | None = None
+    state: str = "the service's answer"
+    told: bool = False
+
+    def saw(self, status: str) -> None:
+        """Note the task's status as the service told it."""
+        if status == "running":
+            self.running_since = self.running_since or time.monotonic()
+            self.state = f"the browser to get through (at most {self.timeout:g} s)"
+        elif status == "pending":
+            self.running_since = None
+            self.state = "a free browser: the task is in the service's queue"
+
+    def check(self) -> None:
+        """Tell once that it takes long, and give up when it takes too long."""
+        now = time.monotonic()
+        if not self.told and now - self.started > self.slow:
+            self.told = True
+            self.on_slow(self.state)
+        if self.running_since is not None:
+            if now > self.running_since + self.timeout + GRACE_SECONDS:
+                raise SolverUnavailable("the service let the task run past its timeout", DOWN_PAUSE)
+        elif now > self.started + self.timeout:
+            raise SolverUnavailable(
+                f"{self.timeout:g} s were spent waiting for {self.state}", DOWN_PAUSE
+            )

@@ -1,0 +1,196 @@
+"""All settings and the request's own options, read and checked in one place."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Self, cast, get_args
+from urllib.parse import urlsplit
+
+from scrapy.exceptions import NotConfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scrapy import Request
+    from scrapy.settings import BaseSettings
+
+Mode = Literal["auto", "cookies", "html"]
+#: The request's own options: `meta["captcha_bypass"] = False | "html" | {...}`.
+META = "captcha_bypass"
+_OPTIONS = {"mode", "timeout", "success_text", "success_selector", "no_challenge", "url", "block"}
+_PREFIX = "CAPTCHA_BYPASS_"
+
+
+@dataclass(frozen=True, repr=False)
+class Config:
+    """The settings `CAPTCHA_BYPASS_*`, in seconds and counts.
+
+    Attributes:
+        url: Where the service is, without a slash at the end.
+        api_key: Sent to the service only.
+        mode: What a challenged request gets: `cookies` its own retry, `html` the browser's page,
+            `auto` the retry, and the browser's page where the site refuses the cookies.
+        timeout_seconds: What the browser gets for one challenge.
+        times: How often one request may meet a challenge with a clearance it carried.
+        cooldown_seconds: How long a host that twice was not solved is not tried again.
+        cookies: Which of the browser's cookies to use: `auto`, `all`, or names (`*` allowed).
+        max_parked: How many requests of challenged hosts wait in memory while one is solved.
+        share_proxy: Whether the browser uses the request's proxy.
+        reuse_page: Whether the request that was solved gets the browser's page where it sent
+            no cookies of its own, instead of being sent again.
+        long_poll_seconds: How long one question to the service lasts; also the time in which a
+            closing spider lets go of a solve.
+        slow_solve_seconds: When a solve is mentioned as taking long.
+    """
+
+    url: str
+    api_key: str | None = None
+    mode: Mode = "auto"
+    timeout_seconds: float = 60.0
+    times: int = 3
+    cooldown_seconds: float = 30.0
+    cookies: Literal["auto", "all"] | tuple[str, ...] = "auto"
+    max_parked: int = 1000
+    share_proxy: bool = True
+    reuse_page: bool = False
+    success_text: str | None = None
+    success_selector: str | None = None
+    detector: str | None = None
+    long_poll_seconds: float = 1.0
+    slow_solve_seconds: float = 5.0
+
+    def __repr__(self) -> str:
+        return f"Config(url={self.url!r}, mode={self.mode!r})"  # the key stays out of logs
+
+    @classmethod
+    def from_settings(cls, settings: BaseSettings) -> Self:
+        """Read the settings; URL and key may also come from environment variables of that name.
+
+        Raises:
+            NotConfigured: switched off (silent), or there is no URL.
+            ValueError: a setting has a value that makes no sense.
+        """
+        if not settings.getbool(_PREFIX + "ENABLED", True):
+            raise NotConfigured
+        return cls(
+            url=_service_url(settings),
+            api_key=_text(settings, "API_KEY") or os.environ.get(_PREFIX + "API_KEY") or None,
+            mode=_mode(settings.get(_PREFIX + "MODE", cls.mode), _PREFIX + "MODE"),
+            timeout_seconds=_number(settings, "TIMEOUT", cls.timeout_seconds, above=0),
+            times=int(_number(settings, "TIMES", cls.times, above=0)),
+            cooldown_seconds=_number(settings, "COOLDOWN", cls.cooldown_seconds),
+            cookies=_cookie_choice(settings),
+            max_parked=int(_number(settings, "MAX_PARKED", cls.max_parked)),
+            share_proxy=settings.getbool(_PREFIX + "SHARE_PROXY", cls.share_proxy),
+            reuse_page=settings.getbool(_PREFIX + "REUSE_PAGE", cls.reuse_page),
+            success_text=_text(settings, "SUCCESS_TEXT"),
+            success_selector=_text(settings, "SUCCESS_SELECTOR"),
+            detector=settings.get(_PREFIX + "DETECTOR") or None,
+        )
+
+
+def _service_url(settings: BaseSettings) -> str:
+    name = _PREFIX + "URL"
+    url = _text(settings, "URL") or os.environ.get(name, "").strip()
+    if not url:
+        raise NotConfigured(
+            f"set {name} to where the captcha-bypass service is, such as http://127.0.0.1:8191;"
+            f" until then challenges are not solved ({_PREFIX}ENABLED = False silences this)"
+        )
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"{name} must be http://host:port or https://host:port, not {url!r}")
+    return url.rstrip("/")
+
+
+def _text(settings: BaseSettings, name: str) -> str | None:
+    return str(settings.get(_PREFIX + name) or "").strip() or None
+
+
+def _number(
+    settings: BaseSettings, name: str, default: float, *, above: float | None = None
+) -> float:
+    value = settings.getfloat(_PREFIX + name, default)
+    if not 0 <= value < 1e9 or (above is not None and value <= above):
+        raise ValueError(f"{_PREFIX}{name} must be a number above 0, not {value!r}")
+    return value
+
+
+def _mode(value: object, where: str) -> Mode:
+    if value not in get_args(Mode):
+        raise ValueError(f"{where} must be one of {', '.join(get_args(Mode))}, not {value!r}")
+    return cast("Mode", value)
+
+
+def _cookie_choice(settings: BaseSettings) -> Literal["auto", "all"] | tuple[str, ...]:
+    value = settings.get(_PREFIX + "COOKIES", "auto")
+    if value == "auto" or value == "all":
+        return cast("Literal['auto', 'all']", value)
+    names = tuple(str(name) for name in settings.getlist(_PREFIX + "COOKIES"))
+    if not names:
+        raise ValueError(f"{_PREFIX}COOKIES must be auto, all or a list of names, not {value!r}")
+    return names
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How one request's challenge is solved: the settings, and what its meta says otherwise."""
+
+    mode: Mode
+    timeout_seconds: float
+    success_text: str | None
+    success_selector: str | None
+    no_challenge: bool = True
+    url: str | None = None
+    block: tuple[str, ...] = ()
+
+    def conditions(self) -> dict[str, Any]:
+        """Return the fields of POST /solve that say when the page is through."""
+        fields = {
+            "no_challenge": self.no_challenge or None,
+            "success_text": self.success_text,
+            "success_selector": self.success_selector,
+            "block": list(self.block) or None,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+def wanted(request: Request) -> bool:
+    """Whether the request may be touched at all."""
+    return request.meta.get(META) is not False
+
+
+def options_of(request: Request, config: Config) -> Options:
+    """Return how to solve this request's challenge.
+
+    Raises:
+        ValueError, TypeError: its meta says something unknown.
+    """
+    options = Options(
+        config.mode, config.timeout_seconds, config.success_text, config.success_selector
+    )
+    chosen = request.meta.get(META)
+    if chosen is None or isinstance(chosen, bool):
+        return options
+    if isinstance(chosen, str):
+        return replace(options, mode=_mode(chosen, f'meta["{META}"]'))
+    if not isinstance(chosen, dict):
+        raise TypeError(f'meta["{META}"] must be False, a mode or a dict, not {chosen!r}')
+    return _with_chosen(options, chosen)
+
+
+def _with_chosen(options: Options, chosen: Mapping[str, Any]) -> Options:
+    if unknown := set(chosen) - _OPTIONS:
+        raise ValueError(
+            f'meta["{META}"] has unknown keys: {", ".join(sorted(map(str, unknown)))};'
+            f" known are {', '.join(sorted(_OPTIONS))}"
+        )
+    fields = dict(chosen)
+    if "mode" in fields:
+        fields["mode"] = _mode(fields["mode"], f'meta["{META}"]["mode"]')
+    if "timeout" in fields:
+        fields["timeout_seconds"] = float(fields.pop("timeout"))
+    if "block" in fields:
+        fields["block"] = tuple(fields["block"])
+    return replace(options, **fields)

@@ -1,0 +1,269 @@
+"""A service and a guarded site without a browser, for faults and for large numbers."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.service import eventually
+
+BROWSER = "FakeFirefox/1.0"
+Json = dict[str, Any]
+
+
+@asynccontextmanager
+async def serving(app: web.Application, host: str) -> AsyncIterator[str]:
+    """Serve an application on a free port; yields its address."""
+    async with TestServer(app, host=host) as server:
+        yield f"http://{server.host}:{server.port}"
+
+
+@dataclass
+class FakeSite:
+    """Pages that want a cookie, the browser's user-agent and the address it was given to.
+
+    Attributes:
+        uses: How many pages a clearance is good for.
+        rotates: Whether every page replaces the clearance, as some vendors do.
+        wants_browser: Whether cookies help nobody but the browser, as TLS fingerprints do.
+        challenge: Status, headers and body of the challenge.
+        slow: Seconds a page takes.
+        gzip: Whether challenges are compressed.
+        closed: Path of a page that nobody gets.
+        late: Paths whose first answer takes a second.
+    """
+
+    url: str = ""
+    uses: float = float("inf")
+    rotates: bool = False
+    wants_browser: bool = False
+    challenge: tuple[int, dict[str, str], str] = (
+        403,
+        {"cf-mitigated": "challenge", "Content-Type": "text/html"},
+        "<title>Just a moment...</title>",
+    )
+    slow: float = 0.0
+    cookie: str = "cf_clearance"
+    gzip: bool = False
+    closed: str = ""
+    late: frozenset[str] = frozenset()
+    challenges: Counter[str] = field(default_factory=Counter)
+    pages: Counter[str] = field(default_factory=Counter)
+    seen: list[tuple[str, dict[str, str], dict[str, str]]] = field(default_factory=list)
+    _tokens: dict[str, tuple[str, float]] = field(default_factory=dict)
+    _numbers: Any = field(default_factory=itertools.count)
+
+    def grant(self, address: str = "127.0.0.1") -> str:
+        """Give out a clearance to the browser at this address."""
+        token = f"token-{next(self._numbers)}"
+        self._tokens[token] = (address, self.uses)
+        return token
+
+    async def served(self, count: int) -> None:
+        """Wait until that many pages were served."""
+        assert await eventually(lambda: self.pages.total() >= count, 30)
+
+    def _admits(self, request: web.Request) -> bool:
+        token = request.cookies.get(self.cookie, "")
+        address, left = self._tokens.get(token, ("", 0))
+        good = (
+            left > 0
+            and request.headers.get("User-Agent") == BROWSER
+            and request.remote == address
+            and not self.wants_browser
+            and request.path != self.closed
+        )
+        if good:
+            self._tokens[token] = (address, left - 1)
+        return good
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/open/{n}", self._open)
+        app.router.add_get("/to/{n}", self._redirect)
+        app.router.add_route("*", "/to-check/{n}", self._to_check)
+        app.router.add_get("/homemade/{n}", self._homemade)
+        app.router.add_route("*", "/{path:.*}", self._guarded)
+        return app
+
+    async def _open(self, request: web.Request) -> web.Response:
+        self.seen.append((request.path, dict(request.headers), dict(request.cookies)))
+        return _html(f"open {request.path}")
+
+    async def _redirect(self, request: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": f"/page/{request.match_info['n']}"})
+
+    async def _to_check(self, request: web.Request) -> web.Response:
+        """Send those without clearance away to a page with the challenge."""
+        if self._admits(request):
+            return await self._page(request)
+        return web.Response(status=302, headers={"Location": "/check"})
+
+    async def _homemade(self, request: web.Request) -> web.Response:
+        if self._admits(request):
+            return await self._page(request)
+        self.challenges[request.path] += 1
+        return _html("prove you are human")
+
+    async def _guarded(self, request: web.Request) -> web.Response:
+        self.seen.append((request.path, dict(request.headers), dict(request.cookies)))
+        first = request.path not in self.challenges
+        await asyncio.sleep(1 if first and request.path in self.late else self.slow)
+        if request.path.startswith("/denied"):
+            return web.Response(status=403, text="<h1>Access denied</h1>", content_type="text/html")
+        if self._admits(request):
+            return await self._page(request)
+        self.challenges[request.path] += 1
+        status, headers, body = self.challenge
+        response = web.Response(status=status, headers=headers, text=body)
+        if self.gzip:
+            response.enable_compression(web.ContentCoding.gzip)
+        return response
+
+    async def _page(self, request: web.Request) -> web.Response:
+        self.pages[request.path] += 1
+        if request.path == "/robots.txt":
+            return web.Response(text="User-agent: *\nDisallow: /secret\n")
+        body = (await request.read()).decode()
+        facts = {"path": request.path, "method": request.method, "body": body}
+        response = _html(f"page {json.dumps({**facts, 'cookies': dict(request.cookies)})}")
+        if self.rotates:
+            old = request.cookies[self.cookie]
+            new = self.grant()
+            self._tokens[new] = self._tokens.pop(old)
+            response.set_cookie(self.cookie, new, path="/")
+        return response
+
+
+def _html(text: str, status: int = 200) -> web.Response:
+    return web.Response(text=text, status=status, content_type="text/html")
+
+
+def page_of(task: Json, *, html: str = "<p>page by browser</p>", **changes: object) -> Json:
+    """The data of a task that went well."""
+    return {
+        "cookies": [],
+        "headers": {"content-type": "text/html; charset=utf-8"},
+        "status_code": 200,
+        "html": html,
+        "url": task["url"],
+        "timeout_reached": False,
+        "user_agent": BROWSER,
+        "request_headers": {},
+        "challenge": None,
+        "screenshot": None,
+        "elapsed": 0.1,
+        **changes,
+    }
+
+
+Answer = Callable[[Json], Awaitable[Json]]
+
+
+class FakeService:
+    """Speaks the HTTP contract and answers as told.
+
+    Attributes:
+        seconds: How long a task takes.
+        tasks: Bodies of POST /solve, in order.
+        calls: (method, path, headers) of everything asked.
+        refusals: Answers (status, headers, body) for the next POSTs, before tasks are taken.
+        answer: Makes the view of GET /result of a task.
+    """
+
+    def __init__(self, site: FakeSite) -> None:
+        self.url = ""
+        self.seconds = 0.3
+        self.tasks: list[Json] = []
+        self.calls: list[tuple[str, str, dict[str, str]]] = []
+        self.refusals: list[tuple[int, dict[str, str], object]] = []
+        self.deleted: list[str] = []
+        self.answer: Answer = self.solved
+        self._site = site
+        self._running: dict[str, asyncio.Task[Json]] = {}
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_post("/solve", self._solve)
+        app.router.add_get("/result/{id}", self._result)
+        app.router.add_delete("/task/{id}", self._delete)
+        app.on_cleanup.append(self._stop)
+        return app
+
+    def cookie(self, task: Json, name: str | None = None, **changes: object) -> Json:
+        return {
+            "name": name or self._site.cookie,
+            "value": self._site.grant(),
+            "domain": urlsplit(task["url"]).hostname,
+            "path": "/",
+            "expires": -1,
+            "httpOnly": True,
+            "secure": False,
+            "sameSite": "Lax",
+            **changes,
+        }
+
+    async def solved(self, task: Json) -> Json:
+        """The browser got through."""
+        return {
+            "status": "completed",
+            "error": None,
+            "data": page_of(task, cookies=[self.cookie(task)]),
+        }
+
+    def restart(self) -> None:
+        """Forget all tasks."""
+        for running in self._running.values():
+            running.cancel()
+        self._running.clear()
+
+    async def _stop(self, app: web.Application) -> None:
+        self.restart()
+
+    def _note(self, request: web.Request) -> None:
+        self.calls.append((request.method, request.path, dict(request.headers)))
+
+    async def _solve(self, request: web.Request) -> web.Response:
+        self._note(request)
+        if self.refusals:
+            status, headers, body = self.refusals.pop(0)
+            return web.json_response(body, status=status, headers=headers)
+        task = await request.json()
+        self.tasks.append(task)
+        task_id = f"task-{len(self.tasks)}"
+        self._running[task_id] = asyncio.create_task(self._work(task))
+        return web.json_response({"task_id": task_id}, status=202)
+
+    async def _work(self, task: Json) -> Json:
+        await asyncio.sleep(self.seconds)
+        return await self.answer(task)
+
+    async def _result(self, request: web.Request) -> web.Response:
+        self._note(request)
+        running = self._running.get(request.match_info["id"])
+        if running is None:
+            return web.json_response(
+                {"status": "not_found", "error": None, "data": None}, status=404
+            )
+        await asyncio.wait([running], timeout=float(request.query.get("wait", 0)))
+        if not running.done():
+            return web.json_response({"status": "running", "error": None, "data": None})
+        return web.json_response(running.result())
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        self._note(request)
+        task_id = request.match_info["id"]
+        self.deleted.append(task_id)
+        if (running := self._running.pop(task_id, None)) is not None:
+            running.cancel()
+        return web.json_response({"success": True, "message": "gone"})

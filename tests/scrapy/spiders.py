@@ -1,0 +1,155 @@
+"""The spiders and middlewares that the tests crawl with; loaded in the crawl's own process."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator
+from typing import Any
+
+import scrapy
+from scrapy import FormRequest, Request
+from scrapy.core.downloader import Downloader
+from scrapy.exceptions import IgnoreRequest
+from scrapy.http import JsonRequest, Response, TextResponse
+from scrapy.signalmanager import SignalManager
+from scrapy.utils.defer import maybe_deferred_to_future
+
+from captcha_bypass.challenges import Challenge
+from captcha_bypass_scrapy import ChallengeNotSolved
+
+REQUESTS: dict[str, type[Request]] = {
+    "request": Request,
+    "form": FormRequest,
+    "json": JsonRequest,
+}
+OWN_META = ("captcha_bypass", "_captcha_bypass")
+
+
+class Crawl(scrapy.Spider):
+    """Sends the requests it is told, and yields what came of each."""
+
+    name = "crawl"
+    requests: list[dict[str, Any]]
+
+    async def start(self) -> AsyncIterator[Any]:
+        for fields in self.requests:
+            arguments = dict(fields)
+            cls = REQUESTS[arguments.pop("cls", "request")]
+            yield cls(callback=self.parse, errback=self.failed, **arguments)
+
+    def parse(self, response: Response, **kwargs: object) -> dict[str, Any]:
+        request = response.request
+        assert request is not None
+        return {
+            "url": response.url,
+            "status": response.status,
+            "body": response.text[:500] if isinstance(response, TextResponse) else "",
+            "flags": response.flags,
+            "response": type(response).__name__,
+            "request": type(request).__name__,
+            "method": request.method,
+            "priority": request.priority,
+            "kwargs": kwargs,
+            "meta": sorted(key for key in request.meta if key.startswith("_captcha_bypass")),
+            "dont_cache": "dont_cache" in request.meta,
+            "user_agent": (request.headers.get("User-Agent") or b"").decode(),
+            "cookie": (request.headers.get("Cookie") or b"").decode(),
+        }
+
+    def failed(self, failure: Any) -> dict[str, Any]:  # noqa: ANN401 - Twisted's Failure
+        error = failure.value
+        solved = isinstance(error, ChallengeNotSolved) and isinstance(error, IgnoreRequest)
+        return {
+            "error": type(error).__name__,
+            "url": failure.request.url,
+            "reason": error.reason if isinstance(error, ChallengeNotSolved) else str(error),
+            "vendor": error.vendor if solved else None,
+        }
+
+
+class Detecting(Crawl):
+    """Has a detector of its own."""
+
+    name = "detecting"
+
+    def captcha_bypass_detect(self, response: Response) -> str | bool | None:
+        if b"prove you are human" in response.body:
+            return "homemade"
+        return False if b"not really a challenge" in response.body else None
+
+
+class Disabled(Crawl):
+    """Wants nothing of it."""
+
+    name = "disabled"
+    custom_settings = {"CAPTCHA_BYPASS_ENABLED": False}  # noqa: RUF012 - Scrapy's own way
+
+
+class Inline(Crawl):
+    """Downloads its pages inside a callback."""
+
+    name = "inline"
+
+    def parse(self, response: Response, **kwargs: object) -> Any:  # noqa: ANN401 - Scrapy takes many
+        return self._inline(kwargs)
+
+    async def _inline(self, kwargs: dict[str, object]) -> AsyncIterator[dict[str, Any]]:
+        pages = kwargs["pages"]
+        assert isinstance(pages, list)
+        for url in pages:
+            engine: Any = self.crawler.engine
+            if hasattr(engine, "download_async"):
+                found = await engine.download_async(Request(url))
+            else:  # Scrapy 2.13
+                found = await maybe_deferred_to_future(engine.download(Request(url)))
+            yield {"url": found.url, "status": found.status, "body": found.body.decode()[:500]}
+
+
+def homemade_detector(response: Response) -> Challenge | None:
+    """A detector by import path."""
+    if b"prove you are human" in response.body:
+        return Challenge("homemade", "challenge")
+    return None
+
+
+class RandomUserAgent:
+    """Gives every request, and every retry, another user-agent, like the popular plugins."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+
+    def process_request(self, request: Request, spider: object = None) -> None:
+        request.headers["User-Agent"] = f"Random/{next(self._numbers)}"
+
+
+class RotatingProxies:
+    """Picks the next proxy on every pass, like the popular plugins."""
+
+    def __init__(self, proxies: list[str]) -> None:
+        self._proxies = itertools.cycle(proxies)
+
+    @classmethod
+    def from_crawler(cls, crawler: scrapy.crawler.Crawler) -> RotatingProxies:
+        return cls(crawler.settings.getlist("TEST_PROXIES"))
+
+    def process_request(self, request: Request, spider: object = None) -> None:
+        if "127.0.0.1:" in request.url or "127.0.0.2:" in request.url:
+            request.meta["proxy"] = next(self._proxies)
+
+
+class QuietDownloader(Downloader):
+    """Does not tell anybody when a request reaches it."""
+
+    def __init__(self, crawler: scrapy.crawler.Crawler) -> None:
+        super().__init__(crawler)
+        self.signals = SignalManager(self)
+
+
+class SocksInName:
+    """Makes responses look as if they had come through a SOCKS5 proxy that wants a login."""
+
+    def process_response(
+        self, request: Request, response: Response, spider: object = None
+    ) -> Response:
+        request.meta["proxy"] = "socks5://user:pass@127.0.0.1:1080"
+        return response

@@ -1,0 +1,174 @@
+"""The small parts: exits, cookies, URLs to open, responses from pages."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, cast
+
+import pytest
+from scrapy import Request
+from scrapy.downloadermiddlewares.httpproxy import HttpProxyMiddleware
+from scrapy.http import HtmlResponse, JsonResponse
+from scrapy.http.request import NO_CALLBACK
+
+from captcha_bypass_scrapy.client import Solution
+from captcha_bypass_scrapy.cookies import Cookie, choose, rotated
+from captcha_bypass_scrapy.errors import SolveError
+from captcha_bypass_scrapy.exits import Exit, exit_of, origin_of, same_site
+from captcha_bypass_scrapy.pages import page_to_solve, response_from
+from captcha_bypass_scrapy.settings import Options
+from tests.scrapy.fakes import page_of
+
+SITE = "http://site.example"
+OPTIONS = Options("auto", 60.0, None, None)
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["before HttpProxy", "behind HttpProxy"])
+@pytest.mark.parametrize(
+    ("proxy", "expected"),
+    [
+        (None, None),
+        ("http://p:1", Exit("http://p:1")),
+        ("http://u:p%40%3A@p:1", Exit("http://p:1", "u", "p@:")),
+        ("http://u:@p:1", Exit("http://p:1", "u", None)),
+        ("http://p", Exit("http://p:80")),
+        ("https://u:v@p", Exit("https://p:443", "u", "v")),
+        ("p:3128", Exit("http://p:3128")),
+        ("socks5://u:v@p:9", Exit("socks5://p:9", "u", "v")),
+        ("http://u:v@[::1]:8", Exit("http://[::1]:8", "u", "v")),
+    ],
+)
+def test_exit_is_rebuilt_with_its_login(
+    proxy: str | None, expected: Exit | None, behind: bool
+) -> None:
+    request = Request(SITE, meta={"proxy": proxy})
+    if behind and proxy is not None and "://" in proxy:
+        HttpProxyMiddleware().process_request(request)
+
+    assert exit_of(request) == expected
+
+
+def test_exits_password_stays_out_of_logs() -> None:
+    exit_ = Exit("http://p:1", "user", "secret")
+
+    assert "secret" not in f"{exit_} {exit_!r}"
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("HTTP://Site.Example/a?b", "http://site.example"),
+        ("http://site.example:80/", "http://site.example"),
+        ("https://site.example:8443/", "https://site.example:8443"),
+        ("http://[::1]:80/", "http://[::1]"),
+    ],
+)
+def test_origin_is_normalised(url: str, origin: str) -> None:
+    assert origin_of(url) == origin
+
+
+def test_site_is_the_same_with_and_without_www() -> None:
+    assert same_site("http://site.example/", "https://www.site.example/")
+    assert not same_site("http://site.example/", "http://othersite.example/")
+
+
+def cookie(name: str = "cf_clearance", domain: str = "site.example", **fields: Any) -> Cookie:  # noqa: ANN401
+    return Cookie(name, "v", domain, **fields)
+
+
+@pytest.mark.parametrize(
+    ("found", "url", "sent"),
+    [
+        (cookie(), SITE, True),
+        (cookie(), "http://www.site.example/", False),
+        (cookie(domain=".site.example"), "http://www.site.example/", True),
+        (cookie(domain=".site.example"), "http://notsite.example/", False),
+        (cookie(path="/a"), f"{SITE}/a/b", True),
+        (cookie(path="/a"), f"{SITE}/ab", False),
+        (cookie(secure=True), SITE, False),
+        (cookie(secure=True), "https://site.example/", True),
+        (cookie(expires=time.time() - 1), SITE, False),
+        (cookie(expires=time.time() + 86400), SITE, True),
+        (cookie(domain="::1"), "http://[::1]:80/", True),
+    ],
+)
+def test_cookie_goes_where_a_browser_would_send_it(found: Cookie, url: str, sent: bool) -> None:
+    assert found.goes_to(url) is sent
+
+
+@pytest.mark.parametrize(
+    ("vendor", "wish", "names"),
+    [
+        ("cloudflare", "auto", {"cf_clearance"}),
+        ("cloudflare", "all", {"cf_clearance", "session"}),
+        ("cloudflare", ("sess*",), {"session"}),
+        ("cloudflare", ("nothing",), set()),
+        ("datadome", "auto", {"cf_clearance", "session"}),  # its own is not there
+        ("captcha", "auto", {"cf_clearance", "session"}),  # its cookies are not known
+    ],
+)
+def test_cookies_are_chosen_by_vendor_or_by_wish(
+    vendor: str, wish: str | tuple[str, ...], names: set[str]
+) -> None:
+    assert {c.name for c in choose([cookie(), cookie("session")], vendor, wish)} == names
+
+
+def test_rotation_takes_new_values_and_ignores_deletions() -> None:
+    old = (cookie("a"), cookie("b"), cookie("c"))
+
+    new = rotated(old, ["a=1; Path=/; Max-Age=60", "b=; Max-Age=0", "other=2", "bad name=3"])
+
+    assert [(c.name, c.value) for c in new] == [("a", "1"), ("b", "v"), ("c", "v")]
+    assert time.time() < new[0].expires <= time.time() + 60
+
+
+@pytest.mark.parametrize(
+    ("request_", "url"),
+    [
+        (Request(f"{SITE}/a"), f"{SITE}/a"),
+        (Request(f"{SITE}/check", meta={"redirect_urls": [f"{SITE}/a"]}), f"{SITE}/a"),
+        (Request(f"{SITE}/robots.txt", callback=NO_CALLBACK), f"{SITE}/robots.txt"),
+        (Request(f"{SITE}/i.png?x", callback=NO_CALLBACK), f"{SITE}/"),
+        (
+            Request(f"{SITE}/i.png", callback=NO_CALLBACK, headers={"Referer": f"{SITE}/a"}),
+            f"{SITE}/a",
+        ),
+        (
+            Request(f"{SITE}/i.png", callback=NO_CALLBACK, headers={"Referer": "http://else.wh/"}),
+            f"{SITE}/",
+        ),
+    ],
+)
+def test_browser_opens_a_page_and_not_what_pages_load(request_: Request, url: str) -> None:
+    assert page_to_solve(request_, OPTIONS) == url
+
+
+def solution(html: str, kind: str) -> Solution:
+    headers = {"content-type": kind, "content-encoding": "gzip", "set-cookie": "a=b", "x-a": "1"}
+    return cast("Solution", page_of({"url": f"{SITE}/b"}, html=html, headers=headers))
+
+
+def test_browsers_page_becomes_a_response() -> None:
+    request = Request(f"{SITE}/a", flags=["mine"])
+
+    response = response_from(solution("<p>gr\u00fc\u00df", "text/html; charset=latin-1"), request)
+
+    assert isinstance(response, HtmlResponse)
+    assert response.css("p::text").get() == "gr\u00fc\u00df"
+    assert (response.url, response.request) == (f"{SITE}/b", request)
+    assert response.flags == ["mine", "captcha-bypass"]
+    assert {name.lower() for name in response.headers} == {b"content-type", b"x-a"}
+
+
+def test_json_that_the_browser_shows_becomes_json_again() -> None:
+    html = '<html><body><pre>{"a": "&lt;1&gt;"}</pre></body></html>'
+
+    response = response_from(solution(html, "application/json"), Request(SITE))
+
+    assert isinstance(response, JsonResponse)
+    assert response.json() == {"a": "<1>"}
+
+
+def test_image_that_the_browser_shows_is_no_response() -> None:
+    with pytest.raises(SolveError, match="image/png"):
+        response_from(solution("<img>", "image/png"), Request(SITE))

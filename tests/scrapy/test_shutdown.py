@@ -1,0 +1,99 @@
+"""Ctrl+C during a solve, and the run after it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.scrapy.crawling import Crawler
+from tests.scrapy.fakes import FakeService, FakeSite
+from tests.scrapy.test_solving import urls
+
+
+async def test_interrupt_during_a_solve_loses_nothing(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite, tmp_path: Path
+) -> None:
+    job: dict[str, Any] = {"JOBDIR": str(tmp_path / "job")}
+    fake.seconds = 60
+    running = await fake_crawl.start(urls(guarded, 200), **job)
+    await running.until_logged("Solving ")
+    await asyncio.sleep(1)  # requests are being parked
+
+    running.interrupt()
+    first = await running.finished(seconds=8)  # and not the 60 of the solve
+
+    assert first.exit_code == 0
+    assert first.rows == []
+    assert "Traceback" not in first.log
+    assert fake.deleted == ["task-1"]
+    fake.seconds = 0.2
+    second = await fake_crawl(urls(guarded, 200), **job)
+    assert second.errors == []
+    assert len({item["url"] for item in second.items}) == 200
+    assert all(item["meta"] == [] for item in second.items)
+    assert len(fake.tasks) == 2
+
+
+async def test_interrupt_between_solve_and_end_loses_nothing(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite, tmp_path: Path
+) -> None:
+    job: dict[str, Any] = {"JOBDIR": str(tmp_path / "job")}
+    guarded.slow = 0.1
+    running = await fake_crawl.start(urls(guarded, 200), **job)
+    await running.until_logged("Solved ")
+
+    running.interrupt()
+    first = await running.finished(seconds=10)
+    second = await fake_crawl(urls(guarded, 200), **job)
+
+    assert first.errors == second.errors == []
+    assert len(first.items) < 200
+    assert len({item["url"] for item in [*first.items, *second.items]}) == 200
+
+
+async def test_interrupt_while_robots_txt_is_solved_ends_at_once(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite, tmp_path: Path
+) -> None:
+    job: dict[str, Any] = {"JOBDIR": str(tmp_path / "job"), "ROBOTSTXT_OBEY": True}
+    fake.seconds = 60
+    running = await fake_crawl.start(urls(guarded, 20), **job)
+    await running.until_logged("Solving ")
+
+    running.interrupt()
+    await running.finished(seconds=10)
+    fake.seconds = 0.2
+    second = await fake_crawl(urls(guarded, 20), **job)
+
+    assert len({item["url"] for item in second.items}) == 20
+
+
+async def test_closing_spider_for_another_reason_is_as_quick(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
+) -> None:
+    fake.seconds = 60
+
+    running = await fake_crawl.start(urls(guarded, 5), CLOSESPIDER_TIMEOUT=2)
+    crawled = await running.finished(seconds=12)
+
+    assert crawled.stats["finish_reason"] == "closespider_timeout"
+    assert crawled.own_stats()["requeued_on_close"] >= 1
+    assert fake.deleted == ["task-1"]
+
+
+@pytest.mark.browser
+async def test_interrupt_during_a_real_solve_ends_the_real_task(
+    crawl: Crawler, fake: FakeService, guarded: FakeSite
+) -> None:
+    """The site's challenge cannot be passed, so the browser would work on for a minute."""
+    guarded.wants_browser = True
+    running = await crawl.start([f"{guarded.url}/page/1"])
+    await running.until_logged("Still solving")
+
+    running.interrupt()
+    crawled = await running.finished(seconds=10)
+
+    assert crawled.exit_code == 0
+    assert crawled.own_stats()["requeued_on_close"] == 1
