@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-import scrapy
 from scrapy.downloadermiddlewares.httpcompression import HttpCompressionMiddleware
 from scrapy.extensions.httpcache import DummyPolicy
 
+from captcha_bypass_scrapy.compat import HOOK_ARGUMENTS
 from captcha_bypass_scrapy.detection import Detector
 
 if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.http import Response
     from scrapy.settings import BaseSettings
-
-#: Scrapy up to 2.13 passes the spider to every hook, later ones warn about it.
-_HOOK_ARGUMENTS: dict[str, Any] = {} if scrapy.version_info >= (2, 14) else {"spider": None}
 
 
 class CachePolicy(DummyPolicy):
@@ -40,6 +37,6 @@ class CachePolicy(DummyPolicy):
     def _decompressed(self, response: Response, request: Request) -> Response:
         """Return what the middleware would see: the cache is closer to the wire than gzip is."""
         found = self._compression.process_response(
-            request=request, response=response.copy(), **_HOOK_ARGUMENTS
+            request=request, response=response.copy(), **HOOK_ARGUMENTS
         )
         return cast("Response", found)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import scrapy
 from scrapy.utils.reactor import is_asyncio_reactor_installed
 
 if TYPE_CHECKING:
@@ -14,7 +15,10 @@ try:
 except ImportError:  # Scrapy 2.13, which always has a Twisted reactor
     asyncio_available = is_asyncio_reactor_installed
 
-__all__ = ["asyncio_available", "is_closing"]
+#: For calling other middlewares' hooks: up to 2.13 they want the spider, later ones warn about it.
+HOOK_ARGUMENTS: dict[str, Any] = {} if scrapy.version_info >= (2, 14) else {"spider": None}
+
+__all__ = ["HOOK_ARGUMENTS", "asyncio_available", "is_closing"]
 
 
 def is_closing(crawler: Crawler) -> bool:

@@ -136,7 +136,7 @@ class Desk:
         finally:
             self._clearances.ended(key, outcome)
             released = await self._release(key, flight.vendor, outcome)
-        answered = self._solver.answers(solution, request, options)
+        answered = self._solver.answers(request, options)
         self._tell.retrying(released + (not answered), key)
         if answered:
             return self._solver.response(solution, request)

@@ -37,8 +37,6 @@ class Config:
         cookies: Which of the browser's cookies to use: `auto`, `all`, or names (`*` allowed).
         max_parked: How many requests of challenged hosts wait in memory while one is solved.
         share_proxy: Whether the browser uses the request's proxy.
-        reuse_page: Whether the request that was solved gets the browser's page where it sent
-            no cookies of its own, instead of being sent again.
         long_poll_seconds: How long one question to the service lasts; also the time in which a
             closing spider lets go of a solve.
         slow_solve_seconds: When a solve is mentioned as taking long.
@@ -53,7 +51,6 @@ class Config:
     cookies: Literal["auto", "all"] | tuple[str, ...] = "auto"
     max_parked: int = 1000
     share_proxy: bool = True
-    reuse_page: bool = False
     success_text: str | None = None
     success_selector: str | None = None
     detector: str | None = None
@@ -83,7 +80,6 @@ class Config:
             cookies=_cookie_choice(settings),
             max_parked=int(_number(settings, "MAX_PARKED", cls.max_parked)),
             share_proxy=settings.getbool(_PREFIX + "SHARE_PROXY", cls.share_proxy),
-            reuse_page=settings.getbool(_PREFIX + "REUSE_PAGE", cls.reuse_page),
             success_text=_text(settings, "SUCCESS_TEXT"),
             success_selector=_text(settings, "SUCCESS_SELECTOR"),
             detector=settings.get(_PREFIX + "DETECTOR") or None,

@@ -114,26 +114,17 @@ class Solver:
         clearance.renew(self._chosen(got, clearance.vendor), solution["user_agent"])
         return self.response(solution, request)
 
-    def answers(self, solution: Solution, request: Request, options: Options) -> bool:
+    @staticmethod
+    def answers(request: Request, options: Options) -> bool:
         """Whether the page a clearance was got with is this request's response.
 
-        In mode html it always is. Otherwise only if asked for, and if Scrapy would have asked as
-        the browser did: a GET of that page without cookies of its own.
+        Only in mode html, and if the browser opened this request's own page.
         """
-        if (
-            request.method != "GET"
-            or options.url
-            or page_to_solve(request, options) != (retries.home_url(request))
-        ):
-            return False
-        if options.mode == "html":
-            return True
-        declared = solution["headers"].get("content-type", "")
         return (
-            self._config.reuse_page
-            and options.mode == "auto"
-            and not request.headers.get(b"Cookie")
-            and declared.startswith("text/html")
+            options.mode == "html"
+            and request.method == "GET"
+            and not options.url
+            and page_to_solve(request, options) == retries.home_url(request)
         )
 
     def response(self, solution: Solution, request: Request) -> Response:

@@ -65,3 +65,26 @@ def test_all_flags_in_examples_exist() -> None:
 def test_changelog_is_for_this_version_or_unreleased() -> None:
     headings = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert headings[0] == "Unreleased" or headings[0].startswith(f"{__version__} ")
+
+
+def scrapy_source() -> str:
+    return "\n".join(p.read_text() for p in (ROOT / "captcha_bypass_scrapy").glob("*.py"))
+
+
+def test_every_scrapy_setting_is_explained() -> None:
+    names = set(re.findall(r'(?:_PREFIX \+ |\(settings, )"([A-Z_]+)"', scrapy_source()))
+    assert {"URL", "MODE", "TIMEOUT", "API_KEY", "ENABLED"} <= names
+    shown = README.replace("`..._", "`CAPTCHA_BYPASS_")
+    assert not [name for name in sorted(names) if f"`CAPTCHA_BYPASS_{name}`" not in shown]
+
+
+def test_every_scrapy_stat_is_explained() -> None:
+    names = {
+        re.sub(r"\{.*", "", name)
+        for name in re.findall(
+            r'(?:count\(f?|captcha_bypass/)"?([a-z_]+/[a-z_{}./]+)', scrapy_source()
+        )
+    }
+    assert {"solve/count", "retry/stale", "gave_up/reason/"} <= names
+    table = README[README.index("| stat ") : README.index("**HTTP cache.**")]
+    assert not [name for name in sorted(names) if name not in table]

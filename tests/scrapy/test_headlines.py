@@ -88,17 +88,6 @@ async def test_clearance_good_for_fifty_pages_is_solved_four_times_for_two_hundr
     assert crawled.stats["captcha_bypass/solve/success"] == 4
 
 
-async def test_reused_page_saves_the_visit_that_the_browser_made(
-    crawl: Crawler, site: TestServer
-) -> None:
-    crawled = await crawl(pages(site, "uses", 200, "?uses=50"), CAPTCHA_BYPASS_REUSE_PAGE=True)
-
-    assert len(crawled.items) == 200
-    assert crawled.stats["captcha_bypass/solve/count"] == 4
-    assert crawled.stats["captcha_bypass/html/count"] == 4
-    assert all(WELCOME in item["body"] for item in crawled.items)
-
-
 async def test_site_that_never_passes_ends_in_challenge_not_solved(
     crawl: Crawler, site: TestServer
 ) -> None:

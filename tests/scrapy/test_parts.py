@@ -12,6 +12,7 @@ from scrapy.http import HtmlResponse, JsonResponse
 from scrapy.http.request import NO_CALLBACK
 
 from captcha_bypass_scrapy.client import Solution
+from captcha_bypass_scrapy.compat import HOOK_ARGUMENTS
 from captcha_bypass_scrapy.cookies import Cookie, choose, rotated
 from captcha_bypass_scrapy.errors import SolveError
 from captcha_bypass_scrapy.exits import Exit, exit_of, origin_of, same_site
@@ -43,7 +44,7 @@ def test_exit_is_rebuilt_with_its_login(
 ) -> None:
     request = Request(SITE, meta={"proxy": proxy})
     if behind and proxy is not None and "://" in proxy:
-        HttpProxyMiddleware().process_request(request)
+        HttpProxyMiddleware().process_request(request, **HOOK_ARGUMENTS)
 
     assert exit_of(request) == expected
 
