@@ -163,7 +163,7 @@ def test_level_says_what_is_logged(
 
 def test_other_libraries_speak_from_warning_up(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("debug", "text")
-    other = logging.getLogger("some.library")
+    other = logging.getLogger("some.package")
     other.info("chatter")
     other.warning("trouble")
     (line,) = lines(capsys)
