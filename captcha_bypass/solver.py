@@ -6,6 +6,7 @@ import asyncio
 import base64
 from collections.abc import Awaitable
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from playwright.async_api import Error, Page, Route
 
@@ -86,8 +87,8 @@ def _browser_cookie(cookie: Cookie, task_url: str) -> dict[str, Any]:
 
 def host_of(url: str) -> str:
     """Return the host of a URL that passed the API, IPv6 in brackets."""
-    host = url.split("/", 3)[2].rsplit("@", 1)[-1]
-    return host[: host.index("]") + 1] if host.startswith("[") else host.split(":", 1)[0]
+    host = urlsplit(url).hostname or ""
+    return f"[{host}]" if ":" in host else host
 
 
 def _blocker(types: frozenset[str]) -> Any:  # noqa: ANN401 - Playwright's handler type

@@ -44,7 +44,7 @@ class Detector:
                 return None
             if opinion is not None:
                 return _as_challenge(opinion)
-        return detect(response.status, response.headers, response.body)
+        return challenges.detect(response.status, plain(response.headers), response.body)
 
 
 def _as_challenge(opinion: object) -> Challenge:
@@ -57,14 +57,6 @@ def _as_challenge(opinion: object) -> Challenge:
     raise TypeError(
         f"a detector must return None, False, True, a vendor's name or a Challenge, not {opinion!r}"
     )
-
-
-def detect(status: int, headers: Headers, body: bytes) -> Challenge | None:
-    """Run the service's own detection, on the headers alone where they decide."""
-    fields = plain(headers)
-    if not challenges.body_matters(status, fields):
-        return challenges.detect_headers(status, fields)
-    return challenges.detect(status, fields, body)
 
 
 def plain(headers: Headers) -> dict[str, list[str]]:

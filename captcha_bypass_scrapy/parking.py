@@ -105,8 +105,8 @@ class Parking:
 
     async def release(
         self, key: Key, prepare: Callable[[Request], bool], closing: Callable[[], bool]
-    ) -> int:
-        """Give a key's requests back to the scheduler, in batches; return how many.
+    ) -> None:
+        """Give a key's requests back to the scheduler, in batches.
 
         Args:
             prepare: Called with each; returns False for one that does not go to the site, and so
@@ -114,7 +114,6 @@ class Parking:
             closing: Whether the spider is closing; then all go at once, to be kept in a JOBDIR.
         """
         parked = self._parked.pop(key, deque())
-        count = len(parked)
         in_batch = 0
         while parked:
             request = parked.popleft()
@@ -124,7 +123,6 @@ class Parking:
             if in_batch == self._batch and not closing():
                 in_batch = 0
                 await asyncio.sleep(PAUSE_SECONDS)
-        return count
 
     @property
     def _engine(self) -> ExecutionEngine:
