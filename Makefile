@@ -6,7 +6,7 @@ PYTHON_ENV := .venv/bin/python
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test run lint clean
+.PHONY: help demo test soak bench run lint clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 14
@@ -16,8 +16,16 @@ demo: $(INSTALLED) ## Open a challenged page through the service and prove the c
 	@$(PYTHON_ENV) examples/demo.py $(ARGS)
 
 test: $(INSTALLED) ## Run all tests, those with a real Firefox too
-	@bash .ci/setup firefox
+	@bash .ci/setup firefox xvfb
 	$(PYTHON_ENV) -m pytest $(ARGS)
+
+soak: $(INSTALLED) ## Prove for half an hour that nothing leaks, grows or hangs: thousands of solves, hundreds of kills
+	@bash .ci/setup firefox xvfb
+	$(PYTHON_ENV) -m pytest -m soak -s $(ARGS)
+
+bench: $(INSTALLED) ## Measure the service beside bare Playwright loops, and its API by itself
+	@bash .ci/setup firefox
+	$(PYTHON_ENV) -m benchmarks $(ARGS)
 
 run: $(INSTALLED) ## Run the service in the foreground (ARGS="--workers 2 ...")
 	@bash .ci/setup browser
@@ -29,8 +37,8 @@ lint: $(INSTALLED) ## Check style, formatting and types
 	$(PYTHON_ENV) -m mypy
 
 clean: ## Remove .venv and everything else that was generated
-	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find captcha_bypass captcha_bypass_scrapy examples tests -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis benchmarks/results
+	find captcha_bypass captcha_bypass_scrapy benchmarks examples tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml .ci/setup
 	@bash .ci/setup venv

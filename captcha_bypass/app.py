@@ -7,6 +7,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 
 from aiohttp import web
 
@@ -14,6 +15,7 @@ from captcha_bypass import __version__
 from captcha_bypass.api.errors import error_middleware
 from captcha_bypass.api.native import NativeApi
 from captcha_bypass.browsers.engines import Engine
+from captcha_bypass.browsers.fleet import Limits
 from captcha_bypass.browsers.pool import BrowserPool
 from captcha_bypass.config import Config
 from captcha_bypass.errors import StartupError
@@ -34,7 +36,8 @@ QUEUE = web.AppKey("QUEUE", MemoryQueue)
 def create_app(config: Config, engine: Engine) -> web.Application:
     """Build the service; its browsers and queue live as long as the application runs."""
     app = web.Application(middlewares=[error_middleware], client_max_size=MAX_BODY_BYTES)
-    pool = BrowserPool(engine, config.headless)
+    limits = Limits(config.workers, config.tasks_per_browser, config.max_browser_bytes)
+    pool = BrowserPool(engine, config.headless, limits)
     queue = MemoryQueue(max_pending=config.max_queue, result_ttl=config.result_ttl)
     api = NativeApi(
         config,
@@ -42,6 +45,7 @@ def create_app(config: Config, engine: Engine) -> web.Application:
         browser=f"{engine.name} {engine.version}",
         warning=engine.warning,
         unavailable=lambda: pool.unavailable,
+        census=lambda: asdict(pool.census()),
     )
     app[API], app[QUEUE] = api, queue
     app.add_routes(api.routes())

@@ -91,6 +91,14 @@ class Config(BaseSettings):
     headless: Annotated[Literal["true", "false", "virtual"], Lowered] = Field(
         "true", description="virtual: a window on an Xvfb display of the service's own"
     )
+    tasks_per_browser: int = Field(
+        25, ge=1, description="a browser is replaced after that many tasks; 1: a fresh one for each"
+    )
+    max_browser_bytes: int = Field(
+        2 * 1024**3,
+        ge=64 * 1024**2,
+        description="a browser that holds more memory is replaced once its tasks have ended",
+    )
     max_timeout: Seconds = Field(
         300.0, description="longest timeout in seconds a request may ask for"
     )

@@ -10,6 +10,7 @@ CaptchaBypassError
 │   ├── QueueFull              503 queue_full
 │   └── ShuttingDown           503 shutting_down
 ├── TaskError             an accepted task ended without a page; the code says why
+│   └── BrowserLost            browser_crashed, but by no fault of the task's page
 └── StartupError          the service cannot start; exit code 3
 """
 
@@ -134,6 +135,15 @@ class TaskError(CaptchaBypassError):
     def __init__(self, code: TaskErrorCode, message: str) -> None:
         super().__init__(message)
         self.code: TaskErrorCode = code
+
+
+class BrowserLost(TaskError):
+    """A task's browser died, as far as can be told not by the task's page: it may start again."""
+
+    def __init__(self, *, suspect: bool = False) -> None:
+        super().__init__("browser_crashed", "The browser was lost, again and again; see the log.")
+        #: Whether one of the pages in it may have killed it, this one as likely as others.
+        self.suspect = suspect
 
 
 class StartupError(CaptchaBypassError):

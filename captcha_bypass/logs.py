@@ -7,7 +7,7 @@ import logging
 from datetime import UTC, datetime
 
 #: What code of this project hands to `extra=`; never a secret, never a URL's query.
-FIELDS = ("task_id", "host", "outcome", "seconds")
+FIELDS = ("task_id", "host", "outcome", "cause", "tasks", "seconds")
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:

@@ -248,6 +248,17 @@ class RemoveAnswer(BaseModel):
     message: str
 
 
+class Browsers(BaseModel):
+    """The browsers of the service, in numbers."""
+
+    tasks: list[int] = Field(description="one number for each that runs: tasks it has taken")
+    starting: int
+    restarts: dict[str, int] = Field(
+        description="browsers that are no more, by cause: tasks, memory, idle, crash, page_crash, "
+        "hang, open, close, driver"
+    )
+
+
 class Health(BaseModel):
     """Answer of GET /health while work can be done."""
 
@@ -257,6 +268,7 @@ class Health(BaseModel):
     queue: int
     browser: str = Field(description="name and version of the browser in use")
     version: str
+    browsers: Browsers
     warning: str | None = Field(None, description="only when another browser stands in")
 
 

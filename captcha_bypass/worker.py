@@ -6,12 +6,16 @@ import asyncio
 import logging
 
 from captcha_bypass.browsers.pool import BrowserPool
-from captcha_bypass.errors import TaskError
+from captcha_bypass.errors import BrowserLost, TaskError
 from captcha_bypass.models import Proxy, Solution, SolveRequest
 from captcha_bypass.solver import host_of, solve
 from captcha_bypass.tasks.base import JsonDict
 
 logger = logging.getLogger(__name__)
+
+#: How often a task starts again whose browser was lost, as far as can be told by no fault of its
+#: own. If any page of that browser may have killed it, each gets a browser for itself next.
+RESTARTS = 2
 
 
 class Worker:
@@ -27,14 +31,14 @@ class Worker:
         self._max_html_bytes = max_html_bytes
 
     async def __call__(self, task_id: str, payload: JsonDict) -> JsonDict:
-        """Run one task. Cancelling it kills its browser."""
+        """Run one task. Cancelling it closes its page, or kills its browser."""
         request = SolveRequest.model_validate(payload)
         clock = asyncio.get_running_loop().time
         started = clock()
         event = {"task_id": task_id, "host": host_of(request.url)}
         logger.info("task started", extra=event)
         try:
-            solution = await self._solve(request, started + request.timeout)
+            solution = await self._solve(request, started + request.timeout, event)
         except asyncio.CancelledError:
             logger.info("task stopped", extra={**event, "seconds": round(clock() - started, 3)})
             raise
@@ -49,10 +53,26 @@ class Worker:
         logger.info("task ended", extra={**event, "outcome": outcome, "seconds": solution.elapsed})
         return {"data": solution.model_dump(mode="json")}
 
-    async def _solve(self, request: SolveRequest, deadline: float) -> Solution:
+    async def _solve(self, request: SolveRequest, deadline: float, event: JsonDict) -> Solution:
+        alone = False
+        for _ in range(RESTARTS):
+            try:
+                return await self._attempt(request, deadline, event, alone=alone)
+            except BrowserLost as error:
+                alone = alone or error.suspect
+                logger.info("task starts again: its browser was lost", extra=event)
+        return await self._attempt(request, deadline, event, alone=True)
+
+    async def _attempt(
+        self, request: SolveRequest, deadline: float, event: JsonDict, *, alone: bool
+    ) -> Solution:
+        clock = asyncio.get_running_loop().time
+        asked = clock()
         proxy = None if request.proxy is None else playwright_proxy(request.proxy)
         try:
-            async with self._pool.page(deadline=deadline, proxy=proxy) as page:
+            async with self._pool.page(deadline=deadline, proxy=proxy, alone=alone) as page:
+                seconds = round(clock() - asked, 4)
+                logger.debug("page lent", extra={**event, "seconds": seconds})
                 return await solve(page, request, deadline, self._max_html_bytes)
         except TimeoutError:
             # No page before the deadline, or none that could be read five seconds past it.

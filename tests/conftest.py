@@ -24,6 +24,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture
 async def client(service: Service) -> AsyncIterator[Client]:
     async with client_of(service) as client:
+        await client.until_warm()
         yield client
 
 

@@ -49,6 +49,25 @@ class Service:
         """The processes of its browsers."""
         return [p for p in self.family() if _env(p, "CAPTCHA_BYPASS_BROWSER")]
 
+    def labels(self) -> set[str]:
+        """One label for each browser that has a process."""
+        return {label for p in self.family() if (label := _env(p, "CAPTCHA_BYPASS_BROWSER"))}
+
+    def content_processes(self) -> list[psutil.Process]:
+        """The processes of its browsers that run pages."""
+        found = []
+        for process in self.process_tree():
+            try:
+                if process.cmdline()[-1:] == ["tab"] and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    def process_tree(self) -> list[psutil.Process]:
+        """All its descendants, also those that hide their environment."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
     def folders(self) -> list[Path]:
         """The folders of services under its TMPDIR."""
         return list(self.tmp.glob("captcha-bypass-*/service-*"))
@@ -141,6 +160,14 @@ class Client:
     async def health(self) -> tuple[int, Json]:
         async with self._session.get(f"{self.url}/health") as response:
             return response.status, await response.json()
+
+    async def until_warm(self) -> None:
+        """Wait until a browser runs, so that its launch takes nothing off a task's timeout."""
+        for _ in range(1500):
+            if (await self.health())[1].get("browsers", {}).get("tasks"):
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError("no browser")
 
     async def until_running(self, task_id: str) -> None:
         for _ in range(1500):

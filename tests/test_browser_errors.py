@@ -99,8 +99,15 @@ class Proxy:
         self.served: list[str] = []
         self.refused = 0
         self.port = 0
+        self._open: set[asyncio.StreamWriter] = set()
+
+    def close(self) -> None:
+        """Hang up: a warm browser keeps its connections for the next page."""
+        for writer in self._open:
+            writer.close()
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -123,6 +130,7 @@ class Proxy:
                     )
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
+            self._open.discard(writer)
             writer.close()
 
 
@@ -133,6 +141,8 @@ async def proxy() -> AsyncIterator[Proxy]:
     proxy.port = server.sockets[0].getsockname()[1]
     yield proxy
     server.close()
+    proxy.close()
+    await server.wait_closed()
 
 
 async def test_proxy_with_credentials_carries_the_task(

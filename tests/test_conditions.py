@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -10,7 +11,7 @@ from aiohttp.test_utils import TestServer
 
 from examples.challenge_site import STATS
 from tests.hard_site import SEEN
-from tests.service import Client
+from tests.service import Client, client_of, run_service
 
 pytestmark = pytest.mark.browser
 
@@ -203,9 +204,11 @@ async def test_pushed_url_is_the_final_url(client: Client, hard: TestServer) -> 
 
 
 async def test_timeout_shorter_than_a_launch_is_a_result_without_a_document(
-    client: Client, hard: TestServer
+    tmp_path: Path, hard: TestServer
 ) -> None:
     url = str(hard.make_url("/plain"))
-    data = await client.solved(url=url, success_text="plain", timeout=0.3)
+    with run_service(tmp_path) as service:
+        async with client_of(service) as client:
+            data = await client.solved(url=url, success_text="plain", timeout=0.3)
     assert (data["timeout_reached"], data["status_code"], data["url"]) == (True, None, url)
     assert (data["html"], data["cookies"], data["headers"]) == ("", [], {})

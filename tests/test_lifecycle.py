@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
@@ -32,6 +33,16 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return left
+
+
+async def settled(count: Callable[[], int]) -> int:
+    """Return a count once it has not changed for a second."""
+    last, since = count(), time.monotonic()
+    while time.monotonic() - since < 1:
+        await asyncio.sleep(0.05)
+        if (now := count()) != last:
+            last, since = now, time.monotonic()
+    return last
 
 
 async def test_one_worker_takes_tasks_in_the_order_they_came(
@@ -73,33 +84,54 @@ async def test_cancelled_running_task_is_dead_within_two_seconds(
 ) -> None:
     with run_service(tmp_path, "--workers", "1") as service:
         async with client_of(service) as client:
+            await client.until_warm()
+            before = await settled(lambda: len(service.content_processes()))
             task = await client.submit(
                 url=str(hard.make_url(page)), success_text="never", timeout=60
             )
             assert await eventually(lambda: len(hard.app[SEEN]) > 0, 20)
-            browsers = service.browsers()
-            assert browsers
+            # The task has the page that was ready, and the next one is made ready.
+            assert await eventually(lambda: len(service.content_processes()) == before + 1, 20)
             status, body = await client.delete(task)
             assert (status, body["success"]) == (200, True)
-            assert await eventually(lambda: not alive(browsers), 2)
+            assert await eventually(lambda: len(service.content_processes()) == before, 2)
             assert (await client.result(task))["status"] == "not_found"
             status, body = await client.delete(task)
             assert (status, body["success"]) == (404, False)
 
 
-@pytest.mark.parametrize("moment", [0.0, 0.05, 0.2, 0.5, 1.0, 1.6, 2.4])
-async def test_cancel_at_any_moment_of_a_launch_leaves_nothing(
-    service: Service, hard: TestServer, moment: float
+@pytest.mark.parametrize("page", ["/plain", "/spin"])
+async def test_cancelled_task_takes_the_browser_that_is_its_own_along(
+    tmp_path: Path, hard: TestServer, page: str
 ) -> None:
-    async with client_of(service) as client:
-        task = await client.submit(
-            url=str(hard.make_url("/plain")), success_text="never", timeout=60
-        )
-        await client.until_running(task)
-        await asyncio.sleep(moment)
-        assert (await client.delete(task))[0] == 200
-        assert await eventually(lambda: not service.browsers(), 3)
-        assert (await client.health())[1]["running"] == 0
+    with run_service(tmp_path, "--workers", "1", "--tasks-per-browser", "1") as service:
+        async with client_of(service) as client:
+            await client.until_warm()
+            (own,) = service.labels()
+            task = await client.submit(
+                url=str(hard.make_url(page)), success_text="never", timeout=60
+            )
+            assert await eventually(lambda: len(hard.app[SEEN]) > 0, 20)
+            assert (await client.delete(task))[0] == 200
+            assert await eventually(lambda: own not in service.labels(), 2)
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.05, 0.2, 0.5, 1.0, 1.6, 2.4])
+async def test_cancel_at_any_moment_of_a_launch_leaves_one_working_browser(
+    tmp_path: Path, hard: TestServer, moment: float
+) -> None:
+    with run_service(tmp_path) as service:
+        async with client_of(service) as client:
+            url = str(hard.make_url("/plain"))
+            task = await client.submit(url=url, success_text="never", timeout=60)
+            await client.until_running(task)
+            await asyncio.sleep(moment)
+            assert (await client.delete(task))[0] == 200
+            await client.until_warm()
+            assert await eventually(lambda: len(service.labels()) == 1, 5)
+            health = (await client.health())[1]
+            assert (health["running"], health["browsers"]["starting"]) == (0, 0)
+            assert await client.solved(url=url, success_text="plain", timeout=30)
 
 
 async def test_results_expire(tmp_path: Path, hard: TestServer) -> None:
@@ -270,7 +302,7 @@ def test_browser_that_is_none_ends_with_exit_code_3_and_the_remedy() -> None:
     assert "Traceback" not in done.stderr
 
 
-async def test_browser_that_goes_missing_is_unavailable_and_then_back(
+async def test_browser_that_goes_missing_is_unavailable_and_then_back_by_itself(
     tmp_path: Path, hard: TestServer
 ) -> None:
     link = tmp_path / "firefox"
@@ -280,7 +312,10 @@ async def test_browser_that_goes_missing_is_unavailable_and_then_back(
     url = str(hard.make_url("/plain"))
     with run_service(tmp_path / "tmp", "--browser-path", str(link)) as service:
         async with client_of(service) as client:
+            await client.until_warm()
             link.unlink()
+            for process in service.browsers():
+                process.kill()
             view = await client.solve(url=url, success_text="plain", timeout=20)
             assert view["error"]["code"] == "browser_unavailable"
             status, health = await client.health()
@@ -288,8 +323,9 @@ async def test_browser_that_goes_missing_is_unavailable_and_then_back(
             assert "firefox" in health["reason"]
             link.write_text(script)
             link.chmod(0o755)
-            assert await client.solved(url=url, success_text="plain", timeout=20)
+            await client.until_warm()
             assert (await client.health())[0] == 200
+            assert await client.solved(url=url, success_text="plain", timeout=20)
 
 
 async def test_health_names_the_browser_and_the_version(service: Service) -> None:
@@ -297,7 +333,9 @@ async def test_health_names_the_browser_and_the_version(service: Service) -> Non
         status, health = await client.health()
     assert status == 200
     assert health["browser"].startswith("firefox ")
-    assert set(health) == {"status", "workers", "running", "queue", "browser", "version"}
+    assert set(health) == {"status", "workers", "running", "queue", "browser", "version"} | {
+        "browsers"
+    }
 
 
 async def test_virtual_display_shows_a_window_and_dies_with_the_service(

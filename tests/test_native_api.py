@@ -118,6 +118,7 @@ async def make_service() -> AsyncIterator[MakeService]:
                 browser="firefox 140.0",
                 warning=warning,
                 unavailable=lambda: made.unavailable(),
+                census=lambda: {"tasks": [3], "starting": 0, "restarts": {"tasks": 2}},
             )
             app = web.Application(middlewares=[error_middleware], client_max_size=MAX_BODY_BYTES)
             app.add_routes(api.routes())
@@ -326,6 +327,7 @@ async def test_health_counts_workers_running_and_queued_tasks(make_service: Make
         "queue": 3,
         "browser": "firefox 140.0",
         "version": __version__,
+        "browsers": {"tasks": [3], "starting": 0, "restarts": {"tasks": 2}},
     }
 
 

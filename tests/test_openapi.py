@@ -41,7 +41,12 @@ async def handler(task_id: str, payload: JsonDict) -> JsonDict:
 async def serve(ready: threading.Event, found: dict[str, Any]) -> None:
     queue = MemoryQueue(max_pending=100_000, result_ttl=600)
     api = NativeApi(
-        Config(workers=4), queue, browser="firefox 140.0", warning=None, unavailable=lambda: None
+        Config(workers=4),
+        queue,
+        browser="firefox 140.0",
+        warning=None,
+        unavailable=lambda: None,
+        census=lambda: {"tasks": [3], "starting": 0, "restarts": {"tasks": 2}},
     )
     app = web.Application(middlewares=[error_middleware], client_max_size=MAX_BODY_BYTES)
     app.add_routes(api.routes())
@@ -136,6 +141,7 @@ def test_every_route_is_described() -> None:
         browser="x",
         warning=None,
         unavailable=lambda: None,
+        census=dict,
     )
     routes = {(route.path, route.method.lower()) for route in api.routes()}
     described = {(path, method) for path, item in document()["paths"].items() for method in item}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
 from aiohttp import web
@@ -15,6 +16,7 @@ from captcha_bypass.api.openapi import document
 from captcha_bypass.config import Config
 from captcha_bypass.errors import FieldError, InvalidRequest, ShuttingDown, UnsupportedMediaType
 from captcha_bypass.models import (
+    Browsers,
     Health,
     RemoveAnswer,
     SolveAnswer,
@@ -35,6 +37,7 @@ class NativeApi:
         browser: Name and version of the browser, for `/health`.
         warning: Why another browser than the default is in use, or None.
         unavailable: Returns why no task can run now, or None.
+        census: Returns the numbers of models.Browsers.
     """
 
     def __init__(
@@ -45,12 +48,14 @@ class NativeApi:
         browser: str,
         warning: str | None,
         unavailable: Callable[[], str | None],
+        census: Callable[[], dict[str, Any]],
     ) -> None:
         self._config = config
         self._queue = queue
         self._browser = browser
         self._warning = warning
         self._unavailable = unavailable
+        self._census = census
         self._openapi = document(config.max_timeout)
         #: Set once the service is stopping.
         self.stopping = False
@@ -113,6 +118,7 @@ class NativeApi:
             browser=self._browser,
             version=__version__,
             warning=self._warning,
+            browsers=Browsers.model_validate(self._census()),
         )
         return _json(health)
 

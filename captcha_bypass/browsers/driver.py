@@ -14,12 +14,14 @@ from playwright._impl._driver import compute_driver_executable
 from playwright.async_api import Playwright, async_playwright
 from playwright.async_api._context_manager import PlaywrightContextManager
 
-from captcha_bypass.browsers.reaper import INSTANCE_MARK, Workspace, kill
+from captcha_bypass.browsers.reaper import INSTANCE_MARK, Workspace, is_alive, kill
 
 logger = logging.getLogger(__name__)
 
 #: Seconds the driver gets to start or to stop; 0.3 s is normal.
 DRIVER_SECONDS = 15.0
+#: Seconds in which a driver answers a question that concerns no browser; 2 ms is normal.
+ANSWER_SECONDS = 3.0
 
 
 class Driver:
@@ -35,7 +37,7 @@ class Driver:
     async def playwright(self) -> Playwright:
         """Return a working Playwright, starting the driver if there is none or it died."""
         async with self._lock:
-            if self._playwright is not None and self._alive():
+            if self._playwright is not None and self.alive:
                 return self._playwright
             if self._manager is not None:
                 logger.warning("the Playwright driver died; starting another")
@@ -43,6 +45,29 @@ class Driver:
             await self._start()
             assert self._playwright is not None  # noqa: S101 - _start sets it or raises
             return self._playwright
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running driver, the parent of its browsers; 0 if there is none."""
+        return 0 if self._process is None else self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the driver's process runs; a stopped one does."""
+        return self._process is not None and is_alive(self._process)
+
+    async def answers(self) -> bool:
+        """Whether the driver, not a browser, does what it is asked within ANSWER_SECONDS."""
+        if self._playwright is None:
+            return False
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                context = await self._playwright.request.new_context()
+                await context.dispose()
+        except Exception as error:  # noqa: BLE001 - a dead driver raises plain Exception
+            logger.debug("the driver does not answer: %s", type(error).__name__)
+            return False
+        return True
 
     def kill(self) -> None:
         """Kill a driver that does not answer; all its browsers die with it."""
@@ -54,12 +79,6 @@ class Driver:
         async with self._lock:
             if self._manager is not None:
                 await self._stop()
-
-    def _alive(self) -> bool:
-        try:
-            return self._process is not None and self._process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
-            return False
 
     async def _start(self) -> None:
         node = Path(compute_driver_executable()[0])

@@ -6,12 +6,14 @@ import re
 
 from captcha_bypass.errors import TaskError, TaskErrorCode
 
+CRASHED = "The browser died while it had this page; send the task again."
+
 # Searched from the top in the error's text; the codes are Firefox's, as Playwright passes them on.
 _TABLE: tuple[tuple[str, TaskErrorCode, str], ...] = (
     (
         r"has been closed|Connection closed|browser has disconnected|Target crashed|Page crashed",
         "browser_crashed",
-        "The browser died while it had this page; send the task again.",
+        CRASHED,
     ),
     (
         r"NS_ERROR_UNKNOWN_PROXY_HOST",

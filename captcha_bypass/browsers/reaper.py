@@ -19,7 +19,7 @@ import os
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 INSTANCE_MARK = "CAPTCHA_BYPASS_INSTANCE"
 #: Environment variable that marks every process of one browser; the value is a random label.
 BROWSER_MARK = "CAPTCHA_BYPASS_BROWSER"
+#: Playwright sets it for every Firefox, which then quits as a whole when one of its content
+#: processes dies. Without it, only the page of that process is lost.
+UNWANTED = "MOZ_CRASHREPORTER_SHUTDOWN"
 
 
 def find(mark: str, value: str) -> list[psutil.Process]:
@@ -65,7 +68,7 @@ def kill(processes: Iterable[psutil.Process]) -> None:
 async def kill_marked(mark: str, value: str, seconds: float = 2.0) -> bool:
     """Kill all processes with that mark until none is left; False if some survived `seconds`."""
     deadline = asyncio.get_running_loop().time() + seconds
-    while processes := [item for item in find(mark, value) if _alive(item)]:
+    while processes := [item for item in find(mark, value) if is_alive(item)]:
         if asyncio.get_running_loop().time() > deadline:
             logger.error("%d processes of a browser cannot be killed", len(processes))
             return False
@@ -74,11 +77,47 @@ async def kill_marked(mark: str, value: str, seconds: float = 2.0) -> bool:
     return True
 
 
-def _alive(process: psutil.Process) -> bool:
+def is_alive(process: psutil.Process) -> bool:
+    """Whether the process runs or is stopped; a zombie is dead."""
     try:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
+
+
+def marked_child(parent: int, mark: str, value: str) -> psutil.Process:
+    """Return the child of `parent` that has `mark=value` in its environment.
+
+    Raises:
+        ProcessLookupError: there is none (any more).
+    """
+    try:
+        for child in psutil.Process(parent).children():
+            if child.environ().get(mark) == value:
+                return child
+    except psutil.Error as error:
+        raise ProcessLookupError(f"process {parent} or its children are gone") from error
+    raise ProcessLookupError(f"process {parent} has no such child")
+
+
+def weigh_tree(root: psutil.Process) -> int:
+    """Return the bytes of memory that a process and its descendants hold.
+
+    Proportional set size: memory that several of them share counts once. Reading it takes some
+    10 ms of CPU for a browser, so not on the event loop. Processes that end meanwhile count 0.
+    """
+    total = 0
+    try:
+        processes = [root, *root.children(recursive=True)]
+    except psutil.Error:
+        return 0
+    for process in processes:
+        try:
+            lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    return total
 
 
 class Workspace:
@@ -136,18 +175,21 @@ class Workspace:
         setpriv = shutil.which("setpriv")
         prefix = f"{setpriv} --pdeathsig KILL -- " if setpriv else ""
         script.write_text(
-            f'#!/bin/sh\nexport {exports}\nexec {prefix}{shlex.quote(str(executable))} "$@"\n'
+            f"#!/bin/sh\nexport {exports}\nunset {UNWANTED}\n"
+            f'exec {prefix}{shlex.quote(str(executable))} "$@"\n'
         )
         script.chmod(0o700)
         return script
 
-    def clear_leftovers(self) -> None:
-        """Remove the folders of browsers; only while there is no browser.
+    def clear_leftovers(self, in_use: Collection[Path]) -> None:
+        """Remove the folders of browsers but for the profiles in use; only while none starts.
 
-        Playwright removes a browser's profile itself, but not always where it was killed.
+        Playwright removes a browser's folders itself, but not always where it was killed. Its
+        artifacts are downloads, videos and traces: we make none, so those folders are empty.
         """
         for folder in self.path.glob("playwright*"):
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder not in in_use:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _sweep(self) -> None:
         for folder in self._base.glob("service-*"):

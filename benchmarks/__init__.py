@@ -1,0 +1,1 @@
+"""What a solve costs: this service beside bare Playwright loops and other services."""

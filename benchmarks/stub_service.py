@@ -1,0 +1,103 @@
+"""The service without browsers: its API over its queue, and a stub that hands back a page.
+
+    python -m benchmarks.stub_service --delay SECONDS --slots N
+
+Prints its address. `POST /fill?count=N` queues tasks without HTTP around each, to get to many.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+from uuid import uuid4
+
+from aiohttp import web
+
+from captcha_bypass.api.errors import error_middleware
+from captcha_bypass.api.native import NativeApi
+from captcha_bypass.config import Config
+from captcha_bypass.models import SolveRequest
+from captcha_bypass.tasks.base import JsonDict
+from captcha_bypass.tasks.memory import MemoryQueue
+
+#: About 20 kB, as long as an ordinary page.
+_PAGE = "<p>The quick brown fox jumps over the lazy dog, then does so once more.</p>\n" * 260
+_COOKIE = {"domain": "example.com", "path": "/", "expires": -1.0, "httpOnly": True}
+
+
+class Stub:
+    """A handler that ends each task after `delay` seconds, with an answer that shares nothing."""
+
+    def __init__(self, delay: float) -> None:
+        self._delay = delay
+
+    async def __call__(self, task_id: str, payload: JsonDict) -> JsonDict:
+        """Return a completed task."""
+        await asyncio.sleep(self._delay)
+        cookie = {"name": "clearance", "value": task_id, "secure": True, "sameSite": "Lax"}
+        data = {
+            "cookies": [{**cookie, **_COOKIE}],
+            "headers": {"content-type": "text/html", "server": f"stub of {task_id}"},
+            "status_code": 200,
+            "html": f"<!DOCTYPE html><!-- {task_id} -->{_PAGE}",
+            "url": payload["url"],
+            "timeout_reached": False,
+            "user_agent": f"Mozilla/5.0 (stub of {task_id})",
+            "request_headers": {"user-agent": f"Mozilla/5.0 (stub of {task_id})"},
+            "challenge": None,
+            "screenshot": None,
+            "elapsed": self._delay,
+        }
+        return {"data": data}
+
+
+async def _serve(delay: float, slots: int) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    config = Config(max_queue=1_000_000)
+    queue = MemoryQueue(max_pending=config.max_queue, result_ttl=config.result_ttl)
+    await queue.start(Stub(delay), slots)
+    api = NativeApi(
+        config,
+        queue,
+        browser="stub 0",
+        warning=None,
+        unavailable=lambda: None,
+        census=lambda: {"tasks": [1], "starting": 0, "restarts": {}},
+    )
+
+    async def fill(request: web.Request) -> web.Response:
+        for number in range(int(request.query["count"])):
+            task = SolveRequest(
+                url=f"https://example.com/{number}", success_text="Welcome", timeout=60
+            )
+            await queue.submit(str(uuid4()), task.to_payload(), task.timeout)
+        return web.Response()
+
+    app = web.Application(middlewares=[error_middleware])
+    app.add_routes([*api.routes(), web.post("/fill", fill)])
+    # As app.serve sets it up.
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        print(f"http://{host}:{port}", flush=True)
+        await stop.wait()
+    finally:
+        await queue.stop(0)
+        await runner.cleanup()
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--delay", type=float, required=True, help="seconds a task takes")
+    parser.add_argument("--slots", type=int, default=4, help="tasks at once (%(default)s)")
+    arguments = parser.parse_args()
+    asyncio.run(_serve(arguments.delay, arguments.slots))
+
+
+if __name__ == "__main__":
+    main()

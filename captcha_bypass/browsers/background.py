@@ -1,0 +1,55 @@
+"""Work that goes on behind a caller's back, but never behind its owner's."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Background:
+    """Tasks of one owner: kept, their errors logged, and ended with the owner by `close()`."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run a coroutine beside the caller; whoever awaits the task gets its result as well."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Like `start`, for work whose end nobody waits for."""
+        self._tasks.add(self.start(work))
+
+    async def close(self) -> None:
+        """Cancel all of it, and wait until it has ended."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.debug("work in the background failed: %s", type(error).__name__)
+
+
+async def uninterrupted(work: Coroutine[Any, Any, Any]) -> None:
+    """Run clean-up to its end even if cancelled meanwhile; the cancel then goes on."""
+    task = asyncio.ensure_future(work)
+    interrupt: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            interrupt = error
+    if interrupt is not None:
+        raise interrupt
+    task.result()

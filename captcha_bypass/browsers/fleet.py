@@ -1,0 +1,289 @@
+"""Which browsers there are: started ahead of need, replaced for a cause, closed when idle."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from captcha_bypass.browsers.background import Background
+from captcha_bypass.browsers.driver import Driver
+from captcha_bypass.browsers.engines import Engine
+from captcha_bypass.browsers.launcher import Launcher
+from captcha_bypass.browsers.reaper import Workspace, weigh_tree
+from captcha_bypass.browsers.warm import Cause, Lease, WarmBrowser
+from captcha_bypass.errors import TaskError
+
+logger = logging.getLogger(__name__)
+
+#: Pages that share one browser. Each has a content process of its own anyway; more than four keep
+#: the one parent process busy, and would be lost together.
+PAGES_PER_BROWSER = 4
+#: A browser is started so many tasks before it is needed: about those that end during a launch.
+TASKS_AHEAD = 4
+#: Seconds between two looks at the browsers that nobody asked about.
+TEND_EVERY = 1.0
+#: Seconds without a task after which a browser is closed, if it is not the last.
+IDLE_SECONDS = 60.0
+#: Seconds between two looks at the memory of a browser that is being used.
+WEIGH_EVERY = 5.0
+#: Seconds until a launch that failed is tried again without a task that needs it.
+RETRY_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many and how large; see Config for the last two."""
+
+    slots: int = 1
+    tasks_per_browser: int = 25
+    max_browser_bytes: int = 2 * 1024**3
+
+
+@dataclass
+class Census:
+    """Numbers for the operator."""
+
+    #: Tasks that each living browser has taken.
+    tasks: list[int] = field(default_factory=list)
+    #: Browsers being started.
+    starting: int = 0
+    #: Browsers that are no more, by cause.
+    restarts: dict[str, int] = field(default_factory=dict)
+
+
+class Fleet:
+    """The browsers of one service. Used as `async with Fleet(...) as fleet`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        launcher: Launcher,
+        driver: Driver,
+        workspace: Workspace,
+        limits: Limits,
+    ) -> None:
+        self._engine = engine
+        self._launcher = launcher
+        self._driver = driver
+        self._workspace = workspace
+        self._limits = limits
+        self._clock = asyncio.get_running_loop().time
+        self._browsers: list[WarmBrowser] = []
+        self._restarts: Counter[str] = Counter()
+        self._failure: str | None = None
+        self._retry_at = 0.0
+        self._weigh_at = 0.0
+        self._closing = False
+        self.background = Background()
+
+    async def __aenter__(self) -> Self:
+        self.plan()
+        self.background.run(self._keep())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._closing = True
+        await self.background.close()
+
+    @property
+    def unavailable(self) -> str | None:
+        """Why no browser can be had; None while one runs, or may still start."""
+        return None if any(b.launched and not b.dead for b in self._browsers) else self._failure
+
+    def census(self) -> Census:
+        """Count browsers, without asking them."""
+        running = [browser for browser in self._browsers if browser.launched]
+        return Census(
+            tasks=[browser.served for browser in running],
+            starting=len(self._browsers) - len(running),
+            restarts=dict(self._restarts),
+        )
+
+    def reserve(self, lease: Lease, *, alone: bool) -> WarmBrowser:
+        """Give a task its place in a browser, which may still be starting."""
+        browser = self._next(alone=alone) or self._start()
+        browser.exclusive = alone
+        browser.leases.add(lease)
+        browser.served += 1
+        self.plan()
+        return browser
+
+    def release(self, browser: WarmBrowser, lease: Lease) -> None:
+        """Take a task's place back; its page is closed already, or is being closed."""
+        browser.leases.discard(lease)
+        browser.exclusive = False
+        browser.idle_since = self._clock()
+        if browser.served >= self._limits.tasks_per_browser:
+            self.retire(browser, "tasks")
+        elif browser.retiring:
+            self.retire(browser, browser.retiring)
+        self.plan()
+
+    def retire(self, browser: WarmBrowser, cause: Cause) -> None:
+        """Give a browser no more tasks, and close it once it has none."""
+        browser.retiring = browser.retiring or cause
+        if not browser.leases and not browser.dead:
+            self.background.run(self._remove(browser, browser.retiring))
+
+    async def kill(self, browser: WarmBrowser, cause: Cause, culprit: Lease | None = None) -> None:
+        """Kill a browser that hangs; the tasks that merely shared it are told that they lost it."""
+        if not browser.dead and not self._closing:
+            self._part(browser, cause, culprit)
+            await self._remove(browser, cause)
+            self.background.run(self._question_driver())
+
+    def check(self, browser: WarmBrowser) -> None:
+        """Deal with a browser that may have died."""
+        if browser.dead or browser.launched is None:
+            return
+        if not self._driver.alive:
+            self._bury(browser, "driver")
+        elif not browser.alive or not browser.launched.browser.is_connected():
+            self._bury(browser, "crash")
+
+    def plan(self) -> None:
+        """Start what the next tasks will need."""
+        if self._closing:
+            return
+        most = self._limits.tasks_per_browser
+        wanted = min(self._limits.slots + TASKS_AHEAD, max(1, most // 2))
+        left = sum(most - browser.served for browser in self._browsers if browser.accepting)
+        if left < wanted and self._clock() >= self._retry_at:
+            self._start()
+        ready = self._next()
+        spare = any(browser.has_spare for browser in self._browsers if browser.accepting)
+        if ready and ready.launched and not spare:
+            ready.prepare()
+
+    def _next(self, *, alone: bool = False) -> WarmBrowser | None:
+        """Choose the browser for the next task, or None if all are full.
+
+        The oldest comes first, so that it is used up; one that is still starting comes last.
+        """
+        room = 0 if alone else PAGES_PER_BROWSER - 1
+        fitting = [
+            browser
+            for browser in self._browsers
+            if browser.accepting
+            and len(browser.leases) <= room
+            and browser.served < self._limits.tasks_per_browser
+        ]
+        return min(fitting, key=lambda b: (b.launched is None, not b.has_spare), default=None)
+
+    def _start(self) -> WarmBrowser:
+        browser = WarmBrowser(
+            self._engine,
+            self._launcher,
+            self.background,
+            on_page_crash=lambda browser: self.retire(browser, "page_crash"),
+            on_disconnect=self.check,
+        )
+        self._browsers.append(browser)
+        self.background.run(self._watch_start(browser))
+        return browser
+
+    async def _watch_start(self, browser: WarmBrowser) -> None:
+        try:
+            await browser.started()
+        except TaskError as error:
+            self._failure = str(error)
+            self._retry_at = self._clock() + RETRY_SECONDS
+            browser.dead = True
+            self._browsers.remove(browser)
+            logger.error("%s", error)
+        else:
+            self._failure = None
+            self._retry_at = 0.0
+            self._clear_leftovers()
+            self.plan()
+
+    def _part(self, browser: WarmBrowser, cause: Cause, culprit: Lease | None) -> None:
+        """Tell those who have a page of a dead browser whether to start again."""
+        alone = cause == "crash" and len(browser.leases) == 1
+        for lease in browser.leases:
+            lease.crashed = lease.crashed or (alone and lease.page is not None)
+            lease.lost = lease is not culprit and not lease.crashed
+            lease.suspect = cause == "crash"
+            lease.interrupt()
+
+    def _bury(self, browser: WarmBrowser, cause: Cause) -> None:
+        self._part(browser, cause, None)
+        browser.dead = True
+        self.background.run(self._remove(browser, cause))
+
+    async def _remove(self, browser: WarmBrowser, cause: Cause) -> None:
+        """End a browser for certain and account for it."""
+        if browser not in self._browsers:
+            return
+        self._browsers.remove(browser)
+        self._restarts[cause] += 1
+        self.plan()
+        if cause not in ("tasks", "memory", "idle", "page_crash"):
+            browser.dead = True  # it will not close by itself
+        await browser.close()
+        logger.info(
+            "browser closed" if cause == "idle" else "browser replaced",
+            extra={
+                "cause": cause,
+                "tasks": browser.served,
+                "seconds": round(self._clock() - browser.started_at, 3),
+            },
+        )
+        self._clear_leftovers()
+
+    def _clear_leftovers(self) -> None:
+        if all(browser.launched for browser in self._browsers):
+            profiles = [b.launched.profile for b in self._browsers if b.launched]
+            self._workspace.clear_leftovers([profile for profile in profiles if profile])
+
+    async def _question_driver(self) -> None:
+        """A browser that hung may not have been the one that hung."""
+        if self._driver.alive and not await self._driver.answers():
+            logger.warning("the Playwright driver hangs: killing it")
+            self._driver.kill()
+            for browser in list(self._browsers):
+                self.check(browser)
+
+    async def _keep(self) -> None:
+        """Look after the browsers for as long as the fleet lives, whatever goes wrong."""
+        while True:
+            await asyncio.sleep(TEND_EVERY)
+            try:
+                await self._tend()
+            except Exception:
+                logger.exception("looking after the browsers failed")
+
+    async def _tend(self) -> None:
+        for browser in list(self._browsers):
+            self.check(browser)
+        self._close_idle()
+        self.plan()
+        if self._clock() >= self._weigh_at:
+            self._weigh_at = self._clock() + WEIGH_EVERY
+            await self._retire_large()
+
+    def _close_idle(self) -> None:
+        """Close browsers that had nothing to do for long; the one with most tasks left stays."""
+        ready = [b for b in self._browsers if b.launched and b.accepting]
+        for browser in sorted(ready, key=lambda b: -b.served)[:-1]:
+            if not browser.leases and self._clock() - browser.idle_since > IDLE_SECONDS:
+                self.retire(browser, "idle")
+
+    async def _retire_large(self) -> None:
+        for browser in list(self._browsers):
+            unused = not browser.leases and browser.weighed == browser.served
+            if browser.launched is None or not browser.accepting or unused:
+                continue
+            browser.weighed = browser.served
+            size = await asyncio.to_thread(weigh_tree, browser.launched.root)
+            if size > self._limits.max_browser_bytes and not browser.dead:
+                self.retire(browser, "memory")

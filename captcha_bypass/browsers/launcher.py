@@ -1,0 +1,126 @@
+"""Starts one browser: a working one comes out, or an error and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from playwright.async_api import Browser
+
+from captcha_bypass.browsers.background import uninterrupted
+from captcha_bypass.browsers.driver import Driver
+from captcha_bypass.browsers.engines import Engine
+from captcha_bypass.browsers.reaper import BROWSER_MARK, Workspace, kill_marked, marked_child
+from captcha_bypass.errors import TaskError
+
+logger = logging.getLogger(__name__)
+
+#: Seconds for a launch (2.5 s is normal); longer means that something is broken.
+LAUNCH_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A browser that runs."""
+
+    browser: Browser
+    #: Its first process, the parent of all others.
+    root: psutil.Process
+    #: Its profile, removed when it is dead; None if its command line names none.
+    profile: Path | None
+
+
+class Launcher:
+    """Starts browsers on the one driver.
+
+    Args:
+        headless: Whether it has no window.
+        display: Environment variables of the display for those that have one.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        driver: Driver,
+        workspace: Workspace,
+        *,
+        headless: bool,
+        display: dict[str, str],
+    ) -> None:
+        self._engine = engine
+        self._driver = driver
+        self._workspace = workspace
+        self._headless = headless
+        self._display = display
+
+    async def launch(self, label: str) -> Launched:
+        """Start a browser whose processes are marked with `label`.
+
+        Raises:
+            TaskError: `browser_unavailable`, with the reason.
+        """
+        try:
+            return await self._launch_once(label)
+        except TaskError:
+            # A browser or driver that died while it started says nothing about the next one.
+            return await self._launch_once(label)
+
+    async def _launch_once(self, label: str) -> Launched:
+        launch = asyncio.create_task(self._start(label))
+        try:
+            async with asyncio.timeout(LAUNCH_SECONDS):
+                return await asyncio.shield(launch)
+        except asyncio.CancelledError:
+            await uninterrupted(_abort(launch, label))
+            raise
+        except TimeoutError:
+            self._driver.kill()
+            await uninterrupted(_abort(launch, label))
+            raise self._failed(f"no browser within {LAUNCH_SECONDS:.0f} s") from None
+        except Exception as error:
+            logger.debug("launch failed", exc_info=True)
+            await uninterrupted(kill_marked(BROWSER_MARK, label))
+            raise self._failed(_reason(error)) from error
+
+    async def _start(self, label: str) -> Launched:
+        playwright = await self._driver.playwright()
+        env = {**self._workspace.environment(label), **self._display}
+        browser = await self._engine.launch(
+            playwright, self._workspace, env, headless=self._headless
+        )
+        root = marked_child(self._driver.pid, BROWSER_MARK, label)
+        return Launched(browser, root, _profile(root))
+
+    def _failed(self, reason: str) -> TaskError:
+        message = f"{self._engine.name} could not be started: {reason}"
+        return TaskError("browser_unavailable", message)
+
+
+async def _abort(launch: asyncio.Task[Launched], label: str) -> None:
+    """Kill what a launch started, or starts only now; a late browser is killed as well."""
+    deadline = asyncio.get_running_loop().time() + LAUNCH_SECONDS
+    while not launch.done() and asyncio.get_running_loop().time() < deadline:
+        await kill_marked(BROWSER_MARK, label)
+        await asyncio.wait({launch}, timeout=0.05)
+    launch.cancel()
+    await asyncio.wait({launch}, timeout=1)
+    await kill_marked(BROWSER_MARK, label)
+    if launch.done() and not launch.cancelled():
+        launch.exception()  # retrieved: the caller's own reason is the one that counts
+
+
+def _profile(root: psutil.Process) -> Path | None:
+    words = iter(root.cmdline())
+    return next(
+        (Path(next(words, "")) for word in words if word in ("--profile", "-profile")), None
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Return the line of a launch error that says most; Playwright puts a log around it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if "Failed to launch" in line or "Error:" in line]
+    return (telling or lines or [type(error).__name__])[0][:300]

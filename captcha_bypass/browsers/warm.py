@@ -1,0 +1,218 @@
+"""One warm browser: the pages it has lent, the one it keeps ready, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Literal
+from uuid import uuid4
+
+from playwright.async_api import Error, Frame, Page
+
+from captcha_bypass.browsers.background import Background
+from captcha_bypass.browsers.engines import Engine, ProxySettings
+from captcha_bypass.browsers.failures import CRASHED
+from captcha_bypass.browsers.launcher import Launched, Launcher
+from captcha_bypass.browsers.reaper import BROWSER_MARK, is_alive, kill_marked
+from captcha_bypass.errors import BrowserLost, TaskError
+
+logger = logging.getLogger(__name__)
+
+#: Why a browser was replaced or closed: it had its number of tasks; it grew too large; it was idle;
+#: its process died; a page's content process died; a page did not end in time; a page could not
+#: be opened or closed in time; the driver died or hung.
+Cause = Literal["tasks", "memory", "idle", "crash", "page_crash", "hang", "open", "close", "driver"]
+
+#: Seconds a page or a browser gets to close (0.05 s and 0.4 s are normal) before the browser is
+#: killed; with the kill itself a cancelled page is dead within two seconds.
+CLOSE_SECONDS = 1.5
+#: Seconds for a context and its page (0.3 s is normal, 2 s on a machine that is overloaded).
+OPEN_SECONDS = 15.0
+
+
+class Lease:
+    """A page that a task has: what can happen to it meanwhile, and how its user is told."""
+
+    def __init__(self) -> None:
+        #: Bounds the time it is lent; the pool's, from before anything can happen to it.
+        self.scope: asyncio.Timeout | None = None
+        self.page: Page | None = None
+        #: The browser is dead, and this page is not to blame, as far as can be told.
+        self.lost = False
+        #: Lost in a crash that some page of the browser may have caused.
+        self.suspect = False
+        #: The page is dead: its content process, or the browser it had for itself.
+        self.crashed = False
+        #: It is being given back; nobody is left to be told.
+        self.over = False
+
+    def interrupt(self) -> None:
+        """End the time it is lent at once, whatever its user waits for."""
+        if self.scope is not None and not self.over and not self.scope.expired():
+            self.scope.reschedule(asyncio.get_running_loop().time())
+
+    def raise_if_dead(self) -> None:
+        """Raise what happened to the page, if anything did.
+
+        Raises:
+            TaskError: `browser_crashed`: it died by itself.
+            BrowserLost: its browser died.
+        """
+        if self.crashed:
+            raise TaskError("browser_crashed", CRASHED)
+        if self.lost:
+            raise BrowserLost(suspect=self.suspect)
+
+
+class WarmBrowser:
+    """A browser process that is starting, running or dead. The pool decides; this one does.
+
+    Args:
+        on_page_crash: Called when a page's content process has died.
+        on_disconnect: Called when the browser is gone, at the latest by then.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        launcher: Launcher,
+        background: Background,
+        *,
+        on_page_crash: Callable[[WarmBrowser], None],
+        on_disconnect: Callable[[WarmBrowser], None],
+    ) -> None:
+        self.label = uuid4().hex
+        self._engine = engine
+        self._background = background
+        self._on_page_crash = on_page_crash
+        self._on_disconnect = on_disconnect
+        self._spare: asyncio.Task[Page] | None = None
+        #: None until it has started.
+        self.launched: Launched | None = None
+        self.started_at = self.idle_since = asyncio.get_running_loop().time()
+        self.leases: set[Lease] = set()
+        #: Tasks it has taken.
+        self.served = 0
+        #: Tasks it had taken when its memory was last measured.
+        self.weighed = 0
+        #: Reserved for one task that may have brought another browser down.
+        self.exclusive = False
+        #: Why it takes no more tasks; None while it does.
+        self.retiring: Cause | None = None
+        #: Whether it was killed, or found dead.
+        self.dead = False
+        self._launching = background.start(self._launch(launcher))
+
+    @property
+    def accepting(self) -> bool:
+        """Whether it may be given tasks, once there is room."""
+        return not (self.dead or self.retiring or self.exclusive)
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs; true for one that is starting."""
+        return self.launched is None or is_alive(self.launched.root)
+
+    @property
+    def has_spare(self) -> bool:
+        """Whether a page is ready, or being made ready."""
+        return self._spare is not None
+
+    async def _launch(self, launcher: Launcher) -> None:
+        self.launched = await launcher.launch(self.label)
+        self.launched.browser.on("disconnected", lambda _: self._on_disconnect(self))
+
+    async def started(self) -> None:
+        """Wait until it has started.
+
+        Raises:
+            TaskError: `browser_unavailable`: it has not.
+        """
+        await asyncio.shield(self._launching)
+
+    def prepare(self) -> None:
+        """Make a page ready for the next task without a proxy, in the background."""
+        if self._spare is None:
+            self._spare = self._background.start(self._new_page(None))
+
+    async def open(self, proxy: ProxySettings | None) -> Page:
+        """Return a fresh page, the one made ready if it fits.
+
+        Raises:
+            TimeoutError: it hangs.
+            Exception: whatever Playwright or the engine raises.
+        """
+        if proxy is None:
+            self.prepare()
+            opening, self._spare = self._spare, None
+            assert opening is not None  # noqa: S101 - prepare() has set it
+        else:
+            opening = self._background.start(self._new_page(proxy))
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # Playwright goes on with what it was asked for: wait for it behind our back.
+            self._background.run(self._close_unwanted(opening))
+            raise
+
+    async def _new_page(self, proxy: ProxySettings | None) -> Page:
+        assert self.launched is not None  # noqa: S101 - only a started browser is asked
+        context = await self._engine.new_context(self.launched.browser, proxy)
+        page = await context.new_page()
+        # Bounded by the task's deadline instead, which is one for all its steps.
+        context.set_default_timeout(0)
+        context.on("page", _close_popup)
+        page.on("crash", self._crashed)
+        page.on("framenavigated", self._on_navigated)
+        return page
+
+    def _on_navigated(self, frame: Frame) -> None:
+        # What Firefox shows in place of a page whose content process has died.
+        if frame.url.startswith("about:tabcrashed"):
+            self._crashed(frame.page)
+
+    def _crashed(self, page: Page) -> None:
+        for lease in self.leases:
+            if lease.page is page:
+                lease.crashed = True
+                lease.interrupt()
+        self._on_page_crash(self)
+
+    async def _close_unwanted(self, opening: asyncio.Task[Page]) -> None:
+        await asyncio.wait({opening}, timeout=OPEN_SECONDS)
+        if opening.done() and not opening.cancelled() and opening.exception() is None:
+            await self.close_page(opening.result())
+
+    async def close_page(self, page: Page) -> bool:
+        """Close a page with its context and all it stored; False if that cannot be done in time."""
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await page.context.close()
+        except TimeoutError:
+            return self.dead
+        except Exception as error:  # noqa: BLE001 - a dead driver raises plain Exception
+            logger.debug("a page was gone before it was closed: %s", type(error).__name__)
+        return True
+
+    async def close(self) -> None:
+        """End the browser: in order if it is healthy, and for certain in any case."""
+        self._launching.cancel()
+        await asyncio.wait({self._launching})
+        if self.launched is not None and not self.dead:
+            self.dead = True
+            try:
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self.launched.browser.close()
+            except Exception as error:  # noqa: BLE001 - it is killed next, whatever it says
+                logger.debug("a browser did not close by itself: %s", type(error).__name__)
+        self.dead = True
+        await kill_marked(BROWSER_MARK, self.label)
+
+
+async def _close_popup(popup: Page) -> None:
+    try:
+        await popup.close()
+    except Error as error:
+        logger.debug("a popup was gone before it could be closed: %s", type(error).__name__)

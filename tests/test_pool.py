@@ -1,0 +1,255 @@
+"""Warm browsers, shared and replaced: what tasks share, what they never share, and when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.hard_site import SEEN
+from tests.service import Client, Service, client_of, eventually, run_service
+
+pytestmark = pytest.mark.browser
+
+#: Leaves a mark in everything a page can store, and shows the marks it finds and can hear.
+DIARY = """<!doctype html><title>diary</title><pre id=out></pre><script>
+const mine = new URLSearchParams(location.search).get("mark");
+const open = () => new Promise((done, fail) => {
+  const asked = indexedDB.open("diary", 1);
+  asked.onupgradeneeded = () => asked.result.createObjectStore("marks");
+  asked.onsuccess = () => done(asked.result);
+  asked.onerror = () => fail(asked.error);
+});
+const get = (store, key) => new Promise((done) => {
+  const asked = store.get(key);
+  asked.onsuccess = () => done(asked.result ?? null);
+});
+(async () => {
+  const heard = [];
+  const channel = new BroadcastChannel("diary");
+  channel.onmessage = ({data}) => heard.push(data);
+  const base = await open();
+  const found = {
+    cookie: document.cookie,
+    local: localStorage.getItem("mark"),
+    session: sessionStorage.getItem("mark"),
+    base: await get(base.transaction("marks").objectStore("marks"), "mark"),
+    cache: (await caches.keys()).join(),
+    workers: (await navigator.serviceWorker.getRegistrations()).length,
+  };
+  document.cookie = `mark=${mine}; max-age=3600`;
+  localStorage.setItem("mark", mine);
+  sessionStorage.setItem("mark", mine);
+  base.transaction("marks", "readwrite").objectStore("marks").put(mine, "mark");
+  await caches.open(mine);
+  await navigator.serviceWorker.register("/worker.js");
+  for (let i = 0; i < 10; i++) {
+    channel.postMessage(mine);
+    await new Promise((done) => setTimeout(done, 100));
+  }
+  found.heard = heard;
+  document.getElementById("out").textContent = "found " + JSON.stringify(found);
+})();
+</script>"""
+NOTHING: dict[str, Any] = {
+    "cookie": "",
+    "local": None,
+    "session": None,
+    "base": None,
+    "cache": "",
+    "workers": 0,
+    "heard": [],
+}
+
+
+@pytest.fixture
+async def diary() -> AsyncIterator[TestServer]:
+    """A site whose page is cached for an hour, and how often it was asked for, by path."""
+
+    async def page(request: web.Request) -> web.Response:
+        request.app[SEEN].append((request.path_qs, {}))
+        headers = {"Cache-Control": "max-age=3600"}
+        return web.Response(text=DIARY, content_type="text/html", headers=headers)
+
+    async def worker(request: web.Request) -> web.Response:
+        return web.Response(text="", content_type="text/javascript")
+
+    app = web.Application()
+    app[SEEN] = []
+    app.add_routes([web.get("/", page), web.get("/worker.js", worker)])
+    server = TestServer(app)
+    async with server:
+        yield server
+
+
+async def found(client: Client, diary: TestServer, mark: str) -> dict[str, Any]:
+    """Open the diary; return what an earlier or simultaneous task left for it."""
+    # As localhost, because only a secure context has caches and service workers.
+    url = f"http://localhost:{diary.port}/?mark={mark}"
+    data = await client.solved(url=url, success_text="found {", timeout=40)
+    text = data["html"].split("found ", 1)[1].split("</pre>")[0]
+    assert {cookie["value"] for cookie in data["cookies"]} == {mark}
+    result: dict[str, Any] = json.loads(text)
+    return result
+
+
+async def test_tasks_that_share_a_browser_share_nothing_else(
+    tmp_path: Path, diary: TestServer
+) -> None:
+    with run_service(tmp_path, "--workers", "2") as service:
+        async with client_of(service) as client:
+            together = await asyncio.gather(*(found(client, diary, m) for m in ("a", "b")))
+            after = await found(client, diary, "c")
+            assert (await client.health())[1]["browsers"]["tasks"] == [3]
+    assert [*together, after] == [NOTHING] * 3
+
+
+async def test_cache_of_one_task_is_not_the_next_ones(tmp_path: Path, diary: TestServer) -> None:
+    with run_service(tmp_path, "--workers", "1") as service:
+        async with client_of(service) as client:
+            await found(client, diary, "same")
+            assert await found(client, diary, "same") == NOTHING
+    assert [path for path, _ in diary.app[SEEN]].count("/?mark=same") == 2
+
+
+async def test_tasks_at_once_have_content_processes_of_their_own(
+    tmp_path: Path, hard: TestServer
+) -> None:
+    with run_service(tmp_path, "--workers", "3") as service:
+        async with client_of(service) as client:
+            await client.until_warm()
+            url = str(hard.make_url("/plain"))
+            await client.solved(url=url, success_text="plain", timeout=30)
+            assert await eventually(lambda: bool(service.content_processes()), 5)
+            before = len(service.content_processes())
+            for _ in range(3):
+                await client.submit(url=url, success_text="never", timeout=30)
+            assert await eventually(lambda: len(service.content_processes()) >= before + 3, 20)
+            assert len(service.labels()) == 1
+
+
+async def test_browser_is_replaced_after_its_number_of_tasks(
+    tmp_path: Path, hard: TestServer
+) -> None:
+    flags = ("--workers", "1", "--tasks-per-browser", "3", "--log-format", "json")
+    with run_service(tmp_path, *flags) as service:
+        async with client_of(service) as client:
+            url = str(hard.make_url("/plain"))
+            for _ in range(7):
+                assert await client.solved(url=url, success_text="plain", timeout=30)
+            assert await eventually(lambda: len(service.labels()) <= 2, 10)
+            health = (await client.health())[1]["browsers"]
+            assert health["restarts"] == {"tasks": 2}
+            assert sum(health["tasks"]) == 1
+            lines = [json.loads(line) for line in service.log.splitlines()]
+    told = [line for line in lines if line["message"] == "browser replaced"]
+    assert [(line["cause"], line["tasks"]) for line in told] == [("tasks", 3)] * 2
+    assert all(line["seconds"] > 0 for line in told)
+
+
+async def test_one_task_per_browser_gives_each_a_fresh_one(
+    tmp_path: Path, hard: TestServer
+) -> None:
+    with run_service(tmp_path, "--workers", "1", "--tasks-per-browser", "1") as service:
+        async with client_of(service) as client:
+            used = []
+            for _ in range(3):
+                await client.until_warm()
+                used.append(service.labels())
+                url = str(hard.make_url("/plain"))
+                assert await client.solved(url=url, success_text="plain", timeout=30)
+                assert await eventually(lambda: not service.labels() & used[-1], 5)
+            assert (await client.health())[1]["browsers"]["restarts"] == {"tasks": 3}
+
+
+async def test_browser_that_grew_too_large_is_replaced(tmp_path: Path, hard: TestServer) -> None:
+    # No Firefox is that small, so the first look finds it too large.
+    flags = ("--workers", "1", "--max-browser-bytes", str(64 * 1024**2))
+    with run_service(tmp_path, *flags) as service:
+        async with client_of(service) as client:
+            await client.until_warm()
+            first = service.labels()
+            url = str(hard.make_url("/plain"))
+            assert await client.solved(url=url, success_text="plain", timeout=30)
+            assert await eventually(lambda: not service.labels() & first, 15)
+            assert (await client.health())[1]["browsers"]["restarts"] == {"memory": 1}
+            await client.until_warm()
+            assert await client.solved(url=url, success_text="plain", timeout=30)
+
+
+async def test_page_that_crashes_costs_the_others_nothing(tmp_path: Path, hard: TestServer) -> None:
+    with run_service(tmp_path, "--workers", "2") as service:
+        async with client_of(service) as client:
+            await client.until_warm()
+            victim, bystander = await two_tasks_at_once(client, service, hard)
+            await kill_content_of_first(service)
+            view = await client.finished(victim)
+            assert view["error"]["code"] == "browser_crashed", view
+            assert (await client.finished(bystander))["data"]["timeout_reached"] is True
+            paths = [path for path, _ in hard.app[SEEN]]
+            assert (paths.count("/plain"), paths.count("/case")) == (1, 1)
+            assert await eventually(lambda: "cause=page_crash" in service.log, 5)
+
+
+async def two_tasks_at_once(client: Client, service: Service, hard: TestServer) -> tuple[str, str]:
+    """Start two tasks on pages of their own, one after the other; both are open on return."""
+    tasks = []
+    for path in ("/plain", "/case"):
+        url = str(hard.make_url(path))
+        tasks.append(await client.submit(url=url, success_text="never", timeout=12))
+        asked = functools.partial(was_asked_for, hard, path)
+        assert await eventually(asked, 20)
+        await asyncio.sleep(0.5)
+    return tasks[0], tasks[1]
+
+
+def was_asked_for(hard: TestServer, path: str) -> bool:
+    return path in [seen for seen, _ in hard.app[SEEN]]
+
+
+async def kill_content_of_first(service: Service) -> None:
+    """Kill the content process of the first task's page: the oldest but the start window's."""
+    processes = sorted(service.content_processes(), key=lambda p: p.create_time())
+    assert len(processes) >= 3
+    processes[1].kill()
+
+
+async def test_tasks_that_merely_shared_a_dead_browser_start_again(
+    tmp_path: Path, hard: TestServer
+) -> None:
+    with run_service(tmp_path, "--workers", "2") as service:
+        async with client_of(service) as client:
+            await client.until_warm()
+            tasks = await two_tasks_at_once(client, service, hard)
+            for process in service.browsers():
+                process.kill()
+            for task in tasks:
+                view = await client.finished(task)
+                assert view["data"]["timeout_reached"] is True, view
+            paths = [path for path, _ in hard.app[SEEN]]
+            assert (paths.count("/plain"), paths.count("/case")) == (2, 2)
+
+
+async def test_idle_service_keeps_one_browser_and_uses_next_to_no_cpu(
+    tmp_path: Path, hard: TestServer
+) -> None:
+    with run_service(tmp_path) as service:
+        async with client_of(service) as client:
+            await client.until_warm()
+            url = str(hard.make_url("/plain"))
+            assert await client.solved(url=url, success_text="plain", timeout=30)
+        await asyncio.sleep(3)
+        own = service.process_tree()
+        before = sum(sum(p.cpu_times()[:2]) for p in own)
+        await asyncio.sleep(10)
+        spent = sum(sum(p.cpu_times()[:2]) for p in own) - before
+        assert len(service.labels()) == 1
+    # A tenth of one CPU would be ten times what it is.
+    assert spent < 1.0
