@@ -161,6 +161,7 @@ class World:
         """Behave as the path of the URL says."""
         kind = urlsplit(request.url).path.strip("/")
         self.opened.append(request.url)
+        page.url = request.url
         solution = Solution(url=request.url, timeout_reached=False, elapsed=0.0, html=kind)
         if kind == "hang":
             await asyncio.Future()

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,18 @@ class Service:
         self.process.send_signal(number)
 
 
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those still running; a zombie is not."""
+    left = []
+    for process in processes:
+        try:
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                left.append(process)
+        except psutil.Error:
+            continue
+    return left
+
+
 def _env(process: psutil.Process, name: str) -> str | None:
     try:
         return process.environ().get(name)
@@ -84,16 +96,19 @@ def _env(process: psutil.Process, name: str) -> str | None:
 
 
 @contextmanager
-def run_service(tmp: Path, *flags: str, env: dict[str, str] | None = None) -> Iterator[Service]:
+def run_service(
+    tmp: Path, *flags: str, env: dict[str, str] | None = None, prefix: Sequence[str] = ()
+) -> Iterator[Service]:
     """Start the service with stock Firefox on a free port; it is gone when the block ends.
 
-    Later flags win, `env` is added to its environment, and its TMPDIR and HOME are `tmp`.
+    Later flags win, `env` is added to its environment, and its TMPDIR and HOME are `tmp`. A
+    `prefix` is a command that ends in running the service under its own process id.
     """
     tmp.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "captcha_bypass", "--browser", "firefox", "--port", "0"]
     with (tmp / "log").open("a") as log:
         process = subprocess.Popen(
-            [*command, *flags],
+            [*prefix, *command, *flags],
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,

@@ -13,26 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
-import psutil
 import pytest
 from aiohttp.test_utils import TestServer
 
 from tests.hard_site import SEEN
-from tests.service import Service, client_of, eventually, run_service
+from tests.service import Service, alive, client_of, eventually, run_service
 
 pytestmark = pytest.mark.browser
-
-
-def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Those still running; a zombie is not."""
-    left = []
-    for process in processes:
-        try:
-            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-                left.append(process)
-        except psutil.Error:
-            continue
-    return left
 
 
 async def settled(count: Callable[[], int]) -> int:

@@ -31,14 +31,43 @@ class Background:
 
     async def close(self) -> None:
         """Cancel all of it, and wait until it has ended."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()  # more than once, see `within`
+            await asyncio.wait(self._tasks, timeout=0.1)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.debug("work in the background failed: %s", type(error).__name__)
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """Return what a call of Playwright returns, or give up on it.
+
+    `asyncio.timeout` does not do: a cancelled call of Playwright waits until the driver confirms,
+    which a frozen driver never does. Only a second cancel ends it.
+
+    Raises:
+        TimeoutError: it took longer than `seconds`.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    finally:
+        if not task.done():
+            task.add_done_callback(_retrieve)
+            task.cancel()
+            asyncio.get_running_loop().call_later(0.1, task.cancel)
+    if not task.done():
+        raise TimeoutError
+    return task.result()
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """Look at the outcome of a call that was given up, or asyncio complains that nobody did."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def uninterrupted(work: Coroutine[Any, Any, Any]) -> None:

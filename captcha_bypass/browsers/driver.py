@@ -14,6 +14,7 @@ from playwright._impl._driver import compute_driver_executable
 from playwright.async_api import Playwright, async_playwright
 from playwright.async_api._context_manager import PlaywrightContextManager
 
+from captcha_bypass.browsers.background import within
 from captcha_bypass.browsers.reaper import INSTANCE_MARK, Workspace, is_alive, kill
 
 logger = logging.getLogger(__name__)
@@ -61,9 +62,7 @@ class Driver:
         if self._playwright is None:
             return False
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                context = await self._playwright.request.new_context()
-                await context.dispose()
+            await within(ANSWER_SECONDS, _ask(self._playwright))
         except Exception as error:  # noqa: BLE001 - a dead driver raises plain Exception
             logger.debug("the driver does not answer: %s", type(error).__name__)
             return False
@@ -82,8 +81,11 @@ class Driver:
 
     async def _start(self) -> None:
         node = Path(compute_driver_executable()[0])
+        # Playwright leaves promises alone that fail when a browser dies at the wrong moment (while
+        # a dialog opens, say). Node's own answer is to end the driver, and all browsers with it.
+        script = self._workspace.wrap(node, "driver", NODE_OPTIONS="--unhandled-rejections=none")
         manager = async_playwright()
-        with _environment("PLAYWRIGHT_NODEJS_PATH", str(self._workspace.wrap(node, "driver"))):
+        with _environment("PLAYWRIGHT_NODEJS_PATH", str(script)):
             async with asyncio.timeout(DRIVER_SECONDS):
                 self._playwright = await manager.start()
         self._manager = manager
@@ -111,6 +113,11 @@ class Driver:
         finally:
             if process is not None:
                 kill([process])
+
+
+async def _ask(playwright: Playwright) -> None:
+    context = await playwright.request.new_context()
+    await context.dispose()
 
 
 @contextmanager

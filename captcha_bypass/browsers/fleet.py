@@ -110,7 +110,11 @@ class Fleet:
 
     def reserve(self, lease: Lease, *, alone: bool) -> WarmBrowser:
         """Give a task its place in a browser, which may still be starting."""
-        browser = self._next(alone=alone) or self._start()
+        browser = self._next(alone=alone)
+        while browser is not None and not browser.alive:
+            self.check(browser)  # died just now
+            browser = self._next(alone=alone)
+        browser = browser or self._start()
         browser.exclusive = alone
         browser.leases.add(lease)
         browser.served += 1
@@ -167,7 +171,8 @@ class Fleet:
     def _next(self, *, alone: bool = False) -> WarmBrowser | None:
         """Choose the browser for the next task, or None if all are full.
 
-        The oldest comes first, so that it is used up; one that is still starting comes last.
+        First the one with a page ready, then the oldest, so that it is used up; last one that is
+        still starting.
         """
         room = 0 if alone else PAGES_PER_BROWSER - 1
         fitting = [
@@ -184,12 +189,19 @@ class Fleet:
             self._engine,
             self._launcher,
             self.background,
-            on_page_crash=lambda browser: self.retire(browser, "page_crash"),
-            on_disconnect=self.check,
+            report=self._on_report,
         )
         self._browsers.append(browser)
         self.background.run(self._watch_start(browser))
         return browser
+
+    def _on_report(self, browser: WarmBrowser, cause: Cause) -> None:
+        if cause == "page_crash":
+            self.retire(browser, cause)
+        elif cause == "open":
+            self.background.run(self.kill(browser, cause))
+        else:
+            self.check(browser)
 
     async def _watch_start(self, browser: WarmBrowser) -> None:
         try:
@@ -210,7 +222,9 @@ class Fleet:
         """Tell those who have a page of a dead browser whether to start again."""
         alone = cause == "crash" and len(browser.leases) == 1
         for lease in browser.leases:
-            lease.crashed = lease.crashed or (alone and lease.page is not None)
+            # A page that has not gone anywhere yet cannot have done it.
+            alone = alone and lease.page is not None and lease.page.url != "about:blank"
+            lease.crashed = lease.crashed or alone
             lease.lost = lease is not culprit and not lease.crashed
             lease.suspect = cause == "crash"
             lease.interrupt()

@@ -11,6 +11,7 @@ import psutil
 from playwright.async_api import Browser
 
 from captcha_bypass.browsers.background import uninterrupted
+from captcha_bypass.browsers.display import VirtualDisplay
 from captcha_bypass.browsers.driver import Driver
 from captcha_bypass.browsers.engines import Engine
 from captcha_bypass.browsers.reaper import BROWSER_MARK, Workspace, kill_marked, marked_child
@@ -38,7 +39,7 @@ class Launcher:
 
     Args:
         headless: Whether it has no window.
-        display: Environment variables of the display for those that have one.
+        display: Where those with a window show it; None: wherever this process would.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Launcher:
         workspace: Workspace,
         *,
         headless: bool,
-        display: dict[str, str],
+        display: VirtualDisplay | None,
     ) -> None:
         self._engine = engine
         self._driver = driver
@@ -87,7 +88,9 @@ class Launcher:
 
     async def _start(self, label: str) -> Launched:
         playwright = await self._driver.playwright()
-        env = {**self._workspace.environment(label), **self._display}
+        env = self._workspace.environment(label)
+        if self._display is not None:
+            env |= self._display.environment()
         browser = await self._engine.launch(
             playwright, self._workspace, env, headless=self._headless
         )

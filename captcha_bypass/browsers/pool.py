@@ -23,6 +23,8 @@ from captcha_bypass.errors import BrowserLost, TaskError
 
 #: Past the deadline by so many seconds, a page's browser is killed whatever it is doing.
 KILL_GRACE = 5.0
+#: Seconds within which Firefox shows that a page's process has died; 0.05 s is normal.
+NOTICE_SECONDS = 0.3
 
 
 class BrowserPool:
@@ -60,7 +62,7 @@ class BrowserPool:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             workspace = stack.enter_context(Workspace())
-            display: dict[str, str] = {}
+            display = None
             if self._headless == "virtual":
                 display = stack.enter_context(virtual_display(workspace))
             driver = Driver(workspace)
@@ -121,7 +123,9 @@ class BrowserPool:
                 await uninterrupted(self._fleet.kill(browser, "hang", lease))
             raise
         except TaskError as error:
-            if error.code == "browser_crashed":
+            if error.code in ("browser_crashed", "navigation_error"):
+                # What fails first when a page or its browser dies is not always what says so.
+                await asyncio.sleep(NOTICE_SECONDS)
                 self._fleet.check(browser)
                 lease.raise_if_dead()
             self._close_later(browser, lease)

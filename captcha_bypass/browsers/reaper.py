@@ -162,8 +162,10 @@ class Workspace:
         marks = {INSTANCE_MARK: str(self.path), "TMPDIR": str(self.path)}
         return marks if label is None else {**marks, BROWSER_MARK: label}
 
-    def wrap(self, executable: Path, name: str) -> Path:
+    def wrap(self, executable: Path, name: str, **variables: str) -> Path:
         """Make a script that runs `executable` marked as ours and dies with its parent.
+
+        It sets `variables` in its environment.
 
         Without `setpriv` (it is part of util-linux) the marks remain, and the next start clears
         what a kill -9 leaves.
@@ -171,7 +173,8 @@ class Workspace:
         script = self.path / name
         if script.exists():
             return script  # rewriting it could fail a launch that executes it right now
-        exports = " ".join(f"{key}={shlex.quote(val)}" for key, val in self.environment().items())
+        variables |= self.environment()
+        exports = " ".join(f"{key}={shlex.quote(val)}" for key, val in variables.items())
         setpriv = shutil.which("setpriv")
         prefix = f"{setpriv} --pdeathsig KILL -- " if setpriv else ""
         script.write_text(

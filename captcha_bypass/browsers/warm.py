@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from playwright.async_api import Error, Frame, Page
 
-from captcha_bypass.browsers.background import Background
+from captcha_bypass.browsers.background import Background, within
 from captcha_bypass.browsers.engines import Engine, ProxySettings
 from captcha_bypass.browsers.failures import CRASHED
 from captcha_bypass.browsers.launcher import Launched, Launcher
@@ -69,8 +69,8 @@ class WarmBrowser:
     """A browser process that is starting, running or dead. The pool decides; this one does.
 
     Args:
-        on_page_crash: Called when a page's content process has died.
-        on_disconnect: Called when the browser is gone, at the latest by then.
+        report: Called with what has happened to it: `page_crash`, `crash` (it may have died), or
+            `open` (a page does not open).
     """
 
     def __init__(
@@ -79,14 +79,12 @@ class WarmBrowser:
         launcher: Launcher,
         background: Background,
         *,
-        on_page_crash: Callable[[WarmBrowser], None],
-        on_disconnect: Callable[[WarmBrowser], None],
+        report: Callable[[WarmBrowser, Cause], None],
     ) -> None:
         self.label = uuid4().hex
         self._engine = engine
         self._background = background
-        self._on_page_crash = on_page_crash
-        self._on_disconnect = on_disconnect
+        self._report = report
         self._spare: asyncio.Task[Page] | None = None
         #: None until it has started.
         self.launched: Launched | None = None
@@ -121,7 +119,7 @@ class WarmBrowser:
 
     async def _launch(self, launcher: Launcher) -> None:
         self.launched = await launcher.launch(self.label)
-        self.launched.browser.on("disconnected", lambda _: self._on_disconnect(self))
+        self.launched.browser.on("disconnected", lambda _: self._report(self, "crash"))
 
     async def started(self) -> None:
         """Wait until it has started.
@@ -178,18 +176,19 @@ class WarmBrowser:
             if lease.page is page:
                 lease.crashed = True
                 lease.interrupt()
-        self._on_page_crash(self)
+        self._report(self, "page_crash")
 
     async def _close_unwanted(self, opening: asyncio.Task[Page]) -> None:
         await asyncio.wait({opening}, timeout=OPEN_SECONDS)
-        if opening.done() and not opening.cancelled() and opening.exception() is None:
+        if not opening.done():
+            self._report(self, "open")
+        elif not opening.cancelled() and opening.exception() is None:
             await self.close_page(opening.result())
 
     async def close_page(self, page: Page) -> bool:
         """Close a page with its context and all it stored; False if that cannot be done in time."""
         try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await page.context.close()
+            await within(CLOSE_SECONDS, page.context.close())
         except TimeoutError:
             return self.dead
         except Exception as error:  # noqa: BLE001 - a dead driver raises plain Exception
@@ -203,8 +202,7 @@ class WarmBrowser:
         if self.launched is not None and not self.dead:
             self.dead = True
             try:
-                async with asyncio.timeout(CLOSE_SECONDS):
-                    await self.launched.browser.close()
+                await within(CLOSE_SECONDS, self.launched.browser.close())
             except Exception as error:  # noqa: BLE001 - it is killed next, whatever it says
                 logger.debug("a browser did not close by itself: %s", type(error).__name__)
         self.dead = True

@@ -20,6 +20,9 @@ MAX_RESULT_BYTES = 256 * 1024 * 1024
 BACKSTOP_SECONDS = 15.0
 #: How long `remove` waits for a cancelled handler: a browser is dead within two seconds.
 CANCEL_SECONDS = 2.0
+#: A handler that has not ended so long after it was cancelled is cancelled again: what it waits
+#: for may itself wait for somebody's word before it lets go.
+INSIST_SECONDS = 1.0
 
 _SHUTTING_DOWN: JsonDict = {
     "error": {
@@ -97,10 +100,10 @@ class MemoryQueue:
             self._finish(entry, _SHUTTING_DOWN)
         if self._running:
             await asyncio.wait(self._running, timeout=grace)
-        for task in self._running:
-            task.cancel()
-        if self._running:
-            await asyncio.wait(self._running)
+        while self._running:
+            for task in self._running:
+                task.cancel()
+            await asyncio.wait(self._running, timeout=INSIST_SECONDS)
 
     async def submit(self, task_id: str, payload: JsonDict, timeout: float) -> None:
         """See TaskQueue."""
@@ -141,7 +144,9 @@ class MemoryQueue:
         for task, running in self._running.items():
             if running is entry:
                 task.cancel()
-                await asyncio.wait({task}, timeout=CANCEL_SECONDS)
+                await asyncio.wait({task}, timeout=INSIST_SECONDS)
+                task.cancel()
+                await asyncio.wait({task}, timeout=CANCEL_SECONDS - INSIST_SECONDS)
                 break
         return True
 

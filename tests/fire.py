@@ -1,0 +1,210 @@
+"""What the tests under fire do to a running service, and what has to hold all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections.abc import Iterable
+from typing import Self
+
+import psutil
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.service import Client, Json, Service, alive, eventually
+
+#: Seconds past its timeout in which a task has ended, whatever was done to its browser.
+END_GRACE = 10.0
+#: Seconds in which a slot that was hit serves a task again, a browser's start on a busy machine
+#: included.
+AGAIN_SECONDS = 20.0
+#: How a task may end whose browser was hit, if not in a result.
+CRASHED = frozenset({"browser_crashed"})
+
+
+def repeated(short: int, long: int, seconds: float) -> pytest.MarkDecorator:
+    """Give a test its number of repetitions: `times`, few in every run and many in a soak.
+
+    Args:
+        short: In every run.
+        long: Behind the marker `soak`.
+        seconds: What one repetition may take; the test's own timeout follows from it.
+    """
+    slow = [pytest.mark.soak, pytest.mark.timeout(60 + long * seconds)]
+    few = [pytest.mark.timeout(60 + short * seconds)]
+    cases = [pytest.param(short, marks=few), pytest.param(long, marks=slow)]
+    return pytest.mark.parametrize("times", cases)
+
+
+def seeded() -> random.Random:
+    """Return a random generator whose seed stands in a failed test's output.
+
+    FIRE_SEED=that seed draws the same numbers again.
+    """
+    seed = int(os.environ.get("FIRE_SEED") or time.time_ns() % 2**32)
+    print(f"FIRE_SEED={seed}")
+    return random.Random(seed)  # noqa: S311 - draws victims and moments, no secrets
+
+
+def drivers(service: Service) -> list[psutil.Process]:
+    """Its Playwright drivers."""
+    return [p for p in service.family() if "run-driver" in _cmdline(p)]
+
+
+def parents(service: Service, site: TestServer | None = None) -> list[psutil.Process]:
+    """The main processes of its browsers; with a site, of those that have a page of it."""
+    owners = {driver.pid for driver in drivers(service)}
+    found = []
+    for process in service.browsers():
+        try:
+            if process.ppid() in owners and (site is None or _talks_to(process, site)):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def tree(parent: psutil.Process) -> list[psutil.Process]:
+    """A browser's processes, found through their parent: sandboxed ones hide their mark."""
+    try:
+        return [parent, *parent.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def contents(parent: psutil.Process) -> list[psutil.Process]:
+    """A browser's content processes."""
+    return [p for p in tree(parent) if _cmdline(p)[-1:] == ["tab"]]
+
+
+def hit(processes: Iterable[psutil.Process], number: signal.Signals = signal.SIGKILL) -> None:
+    """Send a signal to each; those already gone are fine."""
+    for process in processes:
+        try:
+            process.send_signal(number)
+        except psutil.Error:
+            continue
+
+
+def _cmdline(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def _talks_to(process: psutil.Process, site: TestServer) -> bool:
+    # Firefox's main process does the network's work.
+    connections = process.net_connections("tcp")
+    return any(c.raddr[1:] == (site.port,) for c in connections)  # () while it listens
+
+
+class Gate:
+    """A site whose page reloads itself until `open()`, and then shows "open words".
+
+    So a task is in the middle of its page for as long as a test wants. Use as a fixture:
+    `async with Gate() as gate`.
+    """
+
+    def __init__(self) -> None:
+        self._open = False
+        #: The numbers of the tasks that asked for the page.
+        self._asked: set[int] = set()
+        self._submitted = 0
+        app = web.Application()
+        app.add_routes([web.get("/{number}", self._page)])
+        self.server = TestServer(app)
+
+    async def __aenter__(self) -> Self:
+        await self.server.start_server()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.server.close()
+
+    async def _page(self, request: web.Request) -> web.Response:
+        number = request.match_info["number"]
+        if not number.isdigit():
+            raise web.HTTPNotFound  # /favicon.ico
+        self._asked.add(int(number))
+        page = "<p>open words</p>" if self._open else f"<p>shut</p><script>{_RELOAD}</script>"
+        return web.Response(text=f"<!doctype html>{page}", content_type="text/html")
+
+    def open(self) -> None:
+        """Let the tasks through, those that start again on another browser too."""
+        self._open = True
+
+    async def enter(self, client: Client, tasks: int, timeout: float) -> list[str]:
+        """Shut the gate, submit tasks, and return their ids once all are at the page."""
+        self._open = False
+        numbers = range(self._submitted, self._submitted + tasks)
+        self._submitted += tasks
+        ids = [
+            await client.submit(
+                url=str(self.server.make_url(f"/{number}")),
+                success_text="open words",
+                timeout=timeout,
+            )
+            for number in numbers
+        ]
+        assert await eventually(lambda: self._asked.issuperset(numbers), timeout), (
+            f"{self._asked} of {numbers} came"
+        )
+        return ids
+
+
+_RELOAD = "setTimeout(() => location.reload(), 300)"
+
+
+async def dead(processes: list[psutil.Process], seconds: float) -> bool:
+    """Whether all of them are dead within `seconds`."""
+    return await eventually(lambda: not alive(processes), seconds)
+
+
+async def ended(client: Client, tasks: list[str], within: float) -> list[Json]:
+    """How the tasks ended; one that hangs is a failure."""
+    deadline = time.monotonic() + within
+    views = await asyncio.gather(*(client.result(task, wait=min(30.0, within)) for task in tasks))
+    while any(view["status"] in ("pending", "running") for view in views):
+        assert time.monotonic() < deadline, f"a task hangs: {views}"
+        views = [await client.result(task, wait=1) for task in tasks]
+    return views
+
+
+def assert_result_or(codes: frozenset[str], views: list[Json]) -> None:
+    """Each ended with a result or with one of these codes."""
+    for view in views:
+        assert view["status"] == "completed" or view["error"]["code"] in codes, view
+
+
+async def works(client: Client, hard: TestServer) -> None:
+    """The service solves the next task."""
+    data = await client.solved(
+        url=str(hard.make_url("/plain")), success_text="plain page", timeout=AGAIN_SECONDS
+    )
+    assert (data["timeout_reached"], data["status_code"]) == (False, 200), data
+
+
+async def until_health(client: Client, status: int, seconds: float) -> Json:
+    """Wait until /health answers with `status`; returns its body."""
+    deadline = time.monotonic() + seconds
+    while (answer := await client.health())[0] != status:
+        assert time.monotonic() < deadline, f"/health still says {answer}"
+        await asyncio.sleep(0.2)
+    return answer[1]
+
+
+async def settled(service: Service, seconds: float = 30.0, calm: float = 3.0) -> int:
+    """Wait until the number of its processes stays the same; returns it."""
+    deadline = time.monotonic() + seconds
+    count, since = len(service.family()), time.monotonic()
+    while time.monotonic() - since < calm:
+        assert time.monotonic() < deadline, f"still changing: {count} processes"
+        await asyncio.sleep(0.1)
+        if (now := len(service.family())) != count:
+            count, since = now, time.monotonic()
+    return count
