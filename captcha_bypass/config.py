@@ -92,7 +92,9 @@ class Config(BaseSettings):
         "true", description="virtual: a window on an Xvfb display of the service's own"
     )
     tasks_per_browser: int = Field(
-        25, ge=1, description="a browser is replaced after that many tasks; 1: a fresh one for each"
+        100,
+        ge=1,
+        description="a browser is replaced after that many tasks; 1: a fresh one for each",
     )
     max_browser_bytes: int = Field(
         2 * 1024**3,

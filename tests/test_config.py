@@ -61,7 +61,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "browser": "auto",
         "browser_path": None,
         "headless": "true",
-        "tasks_per_browser": 25,
+        "tasks_per_browser": 100,
         "max_browser_bytes": 2 * 1024**3,
         "max_timeout": 300.0,
         "max_queue": 1000,

@@ -39,7 +39,7 @@ class Limits:
     """How many and how large; see Config for the last two."""
 
     slots: int = 1
-    tasks_per_browser: int = 25
+    tasks_per_browser: int = 100
     max_browser_bytes: int = 2 * 1024**3
 
 
@@ -223,8 +223,8 @@ class Fleet:
         alone = cause == "crash" and len(browser.leases) == 1
         for lease in browser.leases:
             # A page that has not gone anywhere yet cannot have done it.
-            alone = alone and lease.page is not None and lease.page.url != "about:blank"
-            lease.crashed = lease.crashed or alone
+            was_shown = lease.page is not None and lease.page.url != "about:blank"
+            lease.crashed = lease.crashed or (alone and was_shown)
             lease.lost = lease is not culprit and not lease.crashed
             lease.suspect = cause == "crash"
             lease.interrupt()
