@@ -19,7 +19,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from captcha_bypass.browsers.fleet import IDLE_SECONDS, Fleet, Limits
+from captcha_bypass.browsers.fleet import Fleet, Limits
+from captcha_bypass.browsers.keeper import IDLE_SECONDS, Keeper
 from captcha_bypass.browsers.pool import BrowserPool
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.worker import Worker
@@ -48,7 +49,7 @@ class Machine(RuleBasedStateMachine):
         self.patches: list[Any] = [
             patch("captcha_bypass.browsers.warm.kill_marked", self.world.kill_marked),
             patch("captcha_bypass.worker.solve", self.world.solve),
-            patch("captcha_bypass.browsers.fleet.Fleet._retire_large", nothing),
+            patch("captcha_bypass.browsers.keeper.Keeper._retire_large", nothing),
         ]
         for each in self.patches:
             each.start()
@@ -61,6 +62,7 @@ class Machine(RuleBasedStateMachine):
         limits = Limits(slots=SLOTS, tasks_per_browser=5)
         self.fleet = pool._fleet = Fleet(engine, world, world, world, limits)
         await self.fleet.__aenter__()
+        self.fleet.background.run(Keeper(self.fleet, limits.max_browser_bytes).keep())
         self.queue = MemoryQueue(max_pending=1000, result_ttl=10_000)
         await self.queue.start(Worker(pool, 10_000), SLOTS)
 

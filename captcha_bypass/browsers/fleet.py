@@ -1,4 +1,4 @@
-"""Which browsers there are: started ahead of need, replaced for a cause, closed when idle."""
+"""Which browsers there are: started ahead of need, replaced for a cause, removed for certain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from captcha_bypass.browsers.background import Background
 from captcha_bypass.browsers.driver import Driver
 from captcha_bypass.browsers.engines import Engine
 from captcha_bypass.browsers.launcher import Launcher
-from captcha_bypass.browsers.reaper import Workspace, weigh_tree
+from captcha_bypass.browsers.reaper import Workspace
 from captcha_bypass.browsers.warm import Cause, Lease, WarmBrowser
 from captcha_bypass.errors import TaskError
 
@@ -24,19 +24,13 @@ logger = logging.getLogger(__name__)
 PAGES_PER_BROWSER = 4
 #: A browser is started so many tasks before it is needed: about those that end during a launch.
 TASKS_AHEAD = 4
-#: Seconds between two looks at the browsers that nobody asked about.
-TEND_EVERY = 1.0
-#: Seconds without a task after which a browser is closed, if it is not the last.
-IDLE_SECONDS = 60.0
-#: Seconds between two looks at the memory of a browser that is being used.
-WEIGH_EVERY = 5.0
 #: Seconds until a launch that failed is tried again without a task that needs it.
 RETRY_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How many and how large; see Config for the last two."""
+    """How many pages are lent at once, and when a browser is replaced; see Config."""
 
     slots: int = 1
     tasks_per_browser: int = 100
@@ -72,17 +66,16 @@ class Fleet:
         self._workspace = workspace
         self._limits = limits
         self._clock = asyncio.get_running_loop().time
-        self._browsers: list[WarmBrowser] = []
+        #: Those that are starting or running, the oldest first.
+        self.browsers: list[WarmBrowser] = []
         self._restarts: Counter[str] = Counter()
         self._failure: str | None = None
         self._retry_at = 0.0
-        self._weigh_at = 0.0
         self._closing = False
         self.background = Background()
 
     async def __aenter__(self) -> Self:
         self.plan()
-        self.background.run(self._keep())
         return self
 
     async def __aexit__(
@@ -97,14 +90,14 @@ class Fleet:
     @property
     def unavailable(self) -> str | None:
         """Why no browser can be had; None while one runs, or may still start."""
-        return None if any(b.launched and not b.dead for b in self._browsers) else self._failure
+        return None if any(b.launched and not b.dead for b in self.browsers) else self._failure
 
     def census(self) -> Census:
         """Count browsers, without asking them."""
-        running = [browser for browser in self._browsers if browser.launched]
+        running = [browser for browser in self.browsers if browser.launched]
         return Census(
             tasks=[browser.served for browser in running],
-            starting=len(self._browsers) - len(running),
+            starting=len(self.browsers) - len(running),
             restarts=dict(self._restarts),
         )
 
@@ -160,11 +153,11 @@ class Fleet:
             return
         most = self._limits.tasks_per_browser
         wanted = min(self._limits.slots + TASKS_AHEAD, max(1, most // 2))
-        left = sum(most - browser.served for browser in self._browsers if browser.accepting)
+        left = sum(most - browser.served for browser in self.browsers if browser.accepting)
         if left < wanted and self._clock() >= self._retry_at:
             self._start()
         ready = self._next()
-        spare = any(browser.has_spare for browser in self._browsers if browser.accepting)
+        spare = any(browser.has_spare for browser in self.browsers if browser.accepting)
         if ready and ready.launched and not spare:
             ready.prepare()
 
@@ -177,7 +170,7 @@ class Fleet:
         room = 0 if alone else PAGES_PER_BROWSER - 1
         fitting = [
             browser
-            for browser in self._browsers
+            for browser in self.browsers
             if browser.accepting
             and len(browser.leases) <= room
             and browser.served < self._limits.tasks_per_browser
@@ -191,7 +184,7 @@ class Fleet:
             self.background,
             report=self._on_report,
         )
-        self._browsers.append(browser)
+        self.browsers.append(browser)
         self.background.run(self._watch_start(browser))
         return browser
 
@@ -210,7 +203,7 @@ class Fleet:
             self._failure = str(error)
             self._retry_at = self._clock() + RETRY_SECONDS
             browser.dead = True
-            self._browsers.remove(browser)
+            self.browsers.remove(browser)
             logger.error("%s", error)
         else:
             self._failure = None
@@ -236,9 +229,9 @@ class Fleet:
 
     async def _remove(self, browser: WarmBrowser, cause: Cause) -> None:
         """End a browser for certain and account for it."""
-        if browser not in self._browsers:
+        if browser not in self.browsers:
             return
-        self._browsers.remove(browser)
+        self.browsers.remove(browser)
         self._restarts[cause] += 1
         self.plan()
         if cause not in ("tasks", "memory", "idle", "page_crash"):
@@ -255,8 +248,8 @@ class Fleet:
         self._clear_leftovers()
 
     def _clear_leftovers(self) -> None:
-        if all(browser.launched for browser in self._browsers):
-            profiles = [b.launched.profile for b in self._browsers if b.launched]
+        if all(browser.launched for browser in self.browsers):
+            profiles = [b.launched.profile for b in self.browsers if b.launched]
             self._workspace.clear_leftovers([profile for profile in profiles if profile])
 
     async def _question_driver(self) -> None:
@@ -264,40 +257,5 @@ class Fleet:
         if self._driver.alive and not await self._driver.answers():
             logger.warning("the Playwright driver hangs: killing it")
             self._driver.kill()
-            for browser in list(self._browsers):
+            for browser in list(self.browsers):
                 self.check(browser)
-
-    async def _keep(self) -> None:
-        """Look after the browsers for as long as the fleet lives, whatever goes wrong."""
-        while True:
-            await asyncio.sleep(TEND_EVERY)
-            try:
-                await self._tend()
-            except Exception:
-                logger.exception("looking after the browsers failed")
-
-    async def _tend(self) -> None:
-        for browser in list(self._browsers):
-            self.check(browser)
-        self._close_idle()
-        self.plan()
-        if self._clock() >= self._weigh_at:
-            self._weigh_at = self._clock() + WEIGH_EVERY
-            await self._retire_large()
-
-    def _close_idle(self) -> None:
-        """Close browsers that had nothing to do for long; the one with most tasks left stays."""
-        ready = [b for b in self._browsers if b.launched and b.accepting]
-        for browser in sorted(ready, key=lambda b: -b.served)[:-1]:
-            if not browser.leases and self._clock() - browser.idle_since > IDLE_SECONDS:
-                self.retire(browser, "idle")
-
-    async def _retire_large(self) -> None:
-        for browser in list(self._browsers):
-            unused = not browser.leases and browser.weighed == browser.served
-            if browser.launched is None or not browser.accepting or unused:
-                continue
-            browser.weighed = browser.served
-            size = await asyncio.to_thread(weigh_tree, browser.launched.root)
-            if size > self._limits.max_browser_bytes and not browser.dead:
-                self.retire(browser, "memory")

@@ -16,6 +16,7 @@ from captcha_bypass.browsers.driver import Driver
 from captcha_bypass.browsers.engines import Engine, ProxySettings
 from captcha_bypass.browsers.failures import translate
 from captcha_bypass.browsers.fleet import Census, Fleet, Limits
+from captcha_bypass.browsers.keeper import Keeper
 from captcha_bypass.browsers.launcher import Launcher
 from captcha_bypass.browsers.reaper import Workspace
 from captcha_bypass.browsers.warm import Lease, WarmBrowser
@@ -72,6 +73,7 @@ class BrowserPool:
             launcher = Launcher(self.engine, driver, workspace, headless=headless, display=display)
             fleet = Fleet(self.engine, launcher, driver, workspace, self._limits)
             self._fleet = await stack.enter_async_context(fleet)
+            fleet.background.run(Keeper(fleet, self._limits.max_browser_bytes).keep())
             self._stack = stack.pop_all()
         return self
 
