@@ -147,6 +147,9 @@ class Overhead:
     Attributes:
         hand_overs: For how many of the solves the log said how long lending the page took; where
             it did not, that time is missing from the solve's overhead.
+        p50, p95: With that time. Where no page was ready it holds the opening of one, which is
+            the browser's work.
+        api_p50, api_p95: Without it: queue, API and long-poll.
     """
 
     at_once: int
@@ -154,6 +157,8 @@ class Overhead:
     hand_overs: int
     p50: float | None
     p95: float | None
+    api_p50: float | None
+    api_p95: float | None
 
 
 def overheads(
@@ -169,11 +174,11 @@ def overheads(
             for solve in batch.passed
             if solve.elapsed is not None
         ]
-        seconds = [outside + (lent or 0.0) for outside, lent in solves]
+        outside = [seconds for seconds, _ in solves]
+        seconds = [seconds + (lent or 0.0) for seconds, lent in solves]
         known = sum(lent is not None for _, lent in solves)
-        found.append(
-            Overhead(at_once, len(solves), known, percentile(seconds, 50), percentile(seconds, 95))
-        )
+        figures = [percentile(part, p) for part in (seconds, outside) for p in (50, 95)]
+        found.append(Overhead(at_once, len(solves), known, *figures))
     return found
 
 
@@ -217,9 +222,21 @@ def contest_table(found: Sequence[Row]) -> str:
 def overhead_table(found: Sequence[Overhead]) -> str:
     """Return the table of the service's own overhead, and a note if it is incomplete."""
     body = (
-        (str(o.at_once), str(o.solves), *(shown(_ms(v), 1) for v in (o.p50, o.p95))) for o in found
+        (
+            *(str(o.at_once), str(o.solves)),
+            *(shown(_ms(v), 1) for v in (o.p50, o.p95, o.api_p50, o.api_p95)),
+        )
+        for o in found
     )
-    text = table(("at once", "solves", "own overhead p50 ms", "p95 ms"), body)
+    head = (
+        "at once",
+        "solves",
+        "own overhead p50 ms",
+        "p95 ms",
+        "without the page p50 ms",
+        "p95 ms",
+    )
+    text = table(head, body)
     missing = sum(o.solves - o.hand_overs for o in found)
     if missing:
         text += (

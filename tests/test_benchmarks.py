@@ -93,6 +93,7 @@ def test_overhead_is_latency_less_elapsed_plus_the_hand_over() -> None:
     (found,) = overheads([batch("service", 1, solves=solves)], "service", hand_over_seconds(log))
     assert (found.solves, found.hand_overs) == (2, 1)
     assert found.p50 == pytest.approx((0.3 + 0.104) / 2)
+    assert found.api_p50 == pytest.approx((0.3 + 0.1) / 2)
 
 
 @pytest.mark.parametrize(

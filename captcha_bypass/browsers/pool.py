@@ -124,13 +124,11 @@ class BrowserPool:
             if lease.page is not None:
                 await uninterrupted(self._fleet.kill(browser, "hang", lease))
             raise
-        except TaskError as error:
-            if error.code in ("browser_crashed", "navigation_error"):
-                # What fails first when a page or its browser dies is not always what says so.
-                await asyncio.sleep(NOTICE_SECONDS)
-                self._fleet.check(browser)
-                lease.raise_if_dead()
-            self._close_later(browser, lease)
+        except Exception as error:
+            try:
+                await self._raise_if_dead(browser, lease, error)
+            finally:
+                self._close_later(browser, lease)
             raise
         else:
             self._close_later(browser, lease)
@@ -152,6 +150,13 @@ class BrowserPool:
                 self._fleet.retire(browser, "open")
                 raise BrowserLost from error
             raise failed from error
+
+    async def _raise_if_dead(self, browser: WarmBrowser, lease: Lease, error: Exception) -> None:
+        # What fails first when a page or its browser dies is not always what says so.
+        if isinstance(error, TaskError) and error.code in ("browser_crashed", "navigation_error"):
+            await asyncio.sleep(NOTICE_SECONDS)
+            self._fleet.check(browser)
+            lease.raise_if_dead()
 
     def _close_later(self, browser: WarmBrowser, lease: Lease) -> None:
         if lease.page is not None and not browser.dead:
