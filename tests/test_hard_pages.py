@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 from aiohttp.test_utils import TestServer
 
 from captcha_bypass.browsers.warm import CLOSE_SECONDS
 from tests.hard_site import SEEN
-from tests.service import Client, Json, Service, eventually
+from tests.service import Client, Json, Service, client_of, eventually, run_service
 
 pytestmark = pytest.mark.browser
 
@@ -125,17 +126,20 @@ async def opened(hard: TestServer) -> None:
 
 
 async def test_renderer_that_dies_is_a_crash_and_the_next_task_is_normal(
-    client: Client, service: Service, hard: TestServer
+    tmp_path: Path, hard: TestServer
 ) -> None:
-    await calm(client)
-    url = str(hard.make_url("/plain"))
-    task = await client.submit(url=url, success_text="never", timeout=30)
-    await opened(hard)
-    for process in service.content_processes():
-        process.kill()
-    view = await client.finished(task)
-    assert view["error"]["code"] == "browser_crashed", view
-    assert (await client.solved(url=url, success_text="plain", timeout=20))["status_code"] == 200
+    with run_service(tmp_path) as service:
+        async with client_of(service) as client:
+            await client.until_warm()
+            url = str(hard.make_url("/plain"))
+            task = await client.submit(url=url, success_text="never", timeout=30)
+            await opened(hard)
+            for process in service.content_processes():
+                process.kill()
+            view = await client.finished(task)
+            assert view["error"]["code"] == "browser_crashed", view
+            data = await client.solved(url=url, success_text="plain", timeout=20)
+            assert data["status_code"] == 200
 
 
 async def test_browser_killed_mid_task_is_a_crash(
