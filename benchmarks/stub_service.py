@@ -65,6 +65,7 @@ async def _serve(delay: float, slots: int) -> None:
         warning=None,
         unavailable=lambda: None,
         census=lambda: {"tasks": [1], "starting": 0, "restarts": {}},
+        tally=dict,
     )
 
     async def fill(request: web.Request) -> web.Response:

@@ -18,6 +18,8 @@ from captcha_bypass.browsers.engines import Engine
 from captcha_bypass.browsers.fleet import Limits
 from captcha_bypass.browsers.pool import BrowserPool
 from captcha_bypass.config import Config
+from captcha_bypass.egress.guard import Egress
+from captcha_bypass.egress.rules import AllowedHost, Rules
 from captcha_bypass.errors import StartupError
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.worker import Worker
@@ -31,13 +33,17 @@ LINGER_SECONDS = 2.0
 
 API = web.AppKey("API", NativeApi)
 QUEUE = web.AppKey("QUEUE", MemoryQueue)
+POOL = web.AppKey("POOL", BrowserPool)
 
 
 def create_app(config: Config, engine: Engine) -> web.Application:
     """Build the service; its browsers and queue live as long as the application runs."""
     app = web.Application(middlewares=[error_middleware], client_max_size=MAX_BODY_BYTES)
     limits = Limits(config.workers, config.tasks_per_browser, config.max_browser_bytes)
-    pool = BrowserPool(engine, config.headless, limits)
+    allowed = [AllowedHost.parse(text) for text in config.allow_private_host]
+    rules = Rules(allowed, trust_named=config.loopback_only)
+    egress = Egress(rules, config.max_task_bytes)
+    pool = BrowserPool(engine, egress, config.headless, limits)
     queue = MemoryQueue(max_pending=config.max_queue, result_ttl=config.result_ttl)
     api = NativeApi(
         config,
@@ -46,8 +52,9 @@ def create_app(config: Config, engine: Engine) -> web.Application:
         warning=engine.warning,
         unavailable=lambda: pool.unavailable,
         census=lambda: asdict(pool.census()),
+        tally=lambda: asdict(egress.tally),
     )
-    app[API], app[QUEUE] = api, queue
+    app[API], app[QUEUE], app[POOL] = api, queue, pool
     app.add_routes(api.routes())
 
     async def life(_: web.Application) -> AsyncIterator[None]:
@@ -64,7 +71,7 @@ async def serve(config: Config, engine: Engine) -> None:
     """Run the service until SIGTERM or SIGINT; a second one ends running tasks at once.
 
     Raises:
-        StartupError: it cannot listen where it should.
+        StartupError: it cannot listen where it should, or its browser cannot be guarded.
     """
     app = create_app(config, engine)
     # Handlers are cancelled when their client hangs up: nobody waits for a long-poll then.
@@ -85,10 +92,23 @@ async def serve(config: Config, engine: Engine) -> None:
                 f"(browser: {engine.name} {engine.version}, workers: {config.workers})",
                 flush=True,
             )
-            await asked.wait()
+            await _until_asked(asked, app[POOL])
             await _drain(app, config.shutdown_timeout, insisted)
         finally:
             await runner.cleanup()
+
+
+async def _until_asked(asked: asyncio.Event, pool: BrowserPool) -> None:
+    signalled = asyncio.create_task(asked.wait())
+    broken = asyncio.create_task(pool.broken())
+    try:
+        await asyncio.wait({signalled, broken}, return_when=asyncio.FIRST_COMPLETED)
+        if broken.done():
+            raise broken.result()
+    finally:
+        signalled.cancel()
+        broken.cancel()
+        await asyncio.gather(signalled, broken, return_exceptions=True)
 
 
 async def _drain(app: web.Application, grace: float, insisted: asyncio.Event) -> None:

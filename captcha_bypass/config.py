@@ -8,13 +8,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, FilePath, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, FilePath, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+
+from captcha_bypass.egress.rules import AllowedHost
 
 #: Settings that are also read from the environment without the prefix: compose files use these names.
 BARE_NAMES = frozenset({"workers", "port", "result_ttl"})
@@ -62,6 +65,14 @@ Lowered = BeforeValidator(lambda value: value.lower() if isinstance(value, str) 
 Seconds = Annotated[float, Field(allow_inf_nan=False, gt=0)]
 
 
+def _private_host(value: str) -> str:
+    AllowedHost.parse(value)
+    return value
+
+
+PrivateHost = Annotated[str, AfterValidator(_private_host)]
+
+
 class Config(BaseSettings):
     """The settings of the service. Times are seconds, sizes are bytes."""
 
@@ -107,6 +118,15 @@ class Config(BaseSettings):
     max_queue: int = Field(1000, ge=1, description="pending tasks; one more is answered 503")
     max_html_bytes: int = Field(
         10 * 1024 * 1024, ge=1024, description="larger pages end in error page_too_large"
+    )
+    max_task_bytes: int = Field(
+        100 * 1024 * 1024,
+        ge=64 * 1024,
+        description="what one task's page may move, both directions together",
+    )
+    allow_private_host: Annotated[tuple[PrivateHost, ...], NoDecode, Listed] = Field(
+        default_factory=tuple,
+        description="host, host:port or CIDR that a task may name although it is not public",
     )
     shutdown_timeout: Annotated[float, Field(allow_inf_nan=False, ge=0)] = Field(
         30.0, description="seconds running tasks get after SIGTERM"

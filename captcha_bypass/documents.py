@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from playwright.async_api import Error, Page, Request, Response
 
 from captcha_bypass.browsers.failures import translate
+from captcha_bypass.errors import TaskError
 
 #: Answers that leave the document as it is.
 _NO_DOCUMENT = frozenset({204, 205})
@@ -26,11 +28,16 @@ class DocumentTracker:
     """Follows the main frame through the reloads, posts and redirects of a challenge.
 
     `goto()` only knows the first answer; this keeps the last that became a document.
+
+    Args:
+        failure: Tells why a URL could not be reached; the browser only knows that its proxy failed.
     """
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, failure: Callable[[str], TaskError | None]) -> None:
         self._page = page
-        self._failure: str | None = None
+        self._why = failure
+        #: The URL of the last request that failed, and what the browser says.
+        self._failed: tuple[str, str] | None = None
         #: The last response that could be the document shown; None before the first.
         self.document: Document | None = None
         page.on("response", self._on_response)
@@ -38,10 +45,17 @@ class DocumentTracker:
 
     def raise_if_failed(self) -> None:
         """Raise the TaskError for the browser's own error page, if that is what it shows."""
-        if self._failure is not None and self._page.url.startswith(
-            ("about:neterror", "about:certerror")
-        ):
-            raise translate(self._failure)
+        shows_error = self._page.url.startswith(("about:neterror", "about:certerror"))
+        if self._failed is not None and shows_error:
+            raise self.explain(self._failed[1])
+
+    def explain(self, error: Exception | str) -> TaskError:
+        """Turn an error of the browser into ours, by what is known about the last failed request."""
+        translated = translate(error)
+        if isinstance(error, TaskError) or translated.code == "browser_crashed":
+            return translated
+        known = None if self._failed is None else self._why(self._failed[0])
+        return known or translated
 
     def _is_main(self, request: Request) -> bool:
         try:
@@ -61,4 +75,4 @@ class DocumentTracker:
 
     def _on_failed(self, request: Request) -> None:
         if self._is_main(request):
-            self._failure = request.failure
+            self._failed = request.url, request.failure or ""

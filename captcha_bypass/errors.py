@@ -31,6 +31,7 @@ TaskErrorCode = Literal[
     "blocked_address",
     "not_a_page",
     "page_too_large",
+    "too_much_traffic",
     "navigation_error",
     "invalid_request",
     "shutting_down",

@@ -29,6 +29,8 @@ from captcha_bypass.fields import (
 
 MAX_COOKIES = 300
 MAX_HEADERS = 50
+#: Of a username or password (RFC 1929, section 2).
+SOCKS_BYTES = 255
 
 
 class _Wire(BaseModel):
@@ -37,6 +39,10 @@ class _Wire(BaseModel):
     model_config = ConfigDict(
         extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True
     )
+
+
+def _is_socks(info: ValidationInfo) -> bool:
+    return str(info.data.get("server", "")).startswith("socks5:")
 
 
 class Proxy(_Wire):
@@ -57,18 +63,20 @@ class Proxy(_Wire):
 
     @field_validator("username")
     @classmethod
-    def _can_log_in(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is not None and info.data.get("server", "").startswith("socks5:"):
-            raise ValueError(
-                "the browser cannot log in to a SOCKS5 proxy; use an http proxy for credentials"
-            )
+    def _fits_scheme(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and _is_socks(info) and len(value.encode()) > SOCKS_BYTES:
+            raise ValueError(f"must be at most {SOCKS_BYTES} bytes for a socks5 proxy")
         return value
 
     @field_validator("password")
     @classmethod
     def _has_username(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if value is not None and "username" in info.data and info.data["username"] is None:
+        if value is None or "username" not in info.data:
+            return value
+        if info.data["username"] is None:
             raise ValueError("needs a username beside it")
+        if _is_socks(info) and len(value.get_secret_value().encode()) > SOCKS_BYTES:
+            raise ValueError(f"must be at most {SOCKS_BYTES} bytes for a socks5 proxy")
         return value
 
 
@@ -259,6 +267,19 @@ class Browsers(BaseModel):
     )
 
 
+class Egress(BaseModel):
+    """What the pages of all tasks have moved since the service started."""
+
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    connections: int = 0
+    failures: dict[str, int] = Field(
+        default_factory=dict,
+        description="hosts a task's page could not reach, by task error code, such as "
+        "blocked_address where the guard refused",
+    )
+
+
 class Health(BaseModel):
     """Answer of GET /health while work can be done."""
 
@@ -269,6 +290,7 @@ class Health(BaseModel):
     browser: str = Field(description="name and version of the browser in use")
     version: str
     browsers: Browsers
+    egress: Egress
     warning: str | None = Field(None, description="only when another browser stands in")
 
 

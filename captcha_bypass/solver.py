@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from playwright.async_api import Error, Page, Route
 
 from captcha_bypass import challenges
-from captcha_bypass.browsers.failures import translate
 from captcha_bypass.documents import Document, DocumentTracker
+from captcha_bypass.errors import TaskError
 from captcha_bypass.models import Cookie, ResultCookie, Solution, SolveRequest
 from captcha_bypass.probe import Conditions, Watcher, page_too_large
 
@@ -33,7 +33,11 @@ T = TypeVar("T")
 
 
 async def solve(
-    page: Page, request: SolveRequest, deadline: float, max_html_bytes: int
+    page: Page,
+    request: SolveRequest,
+    deadline: float,
+    max_html_bytes: int,
+    failure: Callable[[str], TaskError | None],
 ) -> Solution:
     """Open the request's URL, wait for its conditions until `deadline`, return what is there.
 
@@ -41,11 +45,12 @@ async def solve(
         page: A fresh page; whoever lent it closes it.
         deadline: On the event loop's clock.
         max_html_bytes: A larger page raises `page_too_large`.
+        failure: Tells why a URL could not be reached, as whoever connects for the browser knows.
 
     Raises:
         TaskError: there is no page to return; reaching the deadline is not an error.
     """
-    tracker = DocumentTracker(page)
+    tracker = DocumentTracker(page, failure)
     try:
         try:
             async with asyncio.timeout_at(deadline):
@@ -59,7 +64,7 @@ async def solve(
         tracker.raise_if_failed()
         solution = await _collect(page, tracker.document, request, max_html_bytes)
     except Exception as error:
-        raise translate(error) from error
+        raise tracker.explain(error) from error
     solution.timeout_reached = timeout_reached
     return solution
 

@@ -6,8 +6,11 @@ import asyncio
 import logging
 
 from captcha_bypass.browsers.pool import BrowserPool
+from captcha_bypass.egress.routes import Permit
+from captcha_bypass.egress.rules import Destination
+from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import BrowserLost, TaskError
-from captcha_bypass.models import Proxy, Solution, SolveRequest
+from captcha_bypass.models import Solution, SolveRequest
 from captcha_bypass.solver import host_of, solve
 from captcha_bypass.tasks.base import JsonDict
 
@@ -68,12 +71,13 @@ class Worker:
     ) -> Solution:
         clock = asyncio.get_running_loop().time
         asked = clock()
-        proxy = None if request.proxy is None else playwright_proxy(request.proxy)
+        permit = permit_of(request)
         try:
-            async with self._pool.page(deadline=deadline, proxy=proxy, alone=alone) as page:
+            async with self._pool.page(deadline=deadline, permit=permit, alone=alone) as tab:
                 seconds = round(clock() - asked, 4)
                 logger.debug("page lent", extra={**event, "seconds": seconds})
-                return await solve(page, request, deadline, self._max_html_bytes)
+                failure = tab.guard.failure
+                return await solve(tab.page, request, deadline, self._max_html_bytes, failure)
         except TimeoutError:
             # No page before the deadline, or none that could be read five seconds past it.
             return Solution(url=request.url, timeout_reached=True, elapsed=0.0)
@@ -83,10 +87,13 @@ class Worker:
         return {"error": {"code": error.code, "message": str(error)}}
 
 
-def playwright_proxy(proxy: Proxy) -> dict[str, str]:
-    """Return the proxy as Playwright takes it."""
-    settings = {"server": proxy.server}
-    if proxy.username is not None:
-        settings["username"] = proxy.username
-        settings["password"] = proxy.password.get_secret_value() if proxy.password else ""
-    return settings
+def permit_of(request: SolveRequest) -> Permit:
+    """Return what a task may reach by its own words: the host it names, through its proxy."""
+    named = Destination.of(request.url)
+    proxy = request.proxy
+    if proxy is None:
+        return Permit(named)
+    scheme, _, authority = proxy.server.partition("://")
+    password = "" if proxy.password is None else proxy.password.get_secret_value()
+    place = Destination.parse(authority)
+    return Permit(named, Upstream(scheme, place, proxy.username, password))

@@ -12,6 +12,7 @@ import psutil
 from playwright.async_api import Error
 
 from captcha_bypass.browsers.launcher import LAUNCH_SECONDS, Launched
+from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import TaskError
 from captcha_bypass.models import Solution, SolveRequest
 
@@ -100,12 +101,42 @@ class FakePage(_Emitter):
         self.browser.pages.discard(self)
 
 
+class FakeGuard:
+    """Nothing goes through it."""
+
+    url = "http://127.0.0.1:1"
+    overrun = None
+
+    def __init__(self, egress: FakeEgress) -> None:
+        self._egress = egress
+        egress.open.add(self)
+
+    def admit(self, permit: Permit) -> None:
+        """Anything goes."""
+
+    def failure(self, url: str) -> None:
+        """Nothing fails in it."""
+
+    async def close(self) -> None:
+        self._egress.open.discard(self)
+
+
+class FakeEgress:
+    """Opens guards that do nothing, and knows which are open."""
+
+    def __init__(self) -> None:
+        self.open: set[FakeGuard] = set()
+
+    async def guard(self) -> FakeGuard:
+        return FakeGuard(self)
+
+
 class FakeEngine:
     """Opens fake contexts."""
 
-    name, version, warning = "fake", "1", None
+    name, version, warning, fits_exit = "fake", "1", None, False
 
-    async def new_context(self, browser: FakeBrowser, proxy: object) -> FakePage:
+    async def new_context(self, browser: FakeBrowser, guard: str, *, proxied: bool) -> FakePage:
         await browser.do(0.05)
         return FakePage(browser)
 
@@ -156,7 +187,12 @@ class World:
         """There are no folders."""
 
     async def solve(
-        self, page: FakePage, request: SolveRequest, deadline: float, max_html_bytes: int
+        self,
+        page: FakePage,
+        request: SolveRequest,
+        deadline: float,
+        max_html_bytes: int,
+        failure: object,
     ) -> Solution:
         """Behave as the path of the URL says."""
         kind = urlsplit(request.url).path.strip("/")

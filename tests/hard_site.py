@@ -30,7 +30,8 @@ PAGES: dict[str, str] = {
     "selector": "<div id=no style='display:none'>x</div><div class='yes it-is'>y</div>",
     "push": "<script>history.pushState({}, '', '/pushed')</script><p>pushed words</p>",
     "meta": "<meta http-equiv=refresh content='0;url=/plain'>",
-    "js-to-dead": "<script>location.href = 'http://127.0.0.1:65431/'</script>",
+    "js-to-dead": "<script>location.href = 'http://nowhere.invalid/'</script>",
+    "js-to-inside": "<script>location.href = 'http://127.0.0.1:65431/'</script>",
     "images": "<img src=/seen.png><link rel=stylesheet href=/seen.css><p>images</p>",
 }
 

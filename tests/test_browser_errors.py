@@ -81,13 +81,14 @@ async def test_untrusted_certificate(client: Client, own_certificate: ssl.SSLCon
         await runner.cleanup()
 
 
-async def test_page_that_leads_to_a_dead_address_ends_at_once(
-    client: Client, hard: TestServer
+@pytest.mark.parametrize(
+    ("page", "expected"), [("js-to-dead", "dns_error"), ("js-to-inside", "blocked_address")]
+)
+async def test_page_that_leads_to_what_cannot_be_reached_ends_at_once(
+    client: Client, hard: TestServer, page: str, expected: str
 ) -> None:
-    view = await client.solve(
-        url=str(hard.make_url("/js-to-dead")), success_text="never", timeout=30
-    )
-    assert view["error"]["code"] == "connection_refused", view
+    view = await client.solve(url=str(hard.make_url(f"/{page}")), success_text="never", timeout=30)
+    assert view["error"]["code"] == expected, view
 
 
 class Proxy:

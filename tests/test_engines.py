@@ -19,9 +19,12 @@ from aiohttp.test_utils import TestServer
 
 from captcha_bypass.browsers.engines import Camoufox, find_firefox
 from captcha_bypass.browsers.pool import BrowserPool
+from captcha_bypass.egress.guard import Egress
+from captcha_bypass.egress.rules import Rules
 from captcha_bypass.errors import StartupError
 from captcha_bypass.models import SolveRequest
 from captcha_bypass.solver import solve
+from captcha_bypass.worker import permit_of
 from tests.service import PATH, client_of, run_service
 
 #: Nothing listens there: the fetcher fails at once on every machine, and no packet leaves it.
@@ -107,11 +110,13 @@ async def test_camoufox_path_opens_a_page_with_a_fingerprint_of_its_own(
     monkeypatch.setattr(camoufox.utils, "launch_options", launch_options)
     monkeypatch.setattr(camoufox.async_api, "generate_context_fingerprint", fingerprint)
     request = SolveRequest(url=str(hard.make_url("/plain")), success_text="plain", timeout=30)
-    async with BrowserPool(Camoufox(version="0")) as pool:
+    egress = Egress(Rules(trust_named=True))
+    async with BrowserPool(Camoufox(version="0"), egress) as pool:
         deadline = asyncio.get_running_loop().time() + 30
-        async with pool.page(deadline=deadline) as page:
-            solution = await solve(page, request, deadline, 10_000)
-            width = await page.evaluate("screen.width")
+        async with pool.page(deadline=deadline, permit=permit_of(request)) as tab:
+            solution = await solve(tab.page, request, deadline, 10_000, tab.guard.failure)
+            width = await tab.page.evaluate("screen.width")
+    assert egress.tally.connections == 1
     assert solution.status_code == 200
     assert asked["headless"] is True
     assert asked["firefox_user_prefs"]["network.proxy.failover_direct"] is False

@@ -119,6 +119,7 @@ async def make_service() -> AsyncIterator[MakeService]:
                 warning=warning,
                 unavailable=lambda: made.unavailable(),
                 census=lambda: {"tasks": [3], "starting": 0, "restarts": {"tasks": 2}},
+                tally=lambda: {"bytes_received": 7, "connections": 1},
             )
             app = web.Application(middlewares=[error_middleware], client_max_size=MAX_BODY_BYTES)
             app.add_routes(api.routes())
@@ -328,6 +329,7 @@ async def test_health_counts_workers_running_and_queued_tasks(make_service: Make
         "browser": "firefox 140.0",
         "version": __version__,
         "browsers": {"tasks": [3], "starting": 0, "restarts": {"tasks": 2}},
+        "egress": {"bytes_sent": 0, "bytes_received": 7, "connections": 1, "failures": {}},
     }
 
 
@@ -662,9 +664,13 @@ REFUSED: dict[str, tuple[object, list[str]]] = {
         for name, server in BAD_PROXIES.items()
     },
     "proxy: null server": (proxy(server=None), ["proxy.server"]),
-    "proxy: socks5 with credentials": (
-        proxy(server="socks5://proxy.test:1080", username="u", password=CANARY),
+    "proxy: socks5 username of 256 bytes": (
+        proxy(server="socks5://proxy.test:1080", username="\u00fc" * 128, password=CANARY),
         ["proxy.username"],
+    ),
+    "proxy: socks5 password of 256 bytes": (
+        proxy(server="socks5://proxy.test:1080", username="u", password="x" * 256),
+        ["proxy.password"],
     ),
     "proxy: password without username": (proxy(password=CANARY), ["proxy.password"]),
     "proxy: empty username": (proxy(username="", password=CANARY), ["proxy.username"]),
@@ -821,6 +827,9 @@ ACCEPTED: dict[str, dict[str, Any]] = {
         f"{scheme} proxy": proxy(server=f"{scheme}://proxy.test:8080")
         for scheme in ("http", "https", "socks5")
     },
+    "socks5 proxy with credentials": proxy(
+        server="socks5://proxy.test:1080", username="u" * 255, password=CANARY.ljust(255, "x")
+    ),
     "proxy on its scheme's own port": proxy(server="http://proxy.test:80"),
     "proxy with a slash": proxy(server="http://proxy.test:8080/"),
     "proxy user without password": proxy(username="u"),

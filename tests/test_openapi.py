@@ -47,6 +47,7 @@ async def serve(ready: threading.Event, found: dict[str, Any]) -> None:
         warning=None,
         unavailable=lambda: None,
         census=lambda: {"tasks": [3], "starting": 0, "restarts": {"tasks": 2}},
+        tally=dict,
     )
     app = web.Application(middlewares=[error_middleware], client_max_size=MAX_BODY_BYTES)
     app.add_routes(api.routes())
@@ -142,6 +143,7 @@ def test_every_route_is_described() -> None:
         warning=None,
         unavailable=lambda: None,
         census=dict,
+        tally=dict,
     )
     routes = {(route.path, route.method.lower()) for route in api.routes()}
     described = {(path, method) for path, item in document()["paths"].items() for method in item}

@@ -24,7 +24,7 @@ from captcha_bypass.browsers.keeper import IDLE_SECONDS, Keeper
 from captcha_bypass.browsers.pool import BrowserPool
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.worker import Worker
-from tests.fake_browsers import FakeEngine, World
+from tests.fake_browsers import FakeEgress, FakeEngine, World
 from tests.virtual_time import VirtualLoop
 
 SLOTS = 3
@@ -58,9 +58,11 @@ class Machine(RuleBasedStateMachine):
     async def _start(self) -> None:
         world: Any = self.world
         engine: Any = FakeEngine()
-        pool = BrowserPool(engine)
+        egress: Any = FakeEgress()
+        self.guards = egress.open
+        pool = BrowserPool(engine, egress)
         limits = Limits(slots=SLOTS, tasks_per_browser=5)
-        self.fleet = pool._fleet = Fleet(engine, world, world, world, limits)
+        self.fleet = pool._fleet = Fleet(engine, world, world, world, egress, limits)
         await self.fleet.__aenter__()
         self.fleet.background.run(Keeper(self.fleet, limits.max_browser_bytes).keep())
         self.queue = MemoryQueue(max_pending=1000, result_ttl=10_000)
@@ -139,6 +141,7 @@ class Machine(RuleBasedStateMachine):
         assert len(self.world.living()) == 1, "one warm browser, and no other"
         (browser,) = self.world.living()
         assert len(browser.pages) <= 1, "no page is left but the one made ready"
+        assert len(self.guards) <= 1, "nor is its guard"
         first_seen = list(dict.fromkeys(url.partition("?")[2] for url in self.world.opened))
         order = [task for task in self.submitted if task in first_seen]
         assert all(task in self.submitted for task in first_seen)

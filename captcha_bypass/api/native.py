@@ -17,6 +17,7 @@ from captcha_bypass.config import Config
 from captcha_bypass.errors import FieldError, InvalidRequest, ShuttingDown, UnsupportedMediaType
 from captcha_bypass.models import (
     Browsers,
+    Egress,
     Health,
     RemoveAnswer,
     SolveAnswer,
@@ -38,6 +39,7 @@ class NativeApi:
         warning: Why another browser than the default is in use, or None.
         unavailable: Returns why no task can run now, or None.
         census: Returns the numbers of models.Browsers.
+        tally: Returns the numbers of models.Egress.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class NativeApi:
         warning: str | None,
         unavailable: Callable[[], str | None],
         census: Callable[[], dict[str, Any]],
+        tally: Callable[[], dict[str, Any]],
     ) -> None:
         self._config = config
         self._queue = queue
@@ -56,6 +59,7 @@ class NativeApi:
         self._warning = warning
         self._unavailable = unavailable
         self._census = census
+        self._tally = tally
         self._openapi = document(config.max_timeout)
         #: Set once the service is stopping.
         self.stopping = False
@@ -119,6 +123,7 @@ class NativeApi:
             version=__version__,
             warning=self._warning,
             browsers=Browsers.model_validate(self._census()),
+            egress=Egress.model_validate(self._tally()),
         )
         return _json(health)
 

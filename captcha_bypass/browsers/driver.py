@@ -14,7 +14,7 @@ from playwright._impl._driver import compute_driver_executable
 from playwright.async_api import Playwright, async_playwright
 from playwright.async_api._context_manager import PlaywrightContextManager
 
-from captcha_bypass.browsers.background import within
+from captcha_bypass.background import within
 from captcha_bypass.browsers.reaper import INSTANCE_MARK, Workspace, is_alive, kill
 
 logger = logging.getLogger(__name__)

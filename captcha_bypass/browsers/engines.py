@@ -24,13 +24,22 @@ logger = logging.getLogger(__name__)
 
 #: Firefox preferences, the same for both engines.
 PREFS: dict[str, str | float | bool] = {
-    # A task without proxy goes direct, whatever http_proxy says in the environment.
-    "network.proxy.type": 0,
-    # A proxied task must never go direct: not for loopback hosts, not when the proxy fails,
-    # not by WebRTC.
+    # Each context goes through a guard of its own; what belongs to none goes to a port where nobody
+    # listens, whatever http_proxy says in the environment.
+    "network.proxy.type": 1,
+    "network.proxy.http": "127.0.0.1",
+    "network.proxy.http_port": 1,
+    "network.proxy.ssl": "127.0.0.1",
+    "network.proxy.ssl_port": 1,
+    # Never past the guard: not for loopback hosts, not by a list of exceptions, not when it fails,
+    # not by WebRTC's UDP.
     "network.proxy.allow_hijacking_localhost": True,
+    "network.proxy.no_proxies_on": "",
     "network.proxy.failover_direct": False,
-    "media.peerconnection.ice.proxy_only_if_behind_proxy": True,
+    # The guard ends a plain request to what cannot be reached without an answer; ten attempts, the
+    # default, would be ten lookups of a name that does not exist.
+    "network.http.request.max-attempts": 2,
+    "media.peerconnection.ice.proxy_only": True,
     # JSON as the site sent it, not inside the viewer's interface.
     "devtools.jsonview.enabled": False,
     # No traffic of the browser's own: updates, telemetry, lists, portal checks, push, prefetch.
@@ -90,8 +99,6 @@ SIGNALS_ARE_OURS: dict[str, Any] = {
     "handle_sighup": False,
 }
 
-ProxySettings = dict[str, str]
-
 
 class Engine(Protocol):
     """A kind of browser: what it is called and how one is started."""
@@ -100,14 +107,21 @@ class Engine(Protocol):
     version: str
     #: Why this engine stands in for another; None in the normal case.
     warning: str | None
+    #: Whether a context is made to fit the exit of a task's proxy, so that none can be made ahead.
+    fits_exit: bool
 
     async def launch(
         self, playwright: Playwright, workspace: Workspace, env: dict[str, str], *, headless: bool
     ) -> Browser:
         """Start a browser whose processes carry `env`."""
 
-    async def new_context(self, browser: Browser, proxy: ProxySettings | None) -> BrowserContext:
-        """Open an isolated context; a proxy is used for everything or fails."""
+    async def new_context(self, browser: Browser, guard: str, *, proxied: bool) -> BrowserContext:
+        """Open an isolated context whose traffic all goes to `guard`, or fails.
+
+        Args:
+            guard: URL of an http proxy.
+            proxied: Whether it goes on to a proxy of the task's, so that its exit is another.
+        """
 
 
 @dataclass
@@ -118,6 +132,7 @@ class Firefox:
     version: str
     warning: str | None = None
     name: str = "firefox"
+    fits_exit: bool = False
 
     async def launch(
         self, playwright: Playwright, workspace: Workspace, env: dict[str, str], *, headless: bool
@@ -134,11 +149,12 @@ class Firefox:
             **SIGNALS_ARE_OURS,
         )
 
-    async def new_context(self, browser: Browser, proxy: ProxySettings | None) -> BrowserContext:
+    async def new_context(self, browser: Browser, guard: str, *, proxied: bool) -> BrowserContext:
         """See Engine."""
-        settings: Any = proxy
         # Pages as large as their window: resizing it costs as much as a tenth of opening it.
-        return await browser.new_context(accept_downloads=False, no_viewport=True, proxy=settings)
+        return await browser.new_context(
+            accept_downloads=False, no_viewport=True, proxy={"server": guard}
+        )
 
 
 @dataclass
@@ -148,6 +164,7 @@ class Camoufox:
     version: str
     warning: str | None = None
     name: str = "camoufox"
+    fits_exit: bool = True
 
     async def launch(
         self, playwright: Playwright, workspace: Workspace, env: dict[str, str], *, headless: bool
@@ -175,11 +192,26 @@ class Camoufox:
         assert isinstance(browser, Browser)  # noqa: S101 - a context only if asked for one
         return browser
 
-    async def new_context(self, browser: Browser, proxy: ProxySettings | None) -> BrowserContext:
+    async def new_context(self, browser: Browser, guard: str, *, proxied: bool) -> BrowserContext:
         """See Engine. A fingerprint of its own; with a proxy, time zone and IP are its exit's."""
         from camoufox.async_api import AsyncNewContext
 
-        return await AsyncNewContext(browser, proxy=proxy, accept_downloads=False)
+        behind: Any = _BehindGuard(browser, guard)
+        # Given a proxy, it asks the world for the address of its exit.
+        proxy = {"server": guard} if proxied else None
+        return await AsyncNewContext(behind, proxy=proxy, accept_downloads=False)
+
+
+class _BehindGuard:
+    """A browser as far as Camoufox' code for contexts needs one; all its contexts have a proxy."""
+
+    def __init__(self, browser: Browser, guard: str) -> None:
+        self._browser = browser
+        self._guard = guard
+        self.version = browser.version
+
+    async def new_context(self, **options: Any) -> BrowserContext:  # noqa: ANN401 - Playwright's
+        return await self._browser.new_context(**{**options, "proxy": {"server": self._guard}})
 
 
 def find_engine(config: Config) -> Engine:

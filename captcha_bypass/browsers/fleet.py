@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from captcha_bypass.browsers.background import Background
+from captcha_bypass.background import Background
 from captcha_bypass.browsers.driver import Driver
 from captcha_bypass.browsers.engines import Engine
 from captcha_bypass.browsers.launcher import Launcher
 from captcha_bypass.browsers.reaper import Workspace
 from captcha_bypass.browsers.warm import Cause, Lease, WarmBrowser
-from captcha_bypass.errors import TaskError
+from captcha_bypass.egress.guard import Egress
+from captcha_bypass.errors import StartupError, TaskError
 
 logger = logging.getLogger(__name__)
 
@@ -58,12 +59,14 @@ class Fleet:
         launcher: Launcher,
         driver: Driver,
         workspace: Workspace,
+        egress: Egress,
         limits: Limits,
     ) -> None:
         self._engine = engine
         self._launcher = launcher
         self._driver = driver
         self._workspace = workspace
+        self._egress = egress
         self._limits = limits
         self._clock = asyncio.get_running_loop().time
         #: Those that are starting or running, the oldest first.
@@ -72,6 +75,8 @@ class Fleet:
         self._failure: str | None = None
         self._retry_at = 0.0
         self._closing = False
+        #: Resolved once no browser of this machine may be used, with the reason.
+        self.broken: asyncio.Future[StartupError] = asyncio.get_running_loop().create_future()
         self.background = Background()
 
     async def __aenter__(self) -> Self:
@@ -181,6 +186,7 @@ class Fleet:
         browser = WarmBrowser(
             self._engine,
             self._launcher,
+            self._egress,
             self.background,
             report=self._on_report,
         )
@@ -199,12 +205,14 @@ class Fleet:
     async def _watch_start(self, browser: WarmBrowser) -> None:
         try:
             await browser.started()
-        except TaskError as error:
+        except (TaskError, StartupError) as error:
             self._failure = str(error)
             self._retry_at = self._clock() + RETRY_SECONDS
             browser.dead = True
             self.browsers.remove(browser)
             logger.error("%s", error)
+            if isinstance(error, StartupError) and not self.broken.done():
+                self.broken.set_result(error)
         else:
             self._failure = None
             self._retry_at = 0.0
@@ -216,7 +224,7 @@ class Fleet:
         alone = cause == "crash" and len(browser.leases) == 1
         for lease in browser.leases:
             # A page that has not gone anywhere yet cannot have done it.
-            was_shown = lease.page is not None and lease.page.url != "about:blank"
+            was_shown = lease.tab is not None and lease.tab.page.url != "about:blank"
             lease.crashed = lease.crashed or (alone and was_shown)
             lease.lost = lease is not culprit and not lease.crashed
             lease.suspect = cause == "crash"

@@ -10,12 +10,14 @@ from pathlib import Path
 import psutil
 from playwright.async_api import Browser
 
-from captcha_bypass.browsers.background import uninterrupted
+from captcha_bypass.background import uninterrupted
 from captcha_bypass.browsers.display import VirtualDisplay
 from captcha_bypass.browsers.driver import Driver
 from captcha_bypass.browsers.engines import Engine
 from captcha_bypass.browsers.reaper import BROWSER_MARK, Workspace, kill_marked, marked_child
-from captcha_bypass.errors import TaskError
+from captcha_bypass.browsers.selfcheck import check_guarded
+from captcha_bypass.egress.guard import Egress
+from captcha_bypass.errors import StartupError, TaskError
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +39,8 @@ class Launched:
 class Launcher:
     """Starts browsers on the one driver.
 
+    The first one that starts must show that nothing goes past its guard.
+
     Args:
         headless: Whether it has no window.
         display: Where those with a window show it; None: wherever this process would.
@@ -47,6 +51,7 @@ class Launcher:
         engine: Engine,
         driver: Driver,
         workspace: Workspace,
+        egress: Egress,
         *,
         headless: bool,
         display: VirtualDisplay | None,
@@ -54,6 +59,8 @@ class Launcher:
         self._engine = engine
         self._driver = driver
         self._workspace = workspace
+        self._egress = egress
+        self._checked = False
         self._headless = headless
         self._display = display
 
@@ -62,6 +69,7 @@ class Launcher:
 
         Raises:
             TaskError: `browser_unavailable`, with the reason.
+            StartupError: what it opens goes past its guard.
         """
         try:
             return await self._launch_once(label)
@@ -81,6 +89,9 @@ class Launcher:
             self._driver.kill()
             await uninterrupted(_abort(launch, label))
             raise self._failed(f"no browser within {LAUNCH_SECONDS:.0f} s") from None
+        except StartupError:
+            await uninterrupted(kill_marked(BROWSER_MARK, label))
+            raise
         except Exception as error:
             logger.debug("launch failed", exc_info=True)
             await uninterrupted(kill_marked(BROWSER_MARK, label))
@@ -95,6 +106,9 @@ class Launcher:
             playwright, self._workspace, env, headless=self._headless
         )
         root = marked_child(self._driver.pid, BROWSER_MARK, label)
+        if not self._checked:
+            await check_guarded(self._engine, browser, self._egress)
+            self._checked = True
         return Launched(browser, root, _profile(root))
 
     def _failed(self, reason: str) -> TaskError:

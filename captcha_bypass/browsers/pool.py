@@ -8,19 +8,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Self
 
-from playwright.async_api import Page
-
-from captcha_bypass.browsers.background import uninterrupted
+from captcha_bypass.background import uninterrupted
 from captcha_bypass.browsers.display import virtual_display
 from captcha_bypass.browsers.driver import Driver
-from captcha_bypass.browsers.engines import Engine, ProxySettings
+from captcha_bypass.browsers.engines import Engine
 from captcha_bypass.browsers.failures import translate
 from captcha_bypass.browsers.fleet import Census, Fleet, Limits
 from captcha_bypass.browsers.keeper import Keeper
 from captcha_bypass.browsers.launcher import Launcher
 from captcha_bypass.browsers.reaper import Workspace
-from captcha_bypass.browsers.warm import Lease, WarmBrowser
-from captcha_bypass.errors import BrowserLost, TaskError
+from captcha_bypass.browsers.warm import Lease, Tab, WarmBrowser
+from captcha_bypass.egress.guard import Egress
+from captcha_bypass.egress.routes import Permit
+from captcha_bypass.errors import BrowserLost, StartupError, TaskError
 
 #: Past the deadline by so many seconds, a page's browser is killed whatever it is doing.
 KILL_GRACE = 5.0
@@ -35,6 +35,7 @@ class BrowserPool:
 
     Args:
         engine: Which browser, and how it is launched.
+        egress: What every page's traffic goes through.
         headless: `true`, `false` or `virtual`, see Config.
         limits: How many pages are lent at once, and when a browser is replaced.
     """
@@ -42,10 +43,12 @@ class BrowserPool:
     def __init__(
         self,
         engine: Engine,
+        egress: Egress,
         headless: str = "true",
         limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
         self.engine = engine
+        self._egress = egress
         self._headless = headless
         self._limits = limits
         self._stack = AsyncExitStack()
@@ -55,6 +58,10 @@ class BrowserPool:
     def unavailable(self) -> str | None:
         """Why no browser can be had; None while one can."""
         return self._fleet.unavailable
+
+    async def broken(self) -> StartupError:
+        """Return once no browser of this machine may be used, with the reason."""
+        return await self._fleet.broken
 
     def census(self) -> Census:
         """Count browsers, at once."""
@@ -70,8 +77,11 @@ class BrowserPool:
             stack.push_async_callback(driver.close)
             await driver.playwright()
             headless = self._headless == "true"
-            launcher = Launcher(self.engine, driver, workspace, headless=headless, display=display)
-            fleet = Fleet(self.engine, launcher, driver, workspace, self._limits)
+            egress = await stack.enter_async_context(self._egress)
+            launcher = Launcher(
+                self.engine, driver, workspace, egress, headless=headless, display=display
+            )
+            fleet = Fleet(self.engine, launcher, driver, workspace, egress, self._limits)
             self._fleet = await stack.enter_async_context(fleet)
             fleet.background.run(Keeper(fleet, self._limits.max_browser_bytes).keep())
             self._stack = stack.pop_all()
@@ -87,8 +97,8 @@ class BrowserPool:
 
     @asynccontextmanager
     async def page(
-        self, *, deadline: float, proxy: ProxySettings | None = None, alone: bool = False
-    ) -> AsyncIterator[Page]:
+        self, *, deadline: float, permit: Permit, alone: bool = False
+    ) -> AsyncIterator[Tab]:
         """Lend a fresh page; it is closed, or its browser killed, once the block is left.
 
         Leaving the block in order closes the page in the background; a block that is cancelled
@@ -97,31 +107,37 @@ class BrowserPool:
         Args:
             deadline: On the event loop's clock. Getting the page takes no longer; five seconds
                 past it the block is cancelled and the browser killed.
-            proxy: Playwright's proxy settings; used for everything or failing.
+            permit: What the task may reach, and through which proxy.
             alone: In a browser that no other task has meanwhile.
 
         Raises:
             TimeoutError: the deadline came first.
             BrowserLost: the browser died, and not by this page; the task may start again.
-            TaskError: `browser_unavailable`, `browser_crashed`, or what is wrong with the proxy.
+            TaskError: `browser_unavailable`, `browser_crashed`, `too_much_traffic`, or what is
+                wrong with the proxy.
         """
         lease = Lease()
         browser = self._fleet.reserve(lease, alone=alone)
         try:
             async with asyncio.timeout_at(deadline + KILL_GRACE) as lease.scope:
                 async with asyncio.timeout_at(deadline):
-                    lease.page = await self._open(browser, proxy)
+                    lease.tab = await self._open(browser, permit)
+                lease.tab.guard.on_overrun = lease.interrupt
                 try:
-                    yield lease.page
+                    yield lease.tab
                 finally:
                     lease.over = True
         except asyncio.CancelledError:
-            if lease.page is not None:
-                await uninterrupted(self._close_page(browser, lease.page))
+            if lease.tab is not None:
+                await uninterrupted(self._close_tab(browser, lease.tab))
             raise
         except TimeoutError:
-            lease.raise_if_dead()
-            if lease.page is not None:
+            try:
+                lease.raise_if_dead()
+            except TaskError:
+                self._close_later(browser, lease)
+                raise
+            if lease.tab is not None:
                 await uninterrupted(self._fleet.kill(browser, "hang", lease))
             raise
         except Exception as error:
@@ -135,17 +151,20 @@ class BrowserPool:
         finally:
             self._fleet.release(browser, lease)
 
-    async def _open(self, browser: WarmBrowser, proxy: ProxySettings | None) -> Page:
-        await browser.started()
+    async def _open(self, browser: WarmBrowser, permit: Permit) -> Tab:
         try:
-            return await browser.open(proxy)
+            await browser.started()
+        except StartupError as error:
+            raise TaskError("browser_unavailable", str(error)) from error
+        try:
+            return await browser.open(permit)
         except TimeoutError:
             await uninterrupted(self._fleet.kill(browser, "open"))
             raise BrowserLost from None
         except Exception as error:
             self._fleet.check(browser)
             failed = translate(error)
-            if browser.dead or proxy is None or failed.code == "browser_crashed":
+            if browser.dead or permit.upstream is None or failed.code == "browser_crashed":
                 # It has not shown this task's page yet, so the task is not to blame.
                 self._fleet.retire(browser, "open")
                 raise BrowserLost from error
@@ -159,9 +178,9 @@ class BrowserPool:
             lease.raise_if_dead()
 
     def _close_later(self, browser: WarmBrowser, lease: Lease) -> None:
-        if lease.page is not None and not browser.dead:
-            self._fleet.background.run(self._close_page(browser, lease.page))
+        if lease.tab is not None and not browser.dead:
+            self._fleet.background.run(self._close_tab(browser, lease.tab))
 
-    async def _close_page(self, browser: WarmBrowser, page: Page) -> None:
-        if not await browser.close_page(page):
+    async def _close_tab(self, browser: WarmBrowser, tab: Tab) -> None:
+        if not await browser.close_tab(tab):
             await self._fleet.kill(browser, "close")

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 from uuid import uuid4
 
 from playwright.async_api import Error, Frame, Page
 
-from captcha_bypass.browsers.background import Background, within
-from captcha_bypass.browsers.engines import Engine, ProxySettings
+from captcha_bypass.background import Background, uninterrupted, within
+from captcha_bypass.browsers.engines import Engine
 from captcha_bypass.browsers.failures import CRASHED
 from captcha_bypass.browsers.launcher import Launched, Launcher
 from captcha_bypass.browsers.reaper import BROWSER_MARK, is_alive, kill_marked
+from captcha_bypass.egress.guard import Egress, Guard
+from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import BrowserLost, TaskError
 
 logger = logging.getLogger(__name__)
@@ -31,13 +34,21 @@ CLOSE_SECONDS = 1.5
 OPEN_SECONDS = 15.0
 
 
+@dataclass(frozen=True, eq=False)
+class Tab:
+    """A page in a context of its own, and the guard that all its traffic goes through."""
+
+    page: Page
+    guard: Guard
+
+
 class Lease:
     """A page that a task has: what can happen to it meanwhile, and how its user is told."""
 
     def __init__(self) -> None:
         #: Bounds the time it is lent; the pool's, from before anything can happen to it.
         self.scope: asyncio.Timeout | None = None
-        self.page: Page | None = None
+        self.tab: Tab | None = None
         #: The browser is dead, and this page is not to blame, as far as can be told.
         self.lost = False
         #: Lost in a crash that some page of the browser may have caused.
@@ -56,9 +67,11 @@ class Lease:
         """Raise what happened to the page, if anything did.
 
         Raises:
-            TaskError: `browser_crashed`: it died by itself.
+            TaskError: `browser_crashed`: it died by itself; `too_much_traffic`: it was cut off.
             BrowserLost: its browser died.
         """
+        if self.tab is not None and self.tab.guard.overrun is not None:
+            raise self.tab.guard.overrun
         if self.crashed:
             raise TaskError("browser_crashed", CRASHED)
         if self.lost:
@@ -77,15 +90,18 @@ class WarmBrowser:
         self,
         engine: Engine,
         launcher: Launcher,
+        egress: Egress,
         background: Background,
         *,
         report: Callable[[WarmBrowser, Cause], None],
     ) -> None:
         self.label = uuid4().hex
         self._engine = engine
+        self._egress = egress
+        self._guards: set[Guard] = set()
         self._background = background
         self._report = report
-        self._spare: asyncio.Task[Page] | None = None
+        self._spare: asyncio.Task[Tab] | None = None
         #: None until it has started.
         self.launched: Launched | None = None
         self.started_at = self.idle_since = asyncio.get_running_loop().time()
@@ -126,38 +142,55 @@ class WarmBrowser:
 
         Raises:
             TaskError: `browser_unavailable`: it has not.
+            StartupError: its traffic cannot be guarded.
         """
         await asyncio.shield(self._launching)
 
     def prepare(self) -> None:
-        """Make a page ready for the next task without a proxy, in the background."""
+        """Make a page ready for the next task, in the background."""
         if self._spare is None:
-            self._spare = self._background.start(self._new_page(None))
+            self._spare = self._background.start(self._new_tab(None))
 
-    async def open(self, proxy: ProxySettings | None) -> Page:
+    async def open(self, permit: Permit) -> Tab:
         """Return a fresh page, the one made ready if it fits.
 
         Raises:
             TimeoutError: it hangs.
             Exception: whatever Playwright or the engine raises.
         """
-        if proxy is None:
+        if permit.upstream is None or not self._engine.fits_exit:
             self.prepare()
             opening, self._spare = self._spare, None
             assert opening is not None  # noqa: S101 - prepare() has set it
         else:
-            opening = self._background.start(self._new_page(proxy))
+            opening = self._background.start(self._new_tab(permit))
         try:
             async with asyncio.timeout(OPEN_SECONDS):
-                return await asyncio.shield(opening)
+                tab = await asyncio.shield(opening)
         except asyncio.CancelledError:
             # Playwright goes on with what it was asked for: wait for it behind our back.
             self._background.run(self._close_unwanted(opening))
             raise
+        tab.guard.admit(permit)
+        return tab
 
-    async def _new_page(self, proxy: ProxySettings | None) -> Page:
+    async def _new_tab(self, permit: Permit | None) -> Tab:
+        """Open a page, for one task already if the engine must know what it may."""
+        guard = await self._egress.guard()
+        self._guards.add(guard)
+        try:
+            if permit is not None:
+                guard.admit(permit)
+            proxied = permit is not None and permit.upstream is not None
+            return Tab(await self._new_page(guard, proxied=proxied), guard)
+        except BaseException:
+            await uninterrupted(self._cut(guard))
+            raise
+
+    async def _new_page(self, guard: Guard, *, proxied: bool) -> Page:
         assert self.launched is not None  # noqa: S101 - only a started browser is asked
-        context = await self._engine.new_context(self.launched.browser, proxy)
+        browser = self.launched.browser
+        context = await self._engine.new_context(browser, guard.url, proxied=proxied)
         page = await context.new_page()
         # Bounded by the task's deadline instead, which is one for all its steps.
         context.set_default_timeout(0)
@@ -173,22 +206,23 @@ class WarmBrowser:
 
     def _crashed(self, page: Page) -> None:
         for lease in self.leases:
-            if lease.page is page:
+            if lease.tab is not None and lease.tab.page is page:
                 lease.crashed = True
                 lease.interrupt()
         self._report(self, "page_crash")
 
-    async def _close_unwanted(self, opening: asyncio.Task[Page]) -> None:
+    async def _close_unwanted(self, opening: asyncio.Task[Tab]) -> None:
         await asyncio.wait({opening}, timeout=OPEN_SECONDS)
         if not opening.done():
             self._report(self, "open")
         elif not opening.cancelled() and opening.exception() is None:
-            await self.close_page(opening.result())
+            await self.close_tab(opening.result())
 
-    async def close_page(self, page: Page) -> bool:
-        """Close a page with its context and all it stored; False if that cannot be done in time."""
+    async def close_tab(self, tab: Tab) -> bool:
+        """Cut a page off and close it with all it stored; False if it does not close in time."""
+        await self._cut(tab.guard)
         try:
-            await within(CLOSE_SECONDS, page.context.close())
+            await within(CLOSE_SECONDS, tab.page.context.close())
         except TimeoutError:
             return self.dead
         except Exception as error:  # noqa: BLE001 - a dead driver raises plain Exception
@@ -207,6 +241,12 @@ class WarmBrowser:
                 logger.debug("a browser did not close by itself: %s", type(error).__name__)
         self.dead = True
         await kill_marked(BROWSER_MARK, self.label)
+        for guard in list(self._guards):
+            await self._cut(guard)
+
+    async def _cut(self, guard: Guard) -> None:
+        self._guards.discard(guard)
+        await guard.close()
 
 
 async def _close_popup(popup: Page) -> None:

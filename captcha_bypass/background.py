@@ -29,11 +29,15 @@ class Background:
         """Like `start`, for work whose end nobody waits for."""
         self._tasks.add(self.start(work))
 
+    def cancel(self) -> None:
+        """Cancel all of it, without waiting until it has ended."""
+        for task in self._tasks:
+            task.cancel()
+
     async def close(self) -> None:
         """Cancel all of it, and wait until it has ended."""
         while self._tasks:
-            for task in self._tasks:
-                task.cancel()  # more than once, see `within`
+            self.cancel()  # more than once, see `within`
             await asyncio.wait(self._tasks, timeout=0.1)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:

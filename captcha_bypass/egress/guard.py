@@ -1,0 +1,182 @@
+"""A proxy endpoint on loopback for one browser context, and what all of them have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from captcha_bypass.background import Background
+from captcha_bypass.egress.relay import Relay
+from captcha_bypass.egress.routes import HEAD_BYTES, Permit, Router
+from captcha_bypass.egress.rules import Destination, Rules
+from captcha_bypass.egress.upstream import Streams
+from captcha_bypass.errors import TaskError
+
+logger = logging.getLogger(__name__)
+
+#: Names resolved at once, for all tasks: a resolver that hangs holds a thread for 10 s and more.
+RESOLVER_THREADS = 32
+#: Connections one task may hold at once; a browser itself stops at some 30 to one proxy, and opens
+#: tunnels besides.
+MAX_CONNECTIONS = 256
+
+
+@dataclass
+class Tally:
+    """What went through the guards of a service, for the operator."""
+
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    connections: int = 0
+    #: Destinations that a task could not reach, by error code; each counts once a task.
+    failures: dict[str, int] = field(default_factory=dict)
+
+    def failed(self, code: str) -> None:
+        """Count one."""
+        self.failures[code] = self.failures.get(code, 0) + 1
+
+
+class Egress:
+    """What the guards of a service share. Used as `async with Egress(...) as egress`.
+
+    Args:
+        max_task_bytes: What one task may move, both directions together.
+    """
+
+    def __init__(self, rules: Rules, max_task_bytes: int = 100 * 1024**2) -> None:
+        self.rules = rules
+        self.max_task_bytes = max_task_bytes
+        self.tally = Tally()
+        self.resolver = ThreadPoolExecutor(RESOLVER_THREADS, "resolver")
+        #: Guards that are open.
+        self.guards: set[Guard] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        for guard in list(self.guards):
+            await guard.close()
+        self.resolver.shutdown(wait=False, cancel_futures=True)
+
+    async def guard(self) -> Guard:
+        """Open a guard; whoever asked closes it, or the end of the service."""
+        guard = Guard(self)
+        await guard.listen()
+        return guard
+
+
+class Guard:
+    """All that one browser context can reach: an HTTP proxy that looks at where it goes.
+
+    Until `admit()` it refuses what is not public, and knows no proxy.
+    """
+
+    def __init__(self, egress: Egress) -> None:
+        self._egress = egress
+        self._router = Router(egress.rules, egress.resolver)
+        self._background = Background()
+        self._server: asyncio.Server
+        self._open = 0
+        self._bytes = 0
+        self._failures: dict[Destination, TaskError] = {}
+        #: Called once the task has moved more than it may; it is cut off by then.
+        self.on_overrun: Callable[[], None] = lambda: None
+        #: Why the task was cut off.
+        self.overrun: TaskError | None = None
+        #: Its address, as browsers take a proxy.
+        self.url = ""
+
+    async def listen(self) -> None:
+        """Open the endpoint."""
+        self._server = await asyncio.start_server(
+            self._accept, "127.0.0.1", 0, limit=HEAD_BYTES, backlog=MAX_CONNECTIONS
+        )
+        self._egress.guards.add(self)
+        host, port = self._server.sockets[0].getsockname()
+        self.url = f"http://{host}:{port}"
+
+    def admit(self, permit: Permit) -> None:
+        """Give the context to a task."""
+        self._router = Router(self._egress.rules, self._egress.resolver, permit)
+
+    async def close(self) -> None:
+        """Cut everything that goes through it."""
+        self._egress.guards.discard(self)
+        self._server.close()
+        await self._background.close()
+
+    def failure(self, url: str) -> TaskError | None:
+        """Return why the last connection to a URL's host was not made; None if it was."""
+        return self._failures.get(Destination.of(url))
+
+    async def connect(self, destination: Destination, opening: Awaitable[Streams]) -> Streams:
+        """Wait for a connection to a destination, and keep in mind why there is none.
+
+        Raises:
+            TaskError: there is none.
+        """
+        try:
+            streams = await opening
+        except TaskError as error:
+            self.failed(destination, error)
+            raise
+        self._failures.pop(destination, None)
+        self._egress.tally.connections += 1
+        return streams
+
+    def failed(self, destination: Destination, error: TaskError) -> None:
+        """Keep in mind why a destination cannot be reached."""
+        before = self._failures.get(destination)
+        self._failures[destination] = error
+        if before is None or before.code != error.code:  # browsers try again and again
+            self._egress.tally.failed(error.code)
+            logger.debug("not connected", extra={"host": str(destination), "outcome": error.code})
+
+    def count_sent(self, size: int) -> None:
+        """Account for bytes to a site."""
+        self._egress.tally.bytes_sent += size
+        self._count(size)
+
+    def count_received(self, size: int) -> None:
+        """Account for bytes from a site."""
+        self._egress.tally.bytes_received += size
+        self._count(size)
+
+    def _count(self, size: int) -> None:
+        self._bytes += size
+        limit = self._egress.max_task_bytes
+        if self._bytes > limit and self.overrun is None:
+            self.overrun = TaskError(
+                "too_much_traffic",
+                f"The page moved more than {limit} bytes (--max-task-bytes); block what it "
+                "need not load.",
+            )
+            self._server.close()
+            self._background.cancel()
+            self.on_overrun()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._open >= MAX_CONNECTIONS:
+            self._egress.tally.failed("too_many_connections")
+            writer.transport.abort()
+            return
+        self._open += 1
+        self._background.run(self._serve((reader, writer)))
+
+    async def _serve(self, browser: Streams) -> None:
+        try:
+            await Relay(self, self._router, browser).run()
+        finally:
+            self._open -= 1
+            browser[1].transport.abort()

@@ -1,0 +1,193 @@
+"""One connection of a browser to its guard: a tunnel, or plain http requests one after another."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from captcha_bypass.background import Background
+from captcha_bypass.egress import upstream as proxies
+from captcha_bypass.egress.heads import Head, read_head
+from captcha_bypass.egress.routes import Router
+from captcha_bypass.egress.rules import Destination
+from captcha_bypass.egress.upstream import Streams, Upstream
+from captcha_bypass.errors import TaskError
+
+logger = logging.getLogger(__name__)
+
+#: Bytes passed on in one piece.
+CHUNK_BYTES = 64 * 1024
+_ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+#: Firefox shows its own error page for it; why is kept by the guard.
+_NOT_ESTABLISHED = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"
+_WANTS_LOGIN = (b"HTTP/1.1 407", b"HTTP/1.0 407")
+
+
+class Books(Protocol):
+    """Where a relay accounts for what it does; see Guard."""
+
+    async def connect(self, destination: Destination, opening: Awaitable[Streams]) -> Streams:
+        """Wait for a connection; TaskError if there is none."""
+
+    def failed(self, destination: Destination, error: TaskError) -> None:
+        """Take note that a destination cannot be reached."""
+
+    def count_sent(self, size: int) -> None:
+        """Account for bytes to a site."""
+
+    def count_received(self, size: int) -> None:
+        """Account for bytes from a site."""
+
+
+@dataclass
+class _Link:
+    """A connection to a site, or to a proxy for all sites, over which plain requests go."""
+
+    #: None: whichever, through the proxy.
+    destination: Destination | None
+    streams: Streams
+    #: Passes the answers on.
+    answers: asyncio.Task[None]
+
+
+class Relay:
+    """Serves one connection of the browser.
+
+    What cannot be reached ends the connection without an answer where a page is asked for in plain
+    http: the browser shows its own error, and a page that probes ports learns nothing.
+    """
+
+    def __init__(self, books: Books, router: Router, browser: Streams) -> None:
+        self._books = books
+        self._router = router
+        self._reader, self._writer = browser
+        self._background = Background()
+        self._link: _Link | None = None
+        self._asked: Destination
+
+    async def run(self) -> None:
+        """Serve until one of the two ends hangs up; the caller then drops the connection."""
+        try:
+            head = await read_head(self._reader)
+            if head is not None and head.is_connect:
+                await self._tunnel(head.destination)
+            while head is not None and not head.is_connect:
+                await self._forward(head)
+                head = await read_head(self._reader)
+        except ValueError as error:
+            logger.debug("a browser sent what a proxy does not take: %s", error)
+        except (OSError, TaskError):
+            pass  # an end hung up, or there was no connection: the guard knows why
+        finally:
+            await self._unlink()
+
+    async def _tunnel(self, destination: Destination) -> None:
+        try:
+            site = await self._books.connect(destination, self._router.open(destination))
+        except TaskError:
+            self._writer.write(_NOT_ESTABLISHED)
+            await self._finish()
+            return
+        try:
+            self._writer.write(_ESTABLISHED)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_pump(self._reader, site[1], self._books.count_sent))
+                group.create_task(_pump(site[0], self._writer, self._books.count_received))
+            await self._finish()
+        except* OSError:
+            pass  # reset by one end; the other is reset as well
+        finally:
+            site[1].transport.abort()
+
+    async def _finish(self) -> None:
+        """Hang up once the browser has got all that was written."""
+        self._writer.close()
+        await self._writer.wait_closed()
+
+    async def _forward(self, head: Head) -> None:
+        """Send one request on; its answer is passed on beside."""
+        self._asked = head.destination
+        proxy = self._router.upstream
+        if proxy is not None and proxy.is_http:
+            link = await self._link_to_proxy(proxy, head.destination)
+            text = head.for_proxy(proxy.credentials)
+        else:
+            link = await self._link_to_site(head.destination)
+            text = head.for_site()
+        link.streams[1].write(text)
+        self._books.count_sent(len(text))
+        await self._copy_body(head.body_bytes, link.streams[1])
+
+    async def _link_to_site(self, destination: Destination) -> _Link:
+        link = self._link
+        if link is not None and link.destination == destination:
+            return link
+        # The browser asks for the next page only when it has all of the last answer.
+        await self._unlink()
+        streams = await self._books.connect(destination, self._router.open(destination))
+        return self._make_link(destination, streams)
+
+    async def _link_to_proxy(self, proxy: Upstream, destination: Destination) -> _Link:
+        try:
+            self._router.check(destination)
+        except TaskError as error:
+            self._books.failed(destination, error)
+            raise
+        if self._link is not None:
+            return self._link
+        streams = await self._books.connect(destination, self._router.to_proxy(proxy))
+        return self._make_link(None, streams)
+
+    def _make_link(self, destination: Destination | None, streams: Streams) -> _Link:
+        answers = self._background.start(self._answer(streams[0], by_proxy=destination is None))
+        self._link = _Link(destination, streams, answers)
+        return self._link
+
+    async def _unlink(self) -> None:
+        if self._link is not None:
+            await self._background.close()
+            self._link.streams[1].transport.abort()
+            self._link = None
+
+    async def _copy_body(self, size: int, site: asyncio.StreamWriter) -> None:
+        while size > 0:
+            chunk = await self._reader.read(min(size, CHUNK_BYTES))
+            if not chunk:
+                raise ConnectionResetError
+            size -= len(chunk)
+            self._books.count_sent(len(chunk))
+            site.write(chunk)
+            await site.drain()
+
+    async def _answer(self, site: asyncio.StreamReader, *, by_proxy: bool) -> None:
+        """Pass answers on until the site hangs up; then hang up on the browser."""
+        try:
+            while chunk := await site.read(CHUNK_BYTES):
+                if by_proxy and chunk.startswith(_WANTS_LOGIN):
+                    self._books.failed(self._asked, proxies.refusal(407))
+                    break
+                self._books.count_received(len(chunk))
+                self._writer.write(chunk)
+                await self._writer.drain()
+            else:
+                self._writer.close()
+                return
+        except OSError:
+            pass
+        self._writer.transport.abort()
+
+
+async def _pump(
+    source: asyncio.StreamReader, sink: asyncio.StreamWriter, count: Callable[[int], None]
+) -> None:
+    while chunk := await source.read(CHUNK_BYTES):
+        count(len(chunk))
+        sink.write(chunk)
+        await sink.drain()
+    if sink.can_write_eof():
+        sink.write_eof()
+    else:
+        sink.close()  # TLS, to an https proxy, cannot be closed one way only

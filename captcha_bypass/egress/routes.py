@@ -1,0 +1,150 @@
+"""From a destination to an open connection: checked, then directly or through the task's proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+from aiohappyeyeballs import start_connection
+
+from captcha_bypass.egress import upstream as proxies
+from captcha_bypass.egress.addresses import without_zone
+from captcha_bypass.egress.rules import Destination, Rules
+from captcha_bypass.egress.upstream import Streams, Upstream
+from captcha_bypass.errors import TaskError
+
+#: Seconds to establish a connection, a proxy's login included.
+CONNECT_SECONDS = 30.0
+#: Seconds until the next address of a host is tried beside the last (RFC 8305, section 5).
+NEXT_ADDRESS_SECONDS = 0.25
+#: The longest head of a request: a browser's cookies for one host, and a long URL.
+HEAD_BYTES = 256 * 1024
+
+AddrInfo = tuple[Any, Any, int, str, Any]
+
+
+@dataclass(frozen=True)
+class Permit:
+    """What one task may do: the host it names may be private, its proxy carries everything."""
+
+    named: Destination
+    upstream: Upstream | None = None
+
+
+class Router:
+    """Opens connections for one task, each to an address that was checked.
+
+    A name is resolved once: what it resolves to later changes nothing.
+
+    Args:
+        resolver: Where names are resolved, which blocks a thread.
+        permit: None: nothing private, no proxy.
+    """
+
+    def __init__(self, rules: Rules, resolver: Executor, permit: Permit | None = None) -> None:
+        self._rules = rules
+        self._resolver = resolver
+        self._named = None if permit is None else permit.named
+        #: The proxy that everything goes through.
+        self.upstream = None if permit is None else permit.upstream
+        self._known: dict[Destination, list[AddrInfo]] = {}
+
+    def check(self, destination: Destination) -> None:
+        """Refuse what can be seen to be private before a proxy is asked for it.
+
+        Raises:
+            TaskError: `blocked_address`.
+        """
+        self._rules.check_unresolved(destination, named=destination == self._named)
+
+    async def open(self, destination: Destination) -> Streams:
+        """Open a connection to a destination, through the proxy if there is one.
+
+        Raises:
+            TaskError: `blocked_address`, `dns_error`, `connection_refused`, `navigation_error` or
+                `proxy_error`.
+        """
+        proxy = self.upstream
+        if proxy is None:
+            named = destination == self._named
+            return await _dial(await self._resolve(destination, named=named))
+        self.check(destination)
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                if not proxy.is_http:
+                    found = await self._resolve_proxy(proxy)
+                    addresses = [str(info[4][0]) for info in found]
+                    return await proxies.through_socks(proxy, addresses, destination)
+                streams = await self.to_proxy(proxy)
+                try:
+                    await proxies.ask_http_proxy(proxy, streams, destination)
+                except BaseException:
+                    streams[1].transport.abort()
+                    raise
+                return streams
+        except TimeoutError:
+            raise proxies.unreachable() from None
+
+    async def to_proxy(self, proxy: Upstream) -> Streams:
+        """Open a connection to the task's http or https proxy itself, for plain http requests.
+
+        Raises:
+            TaskError: `blocked_address` or `proxy_error`.
+        """
+        found = await self._resolve_proxy(proxy)
+        try:
+            streams = await _dial(found)
+        except TaskError:
+            raise proxies.unreachable() from None
+        if proxy.scheme == "https":
+            try:
+                await proxies.start_tls(proxy, streams[1])
+            except BaseException:
+                streams[1].transport.abort()
+                raise
+        return streams
+
+    async def _resolve_proxy(self, proxy: Upstream) -> list[AddrInfo]:
+        try:
+            # Named by the task, like its own host.
+            return await self._resolve(proxy.destination, named=True)
+        except TaskError as error:
+            if error.code == "blocked_address":
+                raise TaskError("blocked_address", f"The proxy: {error}") from None
+            message = "The proxy's host name cannot be resolved; check proxy.server."
+            raise TaskError("proxy_error", message) from None
+
+    async def _resolve(self, destination: Destination, *, named: bool) -> list[AddrInfo]:
+        found = self._known.get(destination)
+        if found is None:
+            found = await self._look_up(destination)
+            addresses = [without_zone(str(info[4][0])) for info in found]
+            self._rules.check(destination, addresses, named=named)
+            self._known[destination] = found
+        return found
+
+    async def _look_up(self, destination: Destination) -> list[AddrInfo]:
+        def look_up() -> list[AddrInfo]:
+            return list(socket.getaddrinfo(*destination, type=socket.SOCK_STREAM))
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._resolver, look_up)
+        except (OSError, UnicodeError):
+            message = "The host name cannot be resolved; check the URL."
+            raise TaskError("dns_error", message) from None
+
+
+async def _dial(addresses: list[AddrInfo]) -> Streams:
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            sock = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS)
+    except TimeoutError:
+        message = f"The site did not answer a connection within {CONNECT_SECONDS:.0f} s."
+        raise TaskError("navigation_error", message) from None
+    except OSError:
+        message = "The site refused the connection; check host and port."
+        raise TaskError("connection_refused", message) from None
+    return await asyncio.open_connection(sock=sock, limit=HEAD_BYTES)
