@@ -56,7 +56,11 @@ async def _serve(delay: float, slots: int) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     config = Config(max_queue=1_000_000)
-    queue = MemoryQueue(max_pending=config.max_queue, result_ttl=config.result_ttl)
+    queue = MemoryQueue(
+        max_pending=config.max_queue,
+        result_ttl=config.result_ttl,
+        max_results_bytes=config.max_results_bytes,
+    )
     await queue.start(Stub(delay), slots)
     api = NativeApi(
         config,

@@ -38,7 +38,11 @@ def create_app(config: Config, engine: Engine) -> web.Application:
     app = web.Application(middlewares=[error_middleware], client_max_size=MAX_BODY_BYTES)
     limits = Limits(config.workers, config.tasks_per_browser, config.max_browser_bytes)
     pool = BrowserPool(engine, config.headless, limits)
-    queue = MemoryQueue(max_pending=config.max_queue, result_ttl=config.result_ttl)
+    queue = MemoryQueue(
+        max_pending=config.max_queue,
+        result_ttl=config.result_ttl,
+        max_results_bytes=config.max_results_bytes,
+    )
     api = NativeApi(
         config,
         queue,

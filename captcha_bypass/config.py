@@ -105,6 +105,11 @@ class Config(BaseSettings):
         300.0, description="longest timeout in seconds a request may ask for"
     )
     max_queue: int = Field(1000, ge=1, description="pending tasks; one more is answered 503")
+    max_results_bytes: int = Field(
+        256 * 1024**2,
+        ge=1024**2,
+        description="memory for all results together; past it the oldest finished go first",
+    )
     max_html_bytes: int = Field(
         10 * 1024 * 1024, ge=1024, description="larger pages end in error page_too_large"
     )

@@ -78,7 +78,8 @@ class Countdown(OrderedDict[str, V]):
 
 
 def quick(**options: Any) -> MemoryQueue:  # noqa: ANN401 - MemoryQueue's own keywords
-    return MemoryQueue(**{"max_pending": 10_000, "result_ttl": 60.0, **options})
+    defaults = {"max_pending": 10_000, "result_ttl": 60.0, "max_results_bytes": 2**28}
+    return MemoryQueue(**{**defaults, **options})
 
 
 # The bound on what results weigh
@@ -95,7 +96,7 @@ WEIGHT_OF_1000 = weigh({"data": {"html": "x" * 1000}})
 async def test_oldest_results_go_first_when_all_together_weigh_too_much(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    queue = quick(max_result_bytes=2 * WEIGHT_OF_1000)
+    queue = quick(max_results_bytes=2 * WEIGHT_OF_1000)
     await queue.start(give, 1)
     for task_id in ("a", "b", "c"):
         await queue.submit(task_id, {"size": 1000}, 5)
@@ -108,7 +109,7 @@ async def test_oldest_results_go_first_when_all_together_weigh_too_much(
 
 
 async def test_results_that_fit_exactly_are_all_kept(caplog: pytest.LogCaptureFixture) -> None:
-    queue = quick(max_result_bytes=3 * WEIGHT_OF_1000)
+    queue = quick(max_results_bytes=3 * WEIGHT_OF_1000)
     await queue.start(give, 1)
     for task_id in "abc":
         await queue.submit(task_id, {"size": 1000}, 5)
@@ -118,7 +119,7 @@ async def test_results_that_fit_exactly_are_all_kept(caplog: pytest.LogCaptureFi
 
 
 async def test_newest_result_is_kept_even_if_it_alone_is_over_the_bound() -> None:
-    queue = quick(max_result_bytes=WEIGHT_OF_1000)
+    queue = quick(max_results_bytes=WEIGHT_OF_1000)
     await queue.start(give, 1)
     for n in range(3):
         await queue.submit(f"small{n}", {"size": 10}, 5)
@@ -130,7 +131,7 @@ async def test_newest_result_is_kept_even_if_it_alone_is_over_the_bound() -> Non
 
 @pytest.mark.parametrize("how", ["removed", "expired"])
 def test_results_that_are_gone_weigh_nothing_any_more(loop: ClockLoop, how: str) -> None:
-    queue = quick(max_result_bytes=2 * WEIGHT_OF_1000, result_ttl=TTL)
+    queue = quick(max_results_bytes=2 * WEIGHT_OF_1000, result_ttl=TTL)
     loop.run(queue.start(give, 1))
     for n in range(10):
         names = [f"a{n}", f"b{n}"]
@@ -147,7 +148,7 @@ def test_results_that_are_gone_weigh_nothing_any_more(loop: ClockLoop, how: str)
 
 
 async def test_result_dropped_for_its_weight_is_unknown_to_remove_too() -> None:
-    queue = quick(max_result_bytes=WEIGHT_OF_1000)
+    queue = quick(max_results_bytes=WEIGHT_OF_1000)
     await queue.start(give, 1)
     for task_id in "ab":
         await queue.submit(task_id, {"size": 1000}, 5)
@@ -317,7 +318,7 @@ class QueueMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = ClockLoop()
-        self.queue = MemoryQueue(max_pending=8, result_ttl=TTL)
+        self.queue = quick(max_pending=8, result_ttl=TTL)
         self.script = Script()
         self.slots = 0
         self.count = 0

@@ -110,7 +110,11 @@ async def make_service() -> AsyncIterator[MakeService]:
 
         async def make(*, warning: str | None = None, **settings: Any) -> Service:  # noqa: ANN401
             config = Config(**{"workers": 1, "max_timeout": 300.0, **settings})
-            queue = MemoryQueue(max_pending=config.max_queue, result_ttl=config.result_ttl)
+            queue = MemoryQueue(
+                max_pending=config.max_queue,
+                result_ttl=config.result_ttl,
+                max_results_bytes=config.max_results_bytes,
+            )
             script = Script()
             api = NativeApi(
                 config,
@@ -231,6 +235,18 @@ async def test_expired_result_is_not_found(make_service: MakeService) -> None:
     while (await service.view(task_id))["status"] != "not_found":
         assert asyncio.get_running_loop().time() < deadline
         await asyncio.sleep(0.01)
+
+
+async def test_results_past_the_memory_for_all_together_go_oldest_first(
+    make_service: MakeService,
+) -> None:
+    service = await make_service(max_results_bytes=2**20)
+    tasks = []
+    for _ in range(3):
+        tasks.append(await service.running())
+        await service.end(tasks[-1], {"data": SOLUTION | {"html": "x" * 400_000}})
+    states = [(await service.view(task))["status"] for task in tasks]
+    assert states == ["not_found", "completed", "completed"]
 
 
 # wait

@@ -39,7 +39,7 @@ async def handler(task_id: str, payload: JsonDict) -> JsonDict:
 
 
 async def serve(ready: threading.Event, found: dict[str, Any]) -> None:
-    queue = MemoryQueue(max_pending=100_000, result_ttl=600)
+    queue = MemoryQueue(max_pending=100_000, result_ttl=600, max_results_bytes=2**28)
     api = NativeApi(
         Config(workers=4),
         queue,
@@ -137,7 +137,7 @@ def test_description_names_the_version_of_the_service() -> None:
 def test_every_route_is_described() -> None:
     api = NativeApi(
         Config(workers=1),
-        MemoryQueue(max_pending=1, result_ttl=1),
+        MemoryQueue(max_pending=1, result_ttl=1, max_results_bytes=1),
         browser="x",
         warning=None,
         unavailable=lambda: None,

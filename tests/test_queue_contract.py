@@ -27,7 +27,9 @@ class Implementation:
 
 IMPLEMENTATIONS = {
     "memory": Implementation(
-        make=lambda max_pending, ttl: MemoryQueue(max_pending=max_pending, result_ttl=ttl),
+        make=lambda max_pending, ttl: MemoryQueue(
+            max_pending=max_pending, result_ttl=ttl, max_results_bytes=2**28
+        ),
         backstop="captcha_bypass.tasks.memory.BACKSTOP_SECONDS",
     ),
 }

@@ -14,8 +14,6 @@ from captcha_bypass.tasks.base import Handler, JsonDict, Record, State, Stats
 
 logger = logging.getLogger(__name__)
 
-#: What all kept results may weigh together; a page is 10 MiB at most by default.
-MAX_RESULT_BYTES = 256 * 1024 * 1024
 #: A handler ends by itself at timeout + 5 s at the latest; this is for one that is broken.
 BACKSTOP_SECONDS = 15.0
 #: How long `remove` waits for a cancelled handler: a browser is dead within two seconds.
@@ -67,16 +65,14 @@ class MemoryQueue:
     Args:
         max_pending: Tasks that may wait for a slot; one more raises QueueFull.
         result_ttl: Seconds a finished task is kept.
-        max_result_bytes: What all results may hold together; the oldest finished go first, the
+        max_results_bytes: What all results may hold together; the oldest finished go first, the
             newest is always kept.
     """
 
-    def __init__(
-        self, *, max_pending: int, result_ttl: float, max_result_bytes: int = MAX_RESULT_BYTES
-    ) -> None:
+    def __init__(self, *, max_pending: int, result_ttl: float, max_results_bytes: int) -> None:
         self._max_pending = max_pending
         self._result_ttl = result_ttl
-        self._max_result_bytes = max_result_bytes
+        self._max_results_bytes = max_results_bytes
         self._handler: Handler | None = None
         self._slots = 0
         self._closing = False
@@ -191,12 +187,13 @@ class MemoryQueue:
         entry.weight = weigh(outcome)
         self._finished[entry.task_id] = entry
         self._result_bytes += entry.weight
-        while self._result_bytes > self._max_result_bytes and len(self._finished) > 1:
+        while self._result_bytes > self._max_results_bytes and len(self._finished) > 1:
             oldest = next(iter(self._finished.values()))
             logger.warning(
-                "task %s: result dropped before its time, results hold more than %d bytes",
+                "task %s: result dropped before its time, results hold more than %d bytes; "
+                "raise --max-results-bytes or fetch and delete them sooner",
                 oldest.task_id,
-                self._max_result_bytes,
+                self._max_results_bytes,
             )
             self._forget(oldest)
         entry.done.set()
