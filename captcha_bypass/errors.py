@@ -3,6 +3,8 @@
 CaptchaBypassError
 ├── RequestError          a request was refused; nothing was queued
 │   ├── InvalidRequest         400 invalid_request, with the fields at fault
+│   ├── Unauthorized           401 unauthorized
+│   ├── HostNotAllowed         403 host_not_allowed
 │   ├── NotFound               404 not_found
 │   ├── MethodNotAllowed       405 method_not_allowed
 │   ├── BodyTooLarge           413 body_too_large
@@ -38,6 +40,8 @@ TaskErrorCode = Literal[
 ]
 RequestErrorCode = Literal[
     "invalid_request",
+    "unauthorized",
+    "host_not_allowed",
     "not_found",
     "method_not_allowed",
     "body_too_large",
@@ -82,6 +86,21 @@ class InvalidRequest(RequestError):
         super().__init__("; ".join(f"{item.field}: {item.message}" for item in fields))
         #: What is wrong with which field; at least one entry.
         self.fields = fields
+
+
+class Unauthorized(RequestError):
+    """An API key is asked for, and none that counts was given."""
+
+    code = "unauthorized"
+    status = 401
+    headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
+
+
+class HostNotAllowed(RequestError):
+    """The request names a host that is not this machine, as a rebound DNS name does."""
+
+    code = "host_not_allowed"
+    status = 403
 
 
 class NotFound(RequestError):

@@ -138,11 +138,9 @@ class SolverClient:
 
     def _refusal(self, status: int, answer: dict[str, Any]) -> SolveError:
         message = _message(answer)
-        if status in {401, 403}:
+        if status == 401:
             hint = "set CAPTCHA_BYPASS_API_KEY to the service's key"
-            return SolverUnavailable(
-                f"the service refuses the API key ({status}); {hint}", REFUSED_PAUSE
-            )
+            return SolverUnavailable(f"the service refuses the API key; {hint}", REFUSED_PAUSE)
         if status in {400, 413} and "error" in answer:
             return SolveError(f"the service refuses the task: {message}", "rejected")
         return SolverUnavailable(

@@ -18,7 +18,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import ValidationError
 
 from captcha_bypass import __version__
-from captcha_bypass.api.errors import error_middleware
+from captcha_bypass.api.access import middlewares
 from captcha_bypass.api.native import NativeApi
 from captcha_bypass.app import MAX_BODY_BYTES
 from captcha_bypass.config import Config
@@ -124,7 +124,7 @@ async def make_service() -> AsyncIterator[MakeService]:
                 unavailable=lambda: made.unavailable(),
                 census=lambda: {"tasks": [3], "starting": 0, "restarts": {"tasks": 2}},
             )
-            app = web.Application(middlewares=[error_middleware], client_max_size=MAX_BODY_BYTES)
+            app = web.Application(middlewares=middlewares(config), client_max_size=MAX_BODY_BYTES)
             app.add_routes(api.routes())
             await queue.start(script, config.workers)
             stack.push_async_callback(queue.stop, 0)

@@ -11,6 +11,7 @@ from tests.scrapy.fakes import FakeService, FakeSite, Json, page_of
 from tests.scrapy.test_solving import urls
 
 UNAUTHORIZED = {"error": {"code": "unauthorized", "message": "The API key is wrong."}}
+NOT_ALLOWED = {"error": {"code": "host_not_allowed", "message": "Use http://127.0.0.1:PORT."}}
 FULL = {"error": {"code": "queue_full", "message": "1000 tasks are pending."}}
 
 
@@ -48,6 +49,20 @@ async def test_wrong_key_is_told_once_and_not_tried_again(
 
     not_solved(crawled, 40)
     assert "CAPTCHA_BYPASS_API_KEY" in crawled.lines("ERROR: Challenges cannot be solved")[0]
+    assert len(fake.calls) == 1
+
+
+async def test_url_that_the_service_does_not_answer_to_is_told_in_the_services_words(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
+) -> None:
+    fake.refusals = [(403, {}, NOT_ALLOWED)] * 50
+
+    crawled = await fake_crawl(urls(guarded, 40))
+
+    not_solved(crawled, 40)
+    (line,) = crawled.lines("ERROR: Challenges cannot be solved")
+    assert "Use http://127.0.0.1:PORT." in line
+    assert "CAPTCHA_BYPASS_API_KEY" not in line
     assert len(fake.calls) == 1
 
 
