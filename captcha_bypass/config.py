@@ -161,6 +161,9 @@ class Config(BaseSettings):
         300.0, description="longest timeout in seconds a request may ask for"
     )
     max_queue: int = Field(1000, ge=1, description="pending tasks; one more is answered 503")
+    max_waiting: int = Field(
+        1000, ge=1, description="requests held by ?wait= at once; one more is answered 503"
+    )
     max_results_bytes: int = Field(
         256 * 1024**2,
         ge=1024**2,

@@ -10,6 +10,7 @@ CaptchaBypassError
 │   ├── BodyTooLarge           413 body_too_large
 │   ├── UnsupportedMediaType   415 unsupported_media_type
 │   ├── QueueFull              503 queue_full
+│   ├── TooManyWaiting         503 too_many_waiting
 │   └── ShuttingDown           503 shutting_down
 ├── TaskError             an accepted task ended without a page; the code says why
 │   └── BrowserLost            browser_crashed, but by no fault of the task's page
@@ -47,6 +48,7 @@ RequestErrorCode = Literal[
     "body_too_large",
     "unsupported_media_type",
     "queue_full",
+    "too_many_waiting",
     "shutting_down",
     "internal_error",
 ]
@@ -138,6 +140,15 @@ class QueueFull(RequestError):
     status = 503
     # Five seconds: about the time a solve takes, so a slot is likely free by then.
     headers: ClassVar[dict[str, str]] = {"Retry-After": "5"}
+
+
+class TooManyWaiting(RequestError):
+    """As many requests are held by `?wait=` as `--max-waiting` allows."""
+
+    code = "too_many_waiting"
+    status = 503
+    # Held requests end all the time, and asking without `wait` is possible at once.
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
 
 
 class ShuttingDown(RequestError):

@@ -293,6 +293,62 @@ async def test_bad_wait_is_refused_by_name(service: Service, wait: str) -> None:
     assert [field["field"] for field in error["fields"]] == ["wait"]
 
 
+# How many may wait
+
+
+async def waiting(service: Service, task_id: str) -> asyncio.Task[ClientResponse]:
+    """Begin a long-poll, and return once the service holds it."""
+    held = service.api._waiting
+    poll = asyncio.create_task(service.client.get(f"/result/{task_id}?wait=30"))
+    await until(lambda: service.api._waiting == held + 1)
+    return poll
+
+
+async def test_one_more_waiting_request_than_allowed_is_503_with_retry_after(
+    make_service: MakeService,
+) -> None:
+    service = await make_service(max_waiting=2)
+    ended = await service.running()
+    await service.end(ended)
+    task_id = await service.running()
+    polls = [await waiting(service, task_id) for _ in range(2)]
+    response = await service.client.get(f"/result/{task_id}?wait=30")
+    assert response.status == 503
+    assert int(response.headers["Retry-After"]) > 0
+    error = await error_of(response)
+    assert error["code"] == "too_many_waiting"
+    assert "--max-waiting" in error["message"]
+    # Whoever need not wait is answered.
+    assert (await service.view(task_id))["status"] == "running"
+    assert (await service.view(task_id, "?wait=0"))["status"] == "running"
+    assert (await service.view(ended, "?wait=30"))["status"] == "completed"
+    assert (await service.view("unknown", "?wait=30"))["status"] == "not_found"
+    assert not any(poll.done() for poll in polls)
+    await service.end(task_id)
+    async with asyncio.timeout(10):
+        assert [(await poll).status for poll in polls] == [200, 200]
+
+
+@pytest.mark.parametrize("how", ["hangs up", "is answered", "is answered in vain"])
+async def test_place_of_a_request_that_waited_is_free_again_once_it(
+    make_service: MakeService, how: str
+) -> None:
+    service = await make_service(max_waiting=1)
+    for _ in range(3):
+        task_id = await service.running()
+        poll = await waiting(service, task_id)
+        if how == "hangs up":
+            poll.cancel()
+            await until(lambda: service.api._waiting == 0)
+            await service.client.delete(f"/task/{task_id}")
+        elif how == "is answered":
+            await service.end(task_id)
+        else:
+            await service.client.delete(f"/task/{task_id}")
+        await asyncio.wait({poll}, timeout=10)
+        assert service.api._waiting == 0
+
+
 # DELETE
 
 

@@ -78,8 +78,12 @@ def _task_id() -> dict[str, Any]:
     return {"name": "task_id", "in": "path", "required": True, "schema": {"type": "string"}}
 
 
-def _solve() -> dict[str, Any]:
+def _busy(text: str) -> dict[str, Any]:
     retry = {"Retry-After": {"description": "seconds", "schema": {"type": "string"}}}
+    return {**_answer(text, ErrorAnswer), "headers": retry}
+
+
+def _solve() -> dict[str, Any]:
     return {
         "operationId": "solve",
         "summary": "Queue a task",
@@ -90,7 +94,7 @@ def _solve() -> dict[str, Any]:
             **_refused(),
             "413": _answer("body_too_large", ErrorAnswer),
             "415": _answer("unsupported_media_type", ErrorAnswer),
-            "503": {**_answer("queue_full or shutting_down", ErrorAnswer), "headers": retry},
+            "503": _busy("queue_full or shutting_down"),
         },
     }
 
@@ -111,6 +115,7 @@ def _result() -> dict[str, Any]:
             "400": _answer("invalid_request", ErrorAnswer),
             **_refused(),
             "404": _answer("not_found", TaskView),
+            "503": _busy("too_many_waiting"),
         },
     }
 
