@@ -160,6 +160,9 @@ class Config(BaseSettings):
     max_timeout: Seconds = Field(
         300.0, description="longest timeout in seconds a request may ask for"
     )
+    max_per_host: int = Field(
+        4, ge=0, description="tasks running at once against one host; 0: any number"
+    )
     max_queue: int = Field(1000, ge=1, description="pending tasks; one more is answered 503")
     max_waiting: int = Field(
         1000, ge=1, description="requests held by ?wait= at once; one more is answered 503"

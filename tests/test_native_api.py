@@ -114,6 +114,7 @@ async def make_service() -> AsyncIterator[MakeService]:
                 max_pending=config.max_queue,
                 result_ttl=config.result_ttl,
                 max_results_bytes=config.max_results_bytes,
+                max_per_group=config.max_per_host,
             )
             script = Script()
             api = NativeApi(
@@ -430,6 +431,42 @@ async def test_health_is_503_while_the_service_is_stopping(service: Service) -> 
     body = await response.json()
     assert body["status"] == "unavailable"
     assert "shutting down" in body["reason"]
+
+
+# Politeness
+
+
+async def test_tasks_of_one_host_share_a_bound_whatever_the_scheme_port_and_spelling(
+    make_service: MakeService,
+) -> None:
+    service = await make_service(workers=5, max_per_host=1)
+    running = await service.running(url="http://b\u00fccher.test/")
+    waiting = [
+        await service.solve(url=url)
+        for url in (
+            "https://b\u00fccher.test/x",
+            "http://B\u00dcCHER.test:8080/",
+            "http://xn--bcher-kva.test/",
+            "http://b\u00fccher.test./",
+        )
+    ]
+    other = [
+        await service.running(url=url)
+        for url in ("http://www.b\u00fccher.test/", "http://127.0.0.1/", "http://[::1]/")
+    ]
+    assert service.script.started == [running, *other]
+    assert (await service.queue.stats()).queued == 4
+    await service.end(running)
+    await until(lambda: waiting[0] in service.script.running)
+    assert service.script.started == [running, *other, waiting[0]]
+
+
+async def test_without_a_bound_tasks_of_one_host_use_every_worker(
+    make_service: MakeService,
+) -> None:
+    service = await make_service(workers=6, max_per_host=0)
+    for _ in range(6):
+        await service.running()
 
 
 # Refused for the moment

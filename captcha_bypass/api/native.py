@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from aiohttp import web
@@ -91,7 +92,10 @@ class NativeApi:
             message = f"must be at most {self._config.max_timeout:g} seconds (--max-timeout)"
             raise InvalidRequest([FieldError("timeout", message)])
         task_id = str(uuid4())
-        await self._queue.submit(task_id, solve_request.to_payload(), solve_request.timeout)
+        # The host as a group, whatever the scheme and port: politeness is owed to machines.
+        host = (urlsplit(solve_request.url).hostname or "").removesuffix(".")
+        payload = solve_request.to_payload()
+        await self._queue.submit(task_id, payload, solve_request.timeout, group=host)
         return _json(SolveAnswer(task_id=task_id), status=202)
 
     async def result(self, request: web.Request) -> web.Response:
