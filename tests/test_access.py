@@ -1,4 +1,4 @@
-"""Who may use the API: keys, names of this machine, other origins. Over the whole application."""
+"""What the service does before a route sees a request: keys, names of this machine, broken HTTP."""
 
 from __future__ import annotations
 
@@ -85,6 +85,7 @@ class Peer:
                 fields = [line.partition(": ") for line in lines[1:] if line]
                 headers = [(name, value) for name, _, value in fields]
                 length = int(dict(headers).get("Content-Length", 0))
+                length = 0 if data.startswith(b"HEAD ") else length
                 body = await reader.readexactly(length)
         finally:
             writer.close()
@@ -200,7 +201,8 @@ async def test_without_a_key_it_is_401_that_names_both_headers(
 
 async def test_only_asking_for_health_is_open(make_peer: MakePeer) -> None:
     async with make_peer(api_key=(KEY,)) as peer:
-        assert (await peer.request("GET", "/health")).status == 200
+        for method in ("GET", "HEAD"):
+            assert (await peer.request(method, "/health")).status == 200
         for method, path in [("POST", "/health"), ("GET", "/health/"), ("GET", "//health")]:
             assert (await peer.request(method, path)).status == 401, (method, path)
 
@@ -407,3 +409,35 @@ async def test_no_page_of_another_origin_is_ever_allowed_in(
             for answer in answers:
                 names = {name.lower() for name, _ in answer.headers}
                 assert not [name for name in names if name.startswith("access-control-")]
+
+
+# What is not HTTP
+
+HOST = "Host: localhost\r\n"
+BROKEN = {
+    "long request line": f"GET /{'x' * 9000} HTTP/1.1\r\n{HOST}\r\n",
+    "very long request line": f"GET /{'x' * 2_000_000} HTTP/1.1\r\n{HOST}\r\n",
+    "long header": f"GET /health HTTP/1.1\r\n{HOST}X-A: {'x' * 9000}\r\n\r\n",
+    "long header name": f"GET /health HTTP/1.1\r\n{HOST}{'x' * 9000}: x\r\n\r\n",
+    "many headers": "\r\n".join(
+        ["GET /health HTTP/1.1", "Host: localhost", *(f"X-{n}: x" for n in range(500)), "", ""]
+    ),
+    "no HTTP": "\x16\x03\x01\x02\r\n\r\n",
+    "bad version": f"GET /health HTTP/9.1\r\n{HOST}\r\n",
+    "bad length": f"POST /solve HTTP/1.1\r\n{HOST}Content-Length: -5\r\n\r\n",
+    "bad chunk": f"POST /solve HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\nzz\r\nxx",
+    "bad target": f"GET http://[::1 HTTP/1.1\r\n{HOST}\r\n",
+}
+
+
+@pytest.mark.parametrize("case", BROKEN, ids=str)
+async def test_what_is_not_http_is_400_in_few_words_and_fills_no_log(
+    make_peer: MakePeer, caplog: pytest.LogCaptureFixture, case: str
+) -> None:
+    async with make_peer() as peer:
+        answer = await peer.raw(BROKEN[case].encode())
+        assert answer.status == 400
+        assert len(answer.body) < 300
+        assert "Traceback" not in answer.body
+        assert (await peer.request("GET", "/health")).status == 200
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
