@@ -87,8 +87,9 @@ async def own_service(
 ) -> AsyncIterator[Contestant]:
     """Run this project's service for as long as the block lasts."""
     environment = _environment(folder)
-    flags = ("--workers", str(workers), "--log-format", "json", "--log-level", "debug")
-    with run_service(folder, *flags, env=environment) as service:
+    # All tasks are for the one challenge site, which wants no mercy.
+    flags = ("--workers", str(workers), "--max-per-host", "0", "--log-format", "json")
+    with run_service(folder, *flags, "--log-level", "debug", env=environment) as service:
         tree = ProcessTree(service.process.pid)
         yield Contestant("service", native(session, service.url), tree, folder)
 

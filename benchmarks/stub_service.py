@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from captcha_bypass.api.errors import error_middleware
+from captcha_bypass.api.access import middlewares
 from captcha_bypass.api.native import NativeApi
 from captcha_bypass.config import Config
 from captcha_bypass.models import SolveRequest
@@ -56,7 +56,11 @@ async def _serve(delay: float, slots: int) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     config = Config(max_queue=1_000_000)
-    queue = MemoryQueue(max_pending=config.max_queue, result_ttl=config.result_ttl)
+    queue = MemoryQueue(
+        max_pending=config.max_queue,
+        result_ttl=config.result_ttl,
+        max_results_bytes=config.max_results_bytes,
+    )
     await queue.start(Stub(delay), slots)
     api = NativeApi(
         config,
@@ -76,7 +80,7 @@ async def _serve(delay: float, slots: int) -> None:
             await queue.submit(str(uuid4()), task.to_payload(), task.timeout)
         return web.Response()
 
-    app = web.Application(middlewares=[error_middleware])
+    app = web.Application(middlewares=middlewares(config))
     app.add_routes([*api.routes(), web.post("/fill", fill)])
     # As app.serve sets it up.
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)

@@ -12,7 +12,8 @@ from dataclasses import asdict
 from aiohttp import web
 
 from captcha_bypass import __version__
-from captcha_bypass.api.errors import error_middleware
+from captcha_bypass.api.access import middlewares
+from captcha_bypass.api.errors import not_about_broken_http
 from captcha_bypass.api.native import NativeApi
 from captcha_bypass.browsers.engines import Engine
 from captcha_bypass.browsers.fleet import Limits
@@ -38,13 +39,18 @@ POOL = web.AppKey("POOL", BrowserPool)
 
 def create_app(config: Config, engine: Engine) -> web.Application:
     """Build the service; its browsers and queue live as long as the application runs."""
-    app = web.Application(middlewares=[error_middleware], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=middlewares(config), client_max_size=MAX_BODY_BYTES)
     limits = Limits(config.workers, config.tasks_per_browser, config.max_browser_bytes)
     allowed = [AllowedHost.parse(text) for text in config.allow_private_host]
     rules = Rules(allowed, trust_named=config.loopback_only)
     egress = Egress(rules, config.max_task_bytes)
     pool = BrowserPool(engine, egress, config.headless, limits)
-    queue = MemoryQueue(max_pending=config.max_queue, result_ttl=config.result_ttl)
+    queue = MemoryQueue(
+        max_pending=config.max_queue,
+        result_ttl=config.result_ttl,
+        max_results_bytes=config.max_results_bytes,
+        max_per_group=config.max_per_host,
+    )
     api = NativeApi(
         config,
         queue,
@@ -73,6 +79,13 @@ async def serve(config: Config, engine: Engine) -> None:
     Raises:
         StartupError: it cannot listen where it should, or its browser cannot be guarded.
     """
+    if not config.loopback_only and not config.api_keys:
+        logger.warning(
+            "OPEN TO OTHERS: listening on %s without an API key, whoever reaches the port can open "
+            "pages from this address; set --api-key, or --host 127.0.0.1",
+            config.host,
+        )
+    logging.getLogger("aiohttp.server").addFilter(not_about_broken_http)
     app = create_app(config, engine)
     # Handlers are cancelled when their client hangs up: nobody waits for a long-poll then.
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)

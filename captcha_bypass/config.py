@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, FilePath, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    FilePath,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -61,8 +71,45 @@ class _BareEnvironment(EnvSettingsSource):
         return {name: value for name, value in super().__call__().items() if name in BARE_NAMES}
 
 
+def is_loopback(host: str) -> bool:
+    """Whether `host`, an address or a name, is this machine for itself alone."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _check_key(key: SecretStr) -> SecretStr:
+    # Printable ASCII passes any HTTP client unchanged; a comma separates keys in the environment.
+    if not re.fullmatch(r"[!-+\--~]{8,}", key.get_secret_value()):
+        raise ValueError(
+            "a key must have at least 8 printable ASCII characters, no spaces, no commas"
+        )
+    return key
+
+
+def _read_keys(path: object) -> object:
+    """Return the keys in a file; no error repeats the path, which may be a key put there."""
+    if not isinstance(path, str | Path):
+        return path
+    try:
+        lines = [line.strip() for line in Path(path).read_text("utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
+        raise ValueError(f"the file cannot be read: {reason}") from None
+    keys = [line for line in lines if line and not line.startswith("#")]
+    if not keys:
+        raise ValueError("the file has no key; write one key a line")
+    return keys
+
+
 Lowered = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
 Seconds = Annotated[float, Field(allow_inf_nan=False, gt=0)]
+Keys = tuple[Annotated[SecretStr, AfterValidator(_check_key)], ...]
+#: Repeatable as a flag, whose values arrive joined, and separated by commas in the environment.
+Listed = BeforeValidator(
+    lambda value: [item.strip() for item in value.split(",")] if isinstance(value, str) else value
+)
 
 
 def _private_host(value: str) -> str:
@@ -93,6 +140,14 @@ class Config(BaseSettings):
     )
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(8191, ge=0, le=65535, description="port to listen on; 0 picks a free one")
+    api_key: Annotated[Keys, NoDecode, Listed] = Field(
+        default_factory=tuple,
+        description="key that every route but GET /health wants; repeatable, for rotation",
+    )
+    api_key_file: Annotated[Keys, NoDecode, BeforeValidator(_read_keys)] = Field(
+        default_factory=tuple,
+        description="file with more such keys, one a line; blank lines and #-comments are ignored",
+    )
     result_ttl: Seconds = Field(600.0, description="seconds a finished result is kept")
     browser: Annotated[Literal["auto", "camoufox", "firefox"], Lowered] = Field(
         "auto",
@@ -115,7 +170,18 @@ class Config(BaseSettings):
     max_timeout: Seconds = Field(
         300.0, description="longest timeout in seconds a request may ask for"
     )
+    max_per_host: int = Field(
+        4, ge=0, description="tasks running at once against one host; 0: any number"
+    )
     max_queue: int = Field(1000, ge=1, description="pending tasks; one more is answered 503")
+    max_waiting: int = Field(
+        1000, ge=1, description="requests held by ?wait= at once; one more is answered 503"
+    )
+    max_results_bytes: int = Field(
+        256 * 1024**2,
+        ge=1024**2,
+        description="memory for all results together; past it the oldest finished go first",
+    )
     max_html_bytes: int = Field(
         10 * 1024 * 1024, ge=1024, description="larger pages end in error page_too_large"
     )
@@ -138,6 +204,16 @@ class Config(BaseSettings):
         "text", description="json: one object a line, for machines"
     )
 
+    @property
+    def api_keys(self) -> Keys:
+        """All keys that are accepted; empty: none is asked for."""
+        return self.api_key + self.api_key_file
+
+    @property
+    def loopback_only(self) -> bool:
+        """Whether only this machine can reach the service."""
+        return is_loopback(self.host)
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -159,11 +235,16 @@ def parse(argv: Sequence[str], fail: Callable[[str], None]) -> Config:
         fail: Called with one line that names the setting and what it takes, when a value is
             refused; must not return.
     """
+    # An empty value counts as none given; a service must not stand open because $KEY was unset.
+    given = {*argv, *(f"{flag}={value}" for flag, value in pairwise(argv))}
+    for flag in ("--api-key", "--api-key-file"):
+        if f"{flag}=" in given:
+            fail(f"{flag} is empty; leave it out to ask for no key")
     try:
         return Config(_cli_parse_args=list(argv))
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0])
         flag, env = "--" + name.replace("_", "-"), "CAPTCHA_BYPASS_" + name.upper()
-        fail(f"{flag} (or {env}): {first['msg']}")
+        fail(f"{flag} (or {env}): {first['msg'].removeprefix('Value error, ')}")
         raise

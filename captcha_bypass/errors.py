@@ -3,11 +3,14 @@
 CaptchaBypassError
 ├── RequestError          a request was refused; nothing was queued
 │   ├── InvalidRequest         400 invalid_request, with the fields at fault
+│   ├── Unauthorized           401 unauthorized
+│   ├── HostNotAllowed         403 host_not_allowed
 │   ├── NotFound               404 not_found
 │   ├── MethodNotAllowed       405 method_not_allowed
 │   ├── BodyTooLarge           413 body_too_large
 │   ├── UnsupportedMediaType   415 unsupported_media_type
 │   ├── QueueFull              503 queue_full
+│   ├── TooManyWaiting         503 too_many_waiting
 │   └── ShuttingDown           503 shutting_down
 ├── TaskError             an accepted task ended without a page; the code says why
 │   └── BrowserLost            browser_crashed, but by no fault of the task's page
@@ -39,11 +42,14 @@ TaskErrorCode = Literal[
 ]
 RequestErrorCode = Literal[
     "invalid_request",
+    "unauthorized",
+    "host_not_allowed",
     "not_found",
     "method_not_allowed",
     "body_too_large",
     "unsupported_media_type",
     "queue_full",
+    "too_many_waiting",
     "shutting_down",
     "internal_error",
 ]
@@ -85,6 +91,21 @@ class InvalidRequest(RequestError):
         self.fields = fields
 
 
+class Unauthorized(RequestError):
+    """An API key is asked for, and none that counts was given."""
+
+    code = "unauthorized"
+    status = 401
+    headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
+
+
+class HostNotAllowed(RequestError):
+    """The request names a host that is not this machine, as a rebound DNS name does."""
+
+    code = "host_not_allowed"
+    status = 403
+
+
 class NotFound(RequestError):
     """No such route."""
 
@@ -120,6 +141,15 @@ class QueueFull(RequestError):
     status = 503
     # Five seconds: about the time a solve takes, so a slot is likely free by then.
     headers: ClassVar[dict[str, str]] = {"Retry-After": "5"}
+
+
+class TooManyWaiting(RequestError):
+    """As many requests are held by `?wait=` as `--max-waiting` allows."""
+
+    code = "too_many_waiting"
+    status = 503
+    # Held requests end all the time, and asking without `wait` is possible at once.
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
 
 
 class ShuttingDown(RequestError):

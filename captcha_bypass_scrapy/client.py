@@ -138,11 +138,9 @@ class SolverClient:
 
     def _refusal(self, status: int, answer: dict[str, Any]) -> SolveError:
         message = _message(answer)
-        if status in {401, 403}:
+        if status == 401:
             hint = "set CAPTCHA_BYPASS_API_KEY to the service's key"
-            return SolverUnavailable(
-                f"the service refuses the API key ({status}); {hint}", REFUSED_PAUSE
-            )
+            return SolverUnavailable(f"the service refuses the API key; {hint}", REFUSED_PAUSE)
         if status in {400, 413} and "error" in answer:
             return SolveError(f"the service refuses the task: {message}", "rejected")
         return SolverUnavailable(
@@ -153,16 +151,18 @@ class SolverClient:
 
     async def _view(self, task_id: str, progress: Progress) -> dict[str, Any]:
         """Ask for the result, patiently: the service may be restarting."""
-        since = time.monotonic()
+        since, wait = time.monotonic(), self._long_poll
         while True:
             self._raise_if_closing()
             try:
                 status, answer, _ = await self._call(
-                    "GET", f"/result/{task_id}", params={"wait": f"{self._long_poll:g}"}
+                    "GET", f"/result/{task_id}", params={"wait": f"{wait:g}"}
                 )
                 if "status" in answer:
                     return answer
                 trouble = f"GET /result was answered {status}, {_message(answer)}"
+                if status == 503:
+                    wait = 0.0  # it holds as many requests as it can
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 trouble = f"no answer from the service at {self._url} ({_describe(error)})"
             if time.monotonic() > since + PATIENCE_SECONDS:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from pydantic import SecretStr
 
 from captcha_bypass import __version__
 from captcha_bypass.config import BARE_NAMES, Config, parse, usable_cpus
@@ -49,6 +50,10 @@ def run(*argv: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def keys(*values: str) -> tuple[SecretStr, ...]:
+    return tuple(SecretStr(value) for value in values)
+
+
 # Where a value comes from
 
 
@@ -57,6 +62,8 @@ def test_defaults_are_those_of_the_contract() -> None:
         "workers": usable_cpus(),
         "host": "127.0.0.1",
         "port": 8191,
+        "api_key": (),
+        "api_key_file": (),
         "result_ttl": 600.0,
         "browser": "auto",
         "browser_path": None,
@@ -64,7 +71,10 @@ def test_defaults_are_those_of_the_contract() -> None:
         "tasks_per_browser": 100,
         "max_browser_bytes": 2 * 1024**3,
         "max_timeout": 300.0,
+        "max_per_host": 4,
         "max_queue": 1000,
+        "max_waiting": 1000,
+        "max_results_bytes": 268_435_456,
         "max_html_bytes": 10 * 1024 * 1024,
         "max_task_bytes": 100 * 1024 * 1024,
         "allow_private_host": (),
@@ -79,13 +89,23 @@ SOURCES = [
     ("workers", "3", "5", 3, 5),
     ("host", "0.0.0.0", "::1", "0.0.0.0", "::1"),
     ("port", "8001", "0", 8001, 0),
+    (
+        "api_key",
+        "env-key-1, env-key-2",
+        "flag-key",
+        keys("env-key-1", "env-key-2"),
+        keys("flag-key"),
+    ),
     ("result_ttl", "60", "0.5", 60.0, 0.5),
     ("browser", "camoufox", "firefox", "camoufox", "firefox"),
     ("headless", "virtual", "false", "virtual", "false"),
     ("tasks_per_browser", "1", "2", 1, 2),
     ("max_browser_bytes", "100000000", "200000000", 100_000_000, 200_000_000),
     ("max_timeout", "10", "20", 10.0, 20.0),
+    ("max_per_host", "0", "2", 0, 2),
     ("max_queue", "1", "2", 1, 2),
+    ("max_waiting", "1", "2", 1, 2),
+    ("max_results_bytes", "1048576", "2000000", 1_048_576, 2_000_000),
     ("max_html_bytes", "2048", "4096", 2048, 4096),
     ("max_task_bytes", "100000", "200000", 100_000, 200_000),
     (
@@ -118,7 +138,7 @@ def test_flag_beats_environment_beats_default(
 
 
 def test_sources_are_tested_for_every_setting() -> None:
-    assert {source[0] for source in SOURCES} | {"browser_path"} == set(NAMES)
+    assert {source[0] for source in SOURCES} | {"browser_path", "api_key_file"} == set(NAMES)
 
 
 def test_browser_path_is_an_existing_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -127,6 +147,79 @@ def test_browser_path_is_an_existing_file(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert config("--browser-path", str(executable)).browser_path == executable
     monkeypatch.setenv(PREFIX + "BROWSER_PATH", str(executable))
     assert config().browser_path == executable
+
+
+# API keys
+
+
+def test_keys_of_flags_and_file_all_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("# of \N{SNOWMAN}\n\n  file-key-1\t\r\nfile-key-2")
+    flags = ["--api-key", "flag-key-1", "--api-key=flag-key-2"]
+    assert config(*flags).api_keys == keys("flag-key-1", "flag-key-2")
+    found = config(*flags, "--api-key-file", str(file)).api_keys
+    assert found == keys("flag-key-1", "flag-key-2", "file-key-1", "file-key-2")
+    monkeypatch.setenv(PREFIX + "API_KEY_FILE", str(file))
+    assert config().api_keys == keys("file-key-1", "file-key-2")
+
+
+def test_no_key_is_set_by_default() -> None:
+    assert config().api_keys == ()
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "\n \n# only a comment\n", "good-key\nshort\n", "two words-in-a-line", b"\xff\xfe"],
+)
+def test_file_without_good_keys_is_refused(tmp_path: Path, content: str | bytes) -> None:
+    file = tmp_path / "keys"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(Refused, match=r"^--api-key-file "):
+        config("--api-key-file", str(file))
+
+
+@pytest.mark.parametrize("flag", ["--api-key", "--api-key-file"])
+@pytest.mark.parametrize("form", ["two words", "one word"])
+def test_empty_key_does_not_start_an_open_service(flag: str, form: str) -> None:
+    with pytest.raises(Refused, match=rf"^{flag} "):
+        config(*([flag, ""] if form == "two words" else [f"{flag}="]), "--port", "1")
+
+
+def test_refused_key_is_not_repeated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("good-key-1\nCANARY,1")
+    refusals = [["--api-key", "CANARY,,1"], ["--api-key-file", str(file)]]
+    # A key where the path should be.
+    refusals += [["--api-key-file", "CANARY-1"], ["--api-key-file", "CANARY\0"]]
+    for argv in refusals:
+        with pytest.raises(Refused) as refused:
+            config(*argv)
+        assert "CANARY" not in str(refused.value)
+    monkeypatch.setenv(PREFIX + "API_KEY", "CANARY 1")
+    done = run()
+    assert done.returncode == 2
+    assert "CANARY" not in done.stdout + done.stderr
+
+
+def test_settings_do_not_show_their_keys(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("CANARY-2")
+    found = config("--api-key", "CANARY-1", "--api-key-file", str(file))
+    assert len(found.api_keys) == 2
+    shown = [repr(found), str(found), found.model_dump_json(), str(found.model_dump(mode="json"))]
+    assert "CANARY" not in "".join([*shown, str(found.model_dump()), repr(found.api_keys)])
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        *((host, True) for host in ("127.0.0.1", "127.255.0.9", "::1", "localhost", "LocalHost")),
+        *((host, False) for host in ("0.0.0.0", "::", "10.0.0.1", "128.0.0.1", "example.com")),
+        *((host, False) for host in ("localhost.example.com", "127.0.0.1.example.com", "[::1]")),
+    ],
+)
+def test_only_loopback_addresses_and_localhost_are_loopback(host: str, expected: bool) -> None:
+    assert config("--host", host).loopback_only is expected
 
 
 @pytest.mark.parametrize("name", sorted(BARE_NAMES))
@@ -184,6 +277,15 @@ def test_unknown_variable_with_the_prefix_is_ignored(monkeypatch: pytest.MonkeyP
 BAD = {
     "workers": ["0", "-1", "257", "two", "1.5", "nan"],
     "port": ["-1", "65536", "http", "80.5"],
+    "api_key": [
+        "short",
+        "7-chars",
+        "two words",
+        "good-key-1,",
+        "good-key,,good-key",
+        "schlüssel-1",
+    ],
+    "api_key_file": ["/does/not/exist", "/"],
     "result_ttl": ["0", "-1", "nan", "inf", "ten"],
     "browser": ["chrome", "Chrome", "true"],
     "browser_path": ["/does/not/exist", "/"],
@@ -191,7 +293,10 @@ BAD = {
     "tasks_per_browser": ["0", "-1", "many"],
     "max_browser_bytes": ["0", "1024", "2G"],
     "max_timeout": ["0", "-1", "nan", "inf", "5m"],
+    "max_per_host": ["-1", "1.5", "many"],
     "max_queue": ["0", "-1", "many"],
+    "max_waiting": ["0", "-1", "many"],
+    "max_results_bytes": ["0", "-1", "1048575", "1G"],
     "max_html_bytes": ["0", "1023", "10MB"],
     "max_task_bytes": ["0", "1024", "100MB"],
     "allow_private_host": ["10.0.0.1/8", "http://intranet", "intranet:0", "intranet:99999", "a b"],

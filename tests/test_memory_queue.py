@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import logging
+import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Coroutine, Iterator
+from statistics import median
 from typing import Any, TypeVar
 
 import pytest
@@ -78,7 +81,8 @@ class Countdown(OrderedDict[str, V]):
 
 
 def quick(**options: Any) -> MemoryQueue:  # noqa: ANN401 - MemoryQueue's own keywords
-    return MemoryQueue(**{"max_pending": 10_000, "result_ttl": 60.0, **options})
+    defaults = {"max_pending": 10_000, "result_ttl": 60.0, "max_results_bytes": 2**28}
+    return MemoryQueue(**{**defaults, **options})
 
 
 # The bound on what results weigh
@@ -95,7 +99,7 @@ WEIGHT_OF_1000 = weigh({"data": {"html": "x" * 1000}})
 async def test_oldest_results_go_first_when_all_together_weigh_too_much(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    queue = quick(max_result_bytes=2 * WEIGHT_OF_1000)
+    queue = quick(max_results_bytes=2 * WEIGHT_OF_1000)
     await queue.start(give, 1)
     for task_id in ("a", "b", "c"):
         await queue.submit(task_id, {"size": 1000}, 5)
@@ -108,7 +112,7 @@ async def test_oldest_results_go_first_when_all_together_weigh_too_much(
 
 
 async def test_results_that_fit_exactly_are_all_kept(caplog: pytest.LogCaptureFixture) -> None:
-    queue = quick(max_result_bytes=3 * WEIGHT_OF_1000)
+    queue = quick(max_results_bytes=3 * WEIGHT_OF_1000)
     await queue.start(give, 1)
     for task_id in "abc":
         await queue.submit(task_id, {"size": 1000}, 5)
@@ -118,7 +122,7 @@ async def test_results_that_fit_exactly_are_all_kept(caplog: pytest.LogCaptureFi
 
 
 async def test_newest_result_is_kept_even_if_it_alone_is_over_the_bound() -> None:
-    queue = quick(max_result_bytes=WEIGHT_OF_1000)
+    queue = quick(max_results_bytes=WEIGHT_OF_1000)
     await queue.start(give, 1)
     for n in range(3):
         await queue.submit(f"small{n}", {"size": 10}, 5)
@@ -130,7 +134,7 @@ async def test_newest_result_is_kept_even_if_it_alone_is_over_the_bound() -> Non
 
 @pytest.mark.parametrize("how", ["removed", "expired"])
 def test_results_that_are_gone_weigh_nothing_any_more(loop: ClockLoop, how: str) -> None:
-    queue = quick(max_result_bytes=2 * WEIGHT_OF_1000, result_ttl=TTL)
+    queue = quick(max_results_bytes=2 * WEIGHT_OF_1000, result_ttl=TTL)
     loop.run(queue.start(give, 1))
     for n in range(10):
         names = [f"a{n}", f"b{n}"]
@@ -147,7 +151,7 @@ def test_results_that_are_gone_weigh_nothing_any_more(loop: ClockLoop, how: str)
 
 
 async def test_result_dropped_for_its_weight_is_unknown_to_remove_too() -> None:
-    queue = quick(max_result_bytes=WEIGHT_OF_1000)
+    queue = quick(max_results_bytes=WEIGHT_OF_1000)
     await queue.start(give, 1)
     for task_id in "ab":
         await queue.submit(task_id, {"size": 1000}, 5)
@@ -308,6 +312,34 @@ async def test_thousands_of_pending_tasks_can_be_cancelled_in_any_order() -> Non
     await queue.stop(0)
 
 
+async def test_no_call_costs_more_because_a_full_group_has_many_pending_tasks() -> None:
+    queue, script = quick(max_pending=200_000, max_per_group=1), Script()
+    await queue.start(script, 3)
+    await queue.submit("first", {}, AGES, group="busy")
+    names = (f"t{n}" for n in itertools.count())
+
+    async def probe() -> float:
+        """Seconds to queue and cancel in the full group, and to start and cancel beside it."""
+        began = time.perf_counter()
+        for group in ("busy", "idle"):
+            name = next(names)
+            await queue.submit(name, {}, AGES, group=group)
+            await queue.remove(name)
+        return time.perf_counter() - began
+
+    async def median_with(pending: int) -> float:
+        while (await queue.stats()).queued < pending:
+            await queue.submit(next(names), {}, AGES, group="busy")
+        return median([await probe() for _ in range(200)])
+
+    few, many = await median_with(10), await median_with(100_000)
+    # Looking at each pending task would make it a thousand times.
+    assert many < 10 * few
+    assert (await queue.stats()).running == 1
+    await queue.remove("first")
+    await until(lambda: script.started[-1] == "t0")
+
+
 # Any order of anything
 
 
@@ -317,9 +349,10 @@ class QueueMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = ClockLoop()
-        self.queue = MemoryQueue(max_pending=8, result_ttl=TTL)
+        self.queue: MemoryQueue
         self.script = Script()
-        self.slots = 0
+        self.slots = self.bound = 0
+        self.groups: dict[str, str] = {}
         self.count = 0
         self.pending: list[str] = []
         self.running: list[str] = []
@@ -334,39 +367,50 @@ class QueueMachine(RuleBasedStateMachine):
         self.loop.close()
         memory.logger.disabled = False
 
-    @initialize(slots=st.integers(2, 4))
-    def start(self, slots: int) -> None:
-        self.slots = slots
+    @initialize(slots=st.integers(2, 4), bound=st.integers(0, 2))
+    def start(self, slots: int, bound: int) -> None:
+        self.slots, self.bound = slots, bound
+        self.queue = quick(max_pending=8, result_ttl=TTL, max_per_group=bound)
         self.loop.run(self.queue.start(self.script, slots))
 
+    def may_run(self, task_id: str) -> bool:
+        group = self.groups[task_id]
+        at_once = sum(self.groups[other] == group for other in self.running)
+        return not group or not self.bound or at_once < self.bound
+
     def advance(self) -> None:
-        while self.pending and len(self.running) < self.slots:
-            self.running.append(self.pending.pop(0))
-            self.started.append(self.running[-1])
+        while len(self.running) < self.slots:
+            task_id = next(filter(self.may_run, self.pending), None)
+            if task_id is None:
+                break
+            self.pending.remove(task_id)
+            self.running.append(task_id)
+            self.started.append(task_id)
         for task_id, (at, _) in list(self.finished.items()):
             if at + TTL <= self.loop.now:
                 del self.finished[task_id]
                 self.gone.append(task_id)
 
     @precondition(lambda self: len(self.pending) < 8)
-    @rule(settle=st.booleans())
-    def submit(self, settle: bool) -> None:
+    @rule(settle=st.booleans(), group=st.sampled_from(["", "a", "b"]))
+    def submit(self, settle: bool, group: str) -> None:
         task_id = f"t{self.count}"
         self.count += 1
-        self.loop.run_until_complete(self.queue.submit(task_id, {}, AGES))
+        self.groups[task_id] = group
+        self.loop.run_until_complete(self.queue.submit(task_id, {}, AGES, group))
         self.pending.append(task_id)
         self.advance()
         if settle:
             self.loop.settle()
 
     @precondition(lambda self: len(self.pending) < 8)
-    @rule()
-    def submit_and_remove_before_its_first_step(self) -> None:
+    @rule(group=st.sampled_from(["", "a", "b"]))
+    def submit_and_remove_before_its_first_step(self, group: str) -> None:
         task_id = f"t{self.count}"
         self.count += 1
 
         async def both() -> bool:
-            await self.queue.submit(task_id, {}, AGES)
+            await self.queue.submit(task_id, {}, AGES, group)
             return await self.queue.remove(task_id)
 
         assert self.loop.run(both())

@@ -18,7 +18,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import ValidationError
 
 from captcha_bypass import __version__
-from captcha_bypass.api.errors import error_middleware
+from captcha_bypass.api.access import middlewares
 from captcha_bypass.api.native import NativeApi
 from captcha_bypass.app import MAX_BODY_BYTES
 from captcha_bypass.config import Config
@@ -110,7 +110,12 @@ async def make_service() -> AsyncIterator[MakeService]:
 
         async def make(*, warning: str | None = None, **settings: Any) -> Service:  # noqa: ANN401
             config = Config(**{"workers": 1, "max_timeout": 300.0, **settings})
-            queue = MemoryQueue(max_pending=config.max_queue, result_ttl=config.result_ttl)
+            queue = MemoryQueue(
+                max_pending=config.max_queue,
+                result_ttl=config.result_ttl,
+                max_results_bytes=config.max_results_bytes,
+                max_per_group=config.max_per_host,
+            )
             script = Script()
             api = NativeApi(
                 config,
@@ -121,7 +126,7 @@ async def make_service() -> AsyncIterator[MakeService]:
                 census=lambda: {"tasks": [3], "starting": 0, "restarts": {"tasks": 2}},
                 tally=lambda: {"bytes_received": 7, "connections": 1},
             )
-            app = web.Application(middlewares=[error_middleware], client_max_size=MAX_BODY_BYTES)
+            app = web.Application(middlewares=middlewares(config), client_max_size=MAX_BODY_BYTES)
             app.add_routes(api.routes())
             await queue.start(script, config.workers)
             stack.push_async_callback(queue.stop, 0)
@@ -234,6 +239,18 @@ async def test_expired_result_is_not_found(make_service: MakeService) -> None:
         await asyncio.sleep(0.01)
 
 
+async def test_results_past_the_memory_for_all_together_go_oldest_first(
+    make_service: MakeService,
+) -> None:
+    service = await make_service(max_results_bytes=2**20)
+    tasks = []
+    for _ in range(3):
+        tasks.append(await service.running())
+        await service.end(tasks[-1], {"data": SOLUTION | {"html": "x" * 400_000}})
+    states = [(await service.view(task))["status"] for task in tasks]
+    assert states == ["not_found", "completed", "completed"]
+
+
 # wait
 
 
@@ -276,6 +293,62 @@ async def test_bad_wait_is_refused_by_name(service: Service, wait: str) -> None:
     error = await error_of(response)
     assert error["code"] == "invalid_request"
     assert [field["field"] for field in error["fields"]] == ["wait"]
+
+
+# How many may wait
+
+
+async def waiting(service: Service, task_id: str) -> asyncio.Task[ClientResponse]:
+    """Begin a long-poll, and return once the service holds it."""
+    held = service.api._waiting
+    poll = asyncio.create_task(service.client.get(f"/result/{task_id}?wait=30"))
+    await until(lambda: service.api._waiting == held + 1)
+    return poll
+
+
+async def test_one_more_waiting_request_than_allowed_is_503_with_retry_after(
+    make_service: MakeService,
+) -> None:
+    service = await make_service(max_waiting=2)
+    ended = await service.running()
+    await service.end(ended)
+    task_id = await service.running()
+    polls = [await waiting(service, task_id) for _ in range(2)]
+    response = await service.client.get(f"/result/{task_id}?wait=30")
+    assert response.status == 503
+    assert int(response.headers["Retry-After"]) > 0
+    error = await error_of(response)
+    assert error["code"] == "too_many_waiting"
+    assert "--max-waiting" in error["message"]
+    # Whoever need not wait is answered.
+    assert (await service.view(task_id))["status"] == "running"
+    assert (await service.view(task_id, "?wait=0"))["status"] == "running"
+    assert (await service.view(ended, "?wait=30"))["status"] == "completed"
+    assert (await service.view("unknown", "?wait=30"))["status"] == "not_found"
+    assert not any(poll.done() for poll in polls)
+    await service.end(task_id)
+    async with asyncio.timeout(10):
+        assert [(await poll).status for poll in polls] == [200, 200]
+
+
+@pytest.mark.parametrize("how", ["hangs up", "is answered", "is answered in vain"])
+async def test_place_of_a_request_that_waited_is_free_again_once_it(
+    make_service: MakeService, how: str
+) -> None:
+    service = await make_service(max_waiting=1)
+    for _ in range(3):
+        task_id = await service.running()
+        poll = await waiting(service, task_id)
+        if how == "hangs up":
+            poll.cancel()
+            await until(lambda: service.api._waiting == 0)
+            await service.client.delete(f"/task/{task_id}")
+        elif how == "is answered":
+            await service.end(task_id)
+        else:
+            await service.client.delete(f"/task/{task_id}")
+        await asyncio.wait({poll}, timeout=10)
+        assert service.api._waiting == 0
 
 
 # DELETE
@@ -360,6 +433,42 @@ async def test_health_is_503_while_the_service_is_stopping(service: Service) -> 
     body = await response.json()
     assert body["status"] == "unavailable"
     assert "shutting down" in body["reason"]
+
+
+# Politeness
+
+
+async def test_tasks_of_one_host_share_a_bound_whatever_the_scheme_port_and_spelling(
+    make_service: MakeService,
+) -> None:
+    service = await make_service(workers=5, max_per_host=1)
+    running = await service.running(url="http://b\u00fccher.test/")
+    waiting = [
+        await service.solve(url=url)
+        for url in (
+            "https://b\u00fccher.test/x",
+            "http://B\u00dcCHER.test:8080/",
+            "http://xn--bcher-kva.test/",
+            "http://b\u00fccher.test./",
+        )
+    ]
+    other = [
+        await service.running(url=url)
+        for url in ("http://www.b\u00fccher.test/", "http://127.0.0.1/", "http://[::1]/")
+    ]
+    assert service.script.started == [running, *other]
+    assert (await service.queue.stats()).queued == 4
+    await service.end(running)
+    await until(lambda: waiting[0] in service.script.running)
+    assert service.script.started == [running, *other, waiting[0]]
+
+
+async def test_without_a_bound_tasks_of_one_host_use_every_worker(
+    make_service: MakeService,
+) -> None:
+    service = await make_service(workers=6, max_per_host=0)
+    for _ in range(6):
+        await service.running()
 
 
 # Refused for the moment

@@ -17,7 +17,7 @@ from schemathesis import checks
 from schemathesis.specs.openapi import checks as openapi_checks
 
 from captcha_bypass import __version__, errors, fields, models
-from captcha_bypass.api.errors import error_middleware
+from captcha_bypass.api.access import middlewares
 from captcha_bypass.api.native import MAX_WAIT, NativeApi
 from captcha_bypass.api.openapi import document
 from captcha_bypass.app import MAX_BODY_BYTES
@@ -39,9 +39,10 @@ async def handler(task_id: str, payload: JsonDict) -> JsonDict:
 
 
 async def serve(ready: threading.Event, found: dict[str, Any]) -> None:
-    queue = MemoryQueue(max_pending=100_000, result_ttl=600)
+    queue = MemoryQueue(max_pending=100_000, result_ttl=600, max_results_bytes=2**28)
+    config = Config(workers=4)
     api = NativeApi(
-        Config(workers=4),
+        config,
         queue,
         browser="firefox 140.0",
         warning=None,
@@ -49,7 +50,7 @@ async def serve(ready: threading.Event, found: dict[str, Any]) -> None:
         census=lambda: {"tasks": [3], "starting": 0, "restarts": {"tasks": 2}},
         tally=dict,
     )
-    app = web.Application(middlewares=[error_middleware], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=middlewares(config), client_max_size=MAX_BODY_BYTES)
     app.add_routes(api.routes())
     await queue.start(handler, 4)
     for task_id in (COMPLETED, FAILED):
@@ -138,7 +139,7 @@ def test_description_names_the_version_of_the_service() -> None:
 def test_every_route_is_described() -> None:
     api = NativeApi(
         Config(workers=1),
-        MemoryQueue(max_pending=1, result_ttl=1),
+        MemoryQueue(max_pending=1, result_ttl=1, max_results_bytes=1),
         browser="x",
         warning=None,
         unavailable=lambda: None,

@@ -65,7 +65,7 @@ class Machine(RuleBasedStateMachine):
         self.fleet = pool._fleet = Fleet(engine, world, world, world, egress, limits)
         await self.fleet.__aenter__()
         self.fleet.background.run(Keeper(self.fleet, limits.max_browser_bytes).keep())
-        self.queue = MemoryQueue(max_pending=1000, result_ttl=10_000)
+        self.queue = MemoryQueue(max_pending=1000, result_ttl=10_000, max_results_bytes=2**28)
         await self.queue.start(Worker(pool, 10_000), SLOTS)
 
     @rule(target=tasks, kind=st.sampled_from(KINDS))

@@ -20,21 +20,28 @@ FOR_EVER = 3600.0
 
 @dataclass(frozen=True)
 class Implementation:
-    make: Callable[[int, float], TaskQueue]
+    make: Callable[[int, float, int], TaskQueue]
     #: Where the constant stands that is added to a task's timeout.
     backstop: str
 
 
 IMPLEMENTATIONS = {
     "memory": Implementation(
-        make=lambda max_pending, ttl: MemoryQueue(max_pending=max_pending, result_ttl=ttl),
+        make=lambda max_pending, ttl, max_per_group: MemoryQueue(
+            max_pending=max_pending,
+            result_ttl=ttl,
+            max_results_bytes=2**28,
+            max_per_group=max_per_group,
+        ),
         backstop="captcha_bypass.tasks.memory.BACKSTOP_SECONDS",
     ),
 }
 
 
 class MakeQueue(Protocol):
-    def __call__(self, *, max_pending: int = 1000, result_ttl: float = 60.0) -> TaskQueue: ...
+    def __call__(
+        self, *, max_pending: int = 1000, result_ttl: float = 60.0, max_per_group: int = 0
+    ) -> TaskQueue: ...
 
 
 class Script:
@@ -110,8 +117,10 @@ def implementation(request: pytest.FixtureRequest) -> Implementation:
 async def make_queue(implementation: Implementation) -> AsyncIterator[MakeQueue]:
     queues: list[TaskQueue] = []
 
-    def make(*, max_pending: int = 1000, result_ttl: float = 60.0) -> TaskQueue:
-        queues.append(implementation.make(max_pending, result_ttl))
+    def make(
+        *, max_pending: int = 1000, result_ttl: float = 60.0, max_per_group: int = 0
+    ) -> TaskQueue:
+        queues.append(implementation.make(max_pending, result_ttl, max_per_group))
         return queues[-1]
 
     yield make
@@ -216,6 +225,115 @@ async def test_unknown_task_is_none_everywhere_and_not_waited_for(make_queue: Ma
     async with asyncio.timeout(10):
         assert await queue.wait("nobody", FOR_EVER) is None
     assert await queue.remove("nobody") is False
+
+
+# Groups
+
+
+async def submit_all(queue: TaskQueue, *tasks: str) -> None:
+    """Submit tasks whose group is their name without the digits at its end."""
+    for task_id in tasks:
+        await queue.submit(task_id, {}, 5, group=task_id.rstrip("0123456789"))
+
+
+async def test_group_at_its_bound_is_passed_over_and_keeps_its_order(
+    make_queue: MakeQueue, script: Script
+) -> None:
+    queue = make_queue(max_per_group=2)
+    await queue.start(script, 4)
+    await submit_all(queue, "a1", "a2", "a3", "a4", "b1", "a5", "b2", "b3", "c1")
+    await until(lambda: len(script.started) == 4)
+    assert script.started == ["a1", "a2", "b1", "b2"]
+    assert await known(queue, "a3") == Record("a3", State.PENDING)
+    assert await queue.stats() == Stats(queued=5, running=4, slots=4)
+    # A free place goes to the oldest that may run: of its own group, or of one below its bound.
+    for ending, expected in [("b1", "b3"), ("a2", "a3"), ("b2", "c1"), ("a1", "a4"), ("a3", "a5")]:
+        script.end(ending)
+        await until(lambda expected=expected: expected in script.running)  # type: ignore[misc]
+    assert script.started[4:] == ["b3", "a3", "c1", "a4", "a5"]
+
+
+async def test_free_slots_stay_free_while_all_that_is_pending_is_of_a_full_group(
+    make_queue: MakeQueue, script: Script
+) -> None:
+    queue = make_queue(max_per_group=1)
+    await queue.start(script, 3)
+    await submit_all(queue, "a1", "a2", "a3")
+    await until(lambda: script.started == ["a1"])
+    await asyncio.sleep(0.01)
+    assert await queue.stats() == Stats(queued=2, running=1, slots=3)
+    await submit_all(queue, "b1")
+    await until(lambda: script.running == {"a1", "b1"})
+    for n in range(1, 4):
+        await until(lambda n=n: f"a{n}" in script.running)  # type: ignore[misc]
+        script.end(f"a{n}")
+        await ended(queue, f"a{n}")
+    assert script.started == ["a1", "b1", "a2", "a3"]
+
+
+@pytest.mark.parametrize("how", ["ended", "failed", "raised", "was removed", "was cut off"])
+async def test_place_in_a_group_is_free_again_once_its_task(
+    make_queue: MakeQueue,
+    implementation: Implementation,
+    script: Script,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+) -> None:
+    queue = make_queue(max_per_group=1)
+    await queue.start(script, 2)
+    if how == "was cut off":
+        monkeypatch.setattr(implementation.backstop, 0.02)
+    await queue.submit("a1", {}, 0.01 if how == "was cut off" else 5, group="a")
+    await submit_all(queue, "a2")
+    await until(lambda: script.started == ["a1"])
+    if how == "was removed":
+        await queue.remove("a1")
+    elif how != "was cut off":
+        script.end("a1", {"ended": {"data": {}}, "failed": {"error": {}}}.get(how, ValueError()))
+    await until(lambda: script.running == {"a2"})
+    assert await queue.stats() == Stats(queued=0, running=1, slots=2)
+
+
+async def test_removing_pending_tasks_of_a_full_group_neither_starts_nor_loses_one(
+    make_queue: MakeQueue, script: Script
+) -> None:
+    queue = make_queue(max_per_group=1)
+    await queue.start(script, 2)
+    await submit_all(queue, "a1", "a2", "a3", "a4", "a5")
+    await until(lambda: script.started == ["a1"])
+    for task_id in ("a2", "a4"):
+        assert await queue.remove(task_id) is True
+    assert script.started == ["a1"]
+    for task_id in ("a1", "a3", "a5"):
+        await until(lambda task_id=task_id: task_id in script.running)  # type: ignore[misc]
+        script.end(task_id)
+    await ended(queue, "a5")
+    assert script.started == ["a1", "a3", "a5"]
+    assert await queue.stats() == Stats(queued=0, running=0, slots=2)
+
+
+@pytest.mark.parametrize(("group", "bound"), [("", 1), ("a", 0)], ids=["no group", "no bound"])
+async def test_tasks_without_group_or_bound_use_every_slot(
+    make_queue: MakeQueue, script: Script, group: str, bound: int
+) -> None:
+    queue = make_queue(max_per_group=bound)
+    await queue.start(script, 5)
+    for n in range(6):
+        await queue.submit(f"t{n}", {}, 5, group=group)
+    await until(lambda: len(script.running) == 5)
+    assert script.started == [f"t{n}" for n in range(5)]
+
+
+async def test_pending_tasks_of_a_full_group_count_and_end_as_any_others(
+    make_queue: MakeQueue, script: Script
+) -> None:
+    queue = make_queue(max_pending=2, max_per_group=1)
+    await queue.start(script, 5)
+    await submit_all(queue, "a1", "a2", "a3")
+    with pytest.raises(QueueFull):
+        await submit_all(queue, "a4")
+    await queue.stop(0)
+    assert [code(await known(queue, f"a{n}")) for n in (1, 2, 3)] == ["shutting_down"] * 3
 
 
 # Removing

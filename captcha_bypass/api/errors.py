@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import ValidationError
 
 from captcha_bypass.errors import (
@@ -49,6 +50,11 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
         logger.exception("%s %r failed unexpectedly", request.method, request.path)
         body = {"code": "internal_error", "message": "Unexpected error; see the service's log."}
         return web.json_response({"error": body}, status=500)
+
+
+def not_about_broken_http(record: logging.LogRecord) -> bool:
+    """Filter of aiohttp's log: its tracebacks of requests that are not HTTP quote them, keys too."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def answer(error: RequestError) -> web.Response:

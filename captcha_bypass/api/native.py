@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from aiohttp import web
@@ -14,7 +15,13 @@ from captcha_bypass import __version__
 from captcha_bypass.api.errors import invalid
 from captcha_bypass.api.openapi import document
 from captcha_bypass.config import Config
-from captcha_bypass.errors import FieldError, InvalidRequest, ShuttingDown, UnsupportedMediaType
+from captcha_bypass.errors import (
+    FieldError,
+    InvalidRequest,
+    ShuttingDown,
+    TooManyWaiting,
+    UnsupportedMediaType,
+)
 from captcha_bypass.models import (
     Browsers,
     Egress,
@@ -25,7 +32,7 @@ from captcha_bypass.models import (
     TaskView,
     Unavailable,
 )
-from captcha_bypass.tasks.base import TaskQueue
+from captcha_bypass.tasks.base import Record, TaskQueue
 
 #: Longest `wait` of a long-poll, in seconds; proxies between us and the client give up at 60.
 MAX_WAIT = 30.0
@@ -61,6 +68,7 @@ class NativeApi:
         self._census = census
         self._tally = tally
         self._openapi = document(config.max_timeout)
+        self._waiting = 0
         #: Set once the service is stopping.
         self.stopping = False
 
@@ -88,19 +96,36 @@ class NativeApi:
             message = f"must be at most {self._config.max_timeout:g} seconds (--max-timeout)"
             raise InvalidRequest([FieldError("timeout", message)])
         task_id = str(uuid4())
-        await self._queue.submit(task_id, solve_request.to_payload(), solve_request.timeout)
+        # The host as a group, whatever the scheme and port: politeness is owed to machines.
+        host = (urlsplit(solve_request.url).hostname or "").removesuffix(".")
+        payload = solve_request.to_payload()
+        await self._queue.submit(task_id, payload, solve_request.timeout, group=host)
         return _json(SolveAnswer(task_id=task_id), status=202)
 
     async def result(self, request: web.Request) -> web.Response:
         """Return a task's state, holding the answer up to `wait` seconds until it ends."""
         task_id = request.match_info["task_id"]
         wait = _wait(request)
-        record = await (self._queue.wait(task_id, wait) if wait else self._queue.get(task_id))
+        record = await self._queue.get(task_id)
+        if wait and record is not None and not record.finished:
+            record = await self._held(task_id, wait)
         if record is None:
             return _json(TaskView(status="not_found"), status=404)
         view = {"status": record.state.value, "error": record.error, "data": record.data}
         # Not through the model: the data came out of it, and may be megabytes.
         return web.json_response(view)
+
+    async def _held(self, task_id: str, wait: float) -> Record | None:
+        if self._waiting >= self._config.max_waiting:
+            raise TooManyWaiting(
+                f"{self._waiting} requests are waiting for results; ask without wait, "
+                "try again later or raise --max-waiting."
+            )
+        self._waiting += 1
+        try:
+            return await self._queue.wait(task_id, wait)
+        finally:  # a client that hangs up cancels this
+            self._waiting -= 1
 
     async def remove(self, request: web.Request) -> web.Response:
         """Cancel a task or delete its result."""

@@ -20,6 +20,8 @@ from captcha_bypass.models import (
 )
 
 _REF = "#/components/schemas/{model}"
+#: Asked for only where the service has keys, so none is one of the ways.
+_SECURITY: list[dict[str, list[str]]] = [{}, {"bearer": []}, {"header": []}]
 
 
 def document(max_timeout: float = Config.model_fields["max_timeout"].default) -> dict[str, Any]:
@@ -38,13 +40,20 @@ def document(max_timeout: float = Config.model_fields["max_timeout"].default) ->
             "version": __version__,
             "description": "Opens pages behind browser checks in a real browser.",
         },
+        "security": _SECURITY,
         "paths": {
             "/solve": {"post": _solve()},
             "/result/{task_id}": {"get": _result()},
             "/task/{task_id}": {"delete": _remove()},
             "/health": {"get": _health()},
         },
-        "components": {"schemas": schemas["$defs"]},
+        "components": {
+            "schemas": schemas["$defs"],
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            },
+        },
     }
 
 
@@ -56,12 +65,25 @@ def _answer(text: str, model: type[BaseModel]) -> dict[str, Any]:
     return {"description": text, "content": _content(model)}
 
 
+def _refused() -> dict[str, Any]:
+    """Return the answers that a request gets before its route sees it."""
+    challenge = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+    return {
+        "401": {**_answer("unauthorized", ErrorAnswer), "headers": challenge},
+        "403": _answer("host_not_allowed", ErrorAnswer),
+    }
+
+
 def _task_id() -> dict[str, Any]:
     return {"name": "task_id", "in": "path", "required": True, "schema": {"type": "string"}}
 
 
-def _solve() -> dict[str, Any]:
+def _busy(text: str) -> dict[str, Any]:
     retry = {"Retry-After": {"description": "seconds", "schema": {"type": "string"}}}
+    return {**_answer(text, ErrorAnswer), "headers": retry}
+
+
+def _solve() -> dict[str, Any]:
     return {
         "operationId": "solve",
         "summary": "Queue a task",
@@ -69,9 +91,10 @@ def _solve() -> dict[str, Any]:
         "responses": {
             "202": _answer("queued", SolveAnswer),
             "400": _answer("invalid_request", ErrorAnswer),
+            **_refused(),
             "413": _answer("body_too_large", ErrorAnswer),
             "415": _answer("unsupported_media_type", ErrorAnswer),
-            "503": {**_answer("queue_full or shutting_down", ErrorAnswer), "headers": retry},
+            "503": _busy("queue_full or shutting_down"),
         },
     }
 
@@ -90,7 +113,9 @@ def _result() -> dict[str, Any]:
         "responses": {
             "200": _answer("the task as it stands", TaskView),
             "400": _answer("invalid_request", ErrorAnswer),
+            **_refused(),
             "404": _answer("not_found", TaskView),
+            "503": _busy("too_many_waiting"),
         },
     }
 
@@ -102,6 +127,7 @@ def _remove() -> dict[str, Any]:
         "parameters": [_task_id()],
         "responses": {
             "200": _answer("gone", RemoveAnswer),
+            **_refused(),
             "404": _answer("no such task", RemoveAnswer),
         },
     }
@@ -111,8 +137,10 @@ def _health() -> dict[str, Any]:
     return {
         "operationId": "health",
         "summary": "Whether tasks can run",
+        "security": [],  # always open
         "responses": {
             "200": _answer("they can", Health),
+            "403": _refused()["403"],
             "503": _answer("they cannot", Unavailable),
         },
     }

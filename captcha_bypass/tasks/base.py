@@ -50,7 +50,12 @@ class Stats:
 
 
 class TaskQueue(Protocol):
-    """A strict FIFO queue of JSON tasks with a fixed number of slots."""
+    """A FIFO queue of JSON tasks with a fixed number of slots and a bound on each group.
+
+    A free slot takes the oldest pending task whose group is below its bound: tasks of a group that is
+    at it are passed over and keep their places. How many tasks are pending, of whichever group, does
+    not slow any call down.
+    """
 
     async def start(self, handler: Handler | None, slots: int) -> None:
         """Begin to run tasks; `None` and 0 slots: take tasks for others to run."""
@@ -61,8 +66,13 @@ class TaskQueue(Protocol):
         Results can still be read afterwards.
         """
 
-    async def submit(self, task_id: str, payload: JsonDict, timeout: float) -> None:
+    async def submit(
+        self, task_id: str, payload: JsonDict, timeout: float, group: str = ""
+    ) -> None:
         """Queue a task whose handler promises to end about `timeout` seconds after its start.
+
+        Tasks with the same `group` share one bound on how many of them run at once; without a group
+        there is none.
 
         Raises:
             QueueFull: as many tasks are pending as the bound allows.

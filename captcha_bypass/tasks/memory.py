@@ -11,11 +11,10 @@ from typing import Any
 
 from captcha_bypass.errors import QueueFull, ShuttingDown
 from captcha_bypass.tasks.base import Handler, JsonDict, Record, State, Stats
+from captcha_bypass.tasks.pending import PendingOrder
 
 logger = logging.getLogger(__name__)
 
-#: What all kept results may weigh together; a page is 10 MiB at most by default.
-MAX_RESULT_BYTES = 256 * 1024 * 1024
 #: A handler ends by itself at timeout + 5 s at the latest; this is for one that is broken.
 BACKSTOP_SECONDS = 15.0
 #: How long `remove` waits for a cancelled handler: a browser is dead within two seconds.
@@ -40,6 +39,7 @@ class _Entry:
     task_id: str
     payload: JsonDict
     timeout: float
+    group: str
     state: State = State.PENDING
     outcome: JsonDict = field(default_factory=dict)
     #: Set when the task has ended or was removed.
@@ -67,22 +67,28 @@ class MemoryQueue:
     Args:
         max_pending: Tasks that may wait for a slot; one more raises QueueFull.
         result_ttl: Seconds a finished task is kept.
-        max_result_bytes: What all results may hold together; the oldest finished go first, the
+        max_per_group: Tasks of one group that run at once; 0: any number.
+        max_results_bytes: What all results may hold together; the oldest finished go first, the
             newest is always kept.
     """
 
     def __init__(
-        self, *, max_pending: int, result_ttl: float, max_result_bytes: int = MAX_RESULT_BYTES
+        self,
+        *,
+        max_pending: int,
+        result_ttl: float,
+        max_results_bytes: int,
+        max_per_group: int = 0,
     ) -> None:
         self._max_pending = max_pending
         self._result_ttl = result_ttl
-        self._max_result_bytes = max_result_bytes
+        self._max_results_bytes = max_results_bytes
         self._handler: Handler | None = None
         self._slots = 0
         self._closing = False
         self._entries: dict[str, _Entry] = {}
-        # Both in the order they came, so that the first is always the next to go.
-        self._pending: OrderedDict[str, _Entry] = OrderedDict()
+        self._pending: PendingOrder[_Entry] = PendingOrder(max_per_group)
+        # In the order they ended, so that the first is always the next to go.
         self._finished: OrderedDict[str, _Entry] = OrderedDict()
         self._running: dict[asyncio.Task[JsonDict], _Entry] = {}
         self._result_bytes = 0
@@ -96,7 +102,7 @@ class MemoryQueue:
     async def stop(self, grace: float) -> None:
         """See TaskQueue."""
         self._closing = True
-        for entry in list(self._pending.values()):
+        for entry in [e for e in self._entries.values() if e.state is State.PENDING]:
             self._finish(entry, _SHUTTING_DOWN)
         if self._running:
             await asyncio.wait(self._running, timeout=grace)
@@ -105,7 +111,9 @@ class MemoryQueue:
                 task.cancel()
             await asyncio.wait(self._running, timeout=INSIST_SECONDS)
 
-    async def submit(self, task_id: str, payload: JsonDict, timeout: float) -> None:
+    async def submit(
+        self, task_id: str, payload: JsonDict, timeout: float, group: str = ""
+    ) -> None:
         """See TaskQueue."""
         if self._closing:
             raise ShuttingDown("The service is stopping; try again once it is back.")
@@ -113,8 +121,8 @@ class MemoryQueue:
             raise QueueFull(
                 f"{self._max_pending} tasks are pending; try again later or raise --max-queue."
             )
-        entry = _Entry(task_id, payload, timeout)
-        self._entries[task_id] = self._pending[task_id] = entry
+        entry = self._entries[task_id] = _Entry(task_id, payload, timeout, group)
+        self._pending.add(task_id, group, entry)
         self._dispatch()
 
     async def get(self, task_id: str) -> Record | None:
@@ -155,8 +163,10 @@ class MemoryQueue:
         return Stats(queued=len(self._pending), running=len(self._running), slots=self._slots)
 
     def _dispatch(self) -> None:
-        while self._handler is not None and self._pending and len(self._running) < self._slots:
-            _, entry = self._pending.popitem(last=False)
+        while self._handler is not None and len(self._running) < self._slots:
+            entry = self._pending.take()
+            if entry is None:
+                return
             entry.state = State.RUNNING
             task = asyncio.create_task(self._run(self._handler, entry), name=entry.task_id)
             self._running[task] = entry
@@ -173,6 +183,7 @@ class MemoryQueue:
 
     def _ended(self, task: asyncio.Task[JsonDict]) -> None:
         entry = self._running.pop(task)
+        self._pending.release(entry.group)
         if task.cancelled():
             # Not stopping and not removed: the handler cancelled itself, which breaks its promise.
             outcome = _SHUTTING_DOWN if self._closing else _INTERNAL_ERROR
@@ -183,7 +194,7 @@ class MemoryQueue:
         self._dispatch()
 
     def _finish(self, entry: _Entry, outcome: JsonDict) -> None:
-        self._pending.pop(entry.task_id, None)
+        self._pending.discard(entry.task_id, entry.group)
         entry.state = State.ERROR if "error" in outcome else State.COMPLETED
         entry.outcome = outcome
         entry.payload = {}  # it may hold a proxy password; nothing needs it any more
@@ -191,12 +202,13 @@ class MemoryQueue:
         entry.weight = weigh(outcome)
         self._finished[entry.task_id] = entry
         self._result_bytes += entry.weight
-        while self._result_bytes > self._max_result_bytes and len(self._finished) > 1:
+        while self._result_bytes > self._max_results_bytes and len(self._finished) > 1:
             oldest = next(iter(self._finished.values()))
             logger.warning(
-                "task %s: result dropped before its time, results hold more than %d bytes",
+                "task %s: result dropped before its time, results hold more than %d bytes; "
+                "raise --max-results-bytes or fetch and delete them sooner",
                 oldest.task_id,
-                self._max_result_bytes,
+                self._max_results_bytes,
             )
             self._forget(oldest)
         entry.done.set()
@@ -204,7 +216,7 @@ class MemoryQueue:
 
     def _forget(self, entry: _Entry) -> None:
         del self._entries[entry.task_id]
-        self._pending.pop(entry.task_id, None)
+        self._pending.discard(entry.task_id, entry.group)
         if self._finished.pop(entry.task_id, None) is not None:
             self._result_bytes -= entry.weight
         entry.done.set()

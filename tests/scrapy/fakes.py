@@ -178,6 +178,7 @@ class FakeService:
         tasks: Bodies of POST /solve, in order.
         calls: (method, path, headers) of everything asked.
         refusals: Answers (status, headers, body) for the next POSTs, before tasks are taken.
+        holds: Whether it has room to hold requests with `wait`.
         answer: Makes the view of GET /result of a task.
     """
 
@@ -188,6 +189,7 @@ class FakeService:
         self.calls: list[tuple[str, str, dict[str, str]]] = []
         self.refusals: list[tuple[int, dict[str, str], object]] = []
         self.deleted: list[str] = []
+        self.holds = True
         self.answer: Answer = self.solved
         self._site = site
         self._running: dict[str, asyncio.Task[Json]] = {}
@@ -255,7 +257,11 @@ class FakeService:
             return web.json_response(
                 {"status": "not_found", "error": None, "data": None}, status=404
             )
-        await asyncio.wait([running], timeout=float(request.query.get("wait", 0)))
+        wait = float(request.query.get("wait", 0))
+        if wait and not self.holds and not running.done():
+            error = {"code": "too_many_waiting", "message": "1000 requests are waiting."}
+            return web.json_response({"error": error}, status=503, headers={"Retry-After": "1"})
+        await asyncio.wait([running], timeout=wait)
         if not running.done():
             return web.json_response({"status": "running", "error": None, "data": None})
         return web.json_response(running.result())

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+import captcha_bypass_scrapy.client as client_module
+from captcha_bypass_scrapy.client import SolverClient
 from tests.scrapy.crawling import Crawled, Crawler
 from tests.scrapy.fakes import FakeService, FakeSite, Json, page_of
 from tests.scrapy.test_solving import urls
 
 UNAUTHORIZED = {"error": {"code": "unauthorized", "message": "The API key is wrong."}}
+NOT_ALLOWED = {"error": {"code": "host_not_allowed", "message": "Use http://127.0.0.1:PORT."}}
 FULL = {"error": {"code": "queue_full", "message": "1000 tasks are pending."}}
 
 
@@ -49,6 +52,34 @@ async def test_wrong_key_is_told_once_and_not_tried_again(
     not_solved(crawled, 40)
     assert "CAPTCHA_BYPASS_API_KEY" in crawled.lines("ERROR: Challenges cannot be solved")[0]
     assert len(fake.calls) == 1
+
+
+async def test_url_that_the_service_does_not_answer_to_is_told_in_the_services_words(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
+) -> None:
+    fake.refusals = [(403, {}, NOT_ALLOWED)] * 50
+
+    crawled = await fake_crawl(urls(guarded, 40))
+
+    not_solved(crawled, 40)
+    (line,) = crawled.lines("ERROR: Challenges cannot be solved")
+    assert "Use http://127.0.0.1:PORT." in line
+    assert "CAPTCHA_BYPASS_API_KEY" not in line
+    assert len(fake.calls) == 1
+
+
+async def test_service_that_holds_no_more_requests_is_asked_without_wait(
+    monkeypatch: pytest.MonkeyPatch, fake: FakeService
+) -> None:
+    monkeypatch.setattr(client_module, "PATIENCE_SECONDS", 0.6)
+    fake.holds, fake.seconds = False, 2.5
+    client = SolverClient(fake.url, None, long_poll=5, slow=60, closing=lambda: False)
+    try:
+        task = {"url": "http://site.test/", "no_challenge": True, "timeout": 20}
+        assert (await client.solve(task, print))["status_code"] == 200
+    finally:
+        await client.close()
+    assert len(fake.calls) < 20
 
 
 async def test_full_service_is_asked_again_when_it_says(
