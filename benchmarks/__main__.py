@@ -21,9 +21,17 @@ from benchmarks import api_cost
 from benchmarks.contest import Outcome, Plan, hold, say
 from benchmarks.contestants import ROOT, Peer
 from benchmarks.naive import firefox
-from benchmarks.report import contest_table, others, overhead_table, overheads, rows, table
+from benchmarks.report import (
+    contest_table,
+    guard_cost,
+    others,
+    overhead_table,
+    overheads,
+    rows,
+    table,
+)
 
-OWN = ("service", "warm", "cold")
+OWN = ("service", "unguarded", "warm", "cold")
 
 
 def _positive(text: str) -> int:
@@ -100,6 +108,8 @@ def _machine() -> dict[str, Any]:
 def _print_contest(outcome: Outcome) -> None:
     print("\n" + contest_table(rows(outcome.batches)))
     print("\n" + others(outcome.batches))
+    for at_once, speed, cpu in guard_cost(outcome.batches):
+        print(f"\nthe guard at {at_once} at once: {speed:.3f} of the speed, {cpu:.3f} of the CPU")
     if own := overheads(outcome.batches, "service", outcome.hand_over):
         print("\n" + overhead_table(own))
     left = [(name, str(p), str(f)) for name, (p, f) in outcome.left.items()]

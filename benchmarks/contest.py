@@ -150,9 +150,10 @@ async def hold(plan: Plan, folder: Path) -> Outcome:
             for name in plan.only:
                 say(f"starting {name}")
                 where = folder / name
+                workers = max(4, *plan.at_once)
                 context = (
-                    own_service(session, where, workers=max(4, *plan.at_once))
-                    if name == "service"
+                    own_service(session, where, workers, guarded=name == "service")
+                    if name in ("service", "unguarded")
                     else bare_loop(where, name)
                 )
                 contestants.append(await stack.enter_async_context(context))

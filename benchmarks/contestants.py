@@ -83,15 +83,26 @@ def _environment(folder: Path) -> dict[str, str]:
 
 @asynccontextmanager
 async def own_service(
-    session: aiohttp.ClientSession, folder: Path, workers: int
+    session: aiohttp.ClientSession, folder: Path, workers: int, *, guarded: bool = True
 ) -> AsyncIterator[Contestant]:
-    """Run this project's service for as long as the block lasts."""
+    """Run this project's service, with or without its guard, for as long as the block lasts."""
     environment = _environment(folder)
     # All tasks are for the one challenge site, which wants no mercy.
-    flags = ("--workers", str(workers), "--max-per-host", "0", "--log-format", "json")
-    with run_service(folder, *flags, "--log-level", "debug", env=environment) as service:
+    flags: tuple[str, ...] = (
+        "--workers",
+        str(workers),
+        "--max-per-host",
+        "0",
+        "--log-format",
+        "json",
+    )
+    name, module = (
+        ("service", "captcha_bypass") if guarded else ("unguarded", "benchmarks.unguarded")
+    )
+    flags = (*flags, "--log-level", "debug")
+    with run_service(folder, *flags, env=environment, module=module) as service:
         tree = ProcessTree(service.process.pid)
-        yield Contestant("service", native(session, service.url), tree, folder)
+        yield Contestant(name, native(session, service.url), tree, folder)
 
 
 def hand_over_seconds(log: str) -> dict[str, float]:

@@ -108,6 +108,21 @@ def rows(batches: Sequence[Batch]) -> list[Row]:
     ]
 
 
+def guard_cost(batches: Sequence[Batch]) -> list[tuple[int, float, float]]:
+    """Return, for each number at once, speed and CPU per solve of `service` : `unguarded`."""
+    found = []
+    for at_once in sorted({batch.at_once for batch in batches}):
+        own, bare = (
+            [batch for batch in batches if (batch.contestant, batch.at_once) == (name, at_once)]
+            for name in ("service", "unguarded")
+        )
+        speed = ratio(own, bare, lambda batch: batch.per_minute)
+        cpu = ratio(own, bare, lambda batch: batch.cpu_per_solve)
+        if speed is not None and cpu is not None:
+            found.append((at_once, speed, cpu))
+    return found
+
+
 def _row(name: str, at_once: int, own: list[Batch], baseline: list[Batch]) -> Row:
     solves = [solve for batch in own for solve in batch.solves]
     seconds = [solve.seconds for batch in own for solve in batch.passed]

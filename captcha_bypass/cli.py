@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -24,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"captcha-bypass {__version__}")
         return
     config = parse(arguments, _refuse)
+    # Driver and browsers inherit the environment, and a page that breaks into one could read it.
+    os.environ.pop("CAPTCHA_BYPASS_API_KEY", None)
     logs.configure(config.log_level, config.log_format)
     # Not at the top: these load Playwright, which `--help` and a bad flag need not wait for.
     from captcha_bypass.app import serve

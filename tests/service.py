@@ -97,15 +97,20 @@ def _env(process: psutil.Process, name: str) -> str | None:
 
 @contextmanager
 def run_service(
-    tmp: Path, *flags: str, env: dict[str, str] | None = None, prefix: Sequence[str] = ()
+    tmp: Path,
+    *flags: str,
+    env: dict[str, str] | None = None,
+    prefix: Sequence[str] = (),
+    module: str = "captcha_bypass",
 ) -> Iterator[Service]:
     """Start the service with stock Firefox on a free port; it is gone when the block ends.
 
     Later flags win, `env` is added to its environment, and its TMPDIR and HOME are `tmp`. A
-    `prefix` is a command that ends in running the service under its own process id.
+    `prefix` is a command that ends in running the service under its own process id; `module` is run
+    in place of the program itself.
     """
     tmp.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "captcha_bypass", "--browser", "firefox", "--port", "0"]
+    command = [sys.executable, "-m", module, "--browser", "firefox", "--port", "0"]
     with (tmp / "log").open("a") as log:
         process = subprocess.Popen(
             [*prefix, *command, *flags],
