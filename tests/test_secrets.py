@@ -88,14 +88,12 @@ def task(site: TestServer, proxy: Proxy, path: str, **more: object) -> dict[str,
 
 async def crash(service: Service, client: Client, request: dict[str, Any]) -> Json:
     """Kill every page's process while the task runs."""
-    before = {process.pid for process in service.content_processes()}
     task_id = await client.submit(**request)
     await client.until_running(task_id)
     await asyncio.sleep(1)
     for process in service.content_processes():
-        if process.pid not in before:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+        with contextlib.suppress(psutil.Error):
+            process.kill()
     return await client.finished(task_id)
 
 
