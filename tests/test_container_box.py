@@ -1,8 +1,10 @@
-"""What the compose files allow is enough to work; without Docker."""
+"""What the compose files allow is enough to work, and what they refuse is refused; without Docker."""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 BOX = ROOT / "tests" / "box.sh"
+NETWORK = ROOT / "tests" / "network.sh"
 
 
 def may_unshare() -> bool:
@@ -35,6 +38,10 @@ def may_unshare() -> bool:
 
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0 or not may_unshare(), reason="needs root and may make namespaces"
+)
+needs_nft = pytest.mark.skipif(
+    shutil.which("nft") is None or shutil.which("ip") is None,
+    reason="needs nft and ip (Debian: nftables, iproute2)",
 )
 
 
@@ -119,3 +126,45 @@ except OSError as error:
         "/home/captcha/.config/x written",
         "run Permission denied",
     ]
+
+
+#: What may be said of every address before there are rules, and after.
+SHIPPED = """\
+open: all answer
+out 203.0.113.9 answered
+out 10.1.2.3 refused
+out 169.254.169.254 refused
+out 172.30.0.1 refused
+out 127.0.0.1 answered
+in 8191 answered
+in 9000 no answer
+"""
+#: The example guards one user among others: who comes in is the host's business, and so are its
+#: own services, which a browser must not reach on loopback either.
+EXAMPLE = SHIPPED.replace("127.0.0.1 answered", "127.0.0.1 refused").replace(
+    "no answer", "answered"
+)
+
+
+def example_rules() -> str:
+    (rules,) = re.findall(r"```nft\n(.*?)```", (ROOT / "SECURITY.md").read_text(), re.DOTALL)
+    return str(rules).replace("skuid != 990 ", "skuid != 0 ")  # the test's own
+
+
+def shipped_rules() -> str:
+    return str(compose_service("compose.hardened.yaml", "firewall")["environment"]["RULES"])
+
+
+@needs_root
+@needs_nft
+@pytest.mark.parametrize(
+    ("rules", "reached"), [(shipped_rules(), SHIPPED), (example_rules(), EXAMPLE)]
+)
+def test_the_firewall_refuses_private_addresses_and_lets_public_ones_and_crawlers_pass(
+    rules: str, reached: str
+) -> None:
+    command = ["unshare", "--net", str(NETWORK), sys.executable]
+    done = subprocess.run(
+        command, input=rules, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == reached, done.stderr
