@@ -37,7 +37,7 @@ def may_unshare() -> bool:
 
 
 needs_root = pytest.mark.skipif(
-    os.geteuid() != 0 or not may_unshare(), reason="needs root and may make namespaces"
+    os.geteuid() != 0 or not may_unshare(), reason="needs root, and to be allowed namespaces"
 )
 needs_nft = pytest.mark.skipif(
     shutil.which("nft") is None or shutil.which("ip") is None,
