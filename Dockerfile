@@ -12,8 +12,11 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 # Everything else belongs to the user who runs it: the browser goes into the home directory, the model
-# its fingerprints are drawn from into site-packages, and Firefox wants ~/.camoufox to exist.
-RUN useradd --create-home --uid 1000 captcha && install -d -o captcha -g captcha /opt/venv /home/captcha/.camoufox
+# its fingerprints are drawn from into site-packages, and Firefox
+# does not start if it cannot make the folders it keeps lists of profiles in.
+RUN useradd --create-home --uid 1000 captcha \
+    && install -d -o captcha -g captcha /opt/venv /home/captcha/.camoufox /home/captcha/.config \
+        /home/captcha/.cache /home/captcha/.cache/mozilla
 USER 1000
 WORKDIR /home/captcha/app
 ENV PATH=/opt/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PYTHONUNBUFFERED=1

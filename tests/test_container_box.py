@@ -1,0 +1,170 @@
+"""What the compose files allow is enough to work, and what they refuse is refused; without Docker."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.service import Service, client_of, run_service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiohttp.test_utils import TestServer
+
+ROOT = Path(__file__).parents[1]
+BOX = ROOT / "tests" / "box.sh"
+NETWORK = ROOT / "tests" / "network.sh"
+
+
+def may_unshare() -> bool:
+    """Whether namespaces can be had: containers refuse them even to root."""
+    try:
+        command = ["unshare", "--mount", "--net", "mount", "-t", "tmpfs", "none", "/mnt"]
+        return subprocess.run(command, capture_output=True, timeout=10, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0 or not may_unshare(), reason="needs root, and to be allowed namespaces"
+)
+needs_nft = pytest.mark.skipif(
+    shutil.which("nft") is None or shutil.which("ip") is None,
+    reason="needs nft and ip (Debian: nftables, iproute2)",
+)
+
+
+def compose_service(file: str, name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / file).read_text())["services"][name]
+    return loaded
+
+
+def box_command(tmpfs: list[str]) -> list[str]:
+    places = (sys.base_prefix, sysconfig.get_path("purelib"), str(ROOT))
+    return ["unshare", "--mount", "--propagation", "private", str(BOX), *places, *tmpfs, "--"]
+
+
+#: run_service's command names a Python that the box may hide: what follows it is what counts.
+RUN_AS_MODULE = (
+    "import runpy, sys; sys.argv[:] = sys.argv[3:]; runpy.run_module(sys.argv[0], {}, '__main__')"
+)
+
+
+@contextmanager
+def boxed_service(tmp: Path, tmpfs: list[str], *flags: str) -> Iterator[Service]:
+    """The service as the container runs it."""
+    prefix = [*box_command(tmpfs), "-c", RUN_AS_MODULE]
+    with run_service(tmp, "--workers", "1", *flags, prefix=prefix) as running:
+        yield running
+
+
+def standing(process_id: int) -> dict[str, str]:
+    """What the kernel says a process is and may do."""
+    lines = Path(f"/proc/{process_id}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+@pytest.mark.browser
+@needs_root
+@pytest.mark.parametrize("headless", ["true", "virtual"])
+async def test_a_page_is_solved_with_a_read_only_root_and_no_privileges(
+    tmp_path: Path, site: TestServer, headless: str
+) -> None:
+    tmpfs = compose_service("docker-compose.yml", "captcha-bypass")["tmpfs"]
+    with boxed_service(tmp_path, tmpfs, "--headless", headless) as boxed:
+        async with client_of(boxed) as client:
+            await client.until_warm()
+            data = await client.solved(url=str(site.make_url("/")), no_challenge=True, timeout=30)
+        kernel = standing(boxed.process.pid)
+    assert data["status_code"] == 200
+    assert not data["timeout_reached"]
+    assert set(kernel["Uid"].split()) == {"1000"}
+    assert int(kernel["CapBnd"], 16) == 0
+    assert kernel["NoNewPrivs"] == "1"
+
+
+@pytest.mark.browser
+@needs_root
+def test_the_box_refuses_what_docker_would() -> None:
+    """Else the test above proved nothing."""
+    tmpfs = ["/tmp:mode=1777", "/home/captcha/.config:uid=1000,mode=0700"]
+    tried = """
+import os, subprocess
+def attempt(path):
+    try:
+        open(path, "w").close()
+    except OSError as error:
+        return os.strerror(error.errno)
+    return "written"
+for path in "/var/tmp/x", "/home/captcha/x", "/home/captcha/app/x", "/tmp/x", "/home/captcha/.config/x":
+    print(path, attempt(path))
+os.chmod("/tmp/x", 0o755)
+try:
+    subprocess.run(["/tmp/x"])
+except OSError as error:
+    print("run", os.strerror(error.errno))
+"""
+    done = subprocess.run(
+        [*box_command(tmpfs), "-c", tried], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout.splitlines() == [
+        "/var/tmp/x Read-only file system",
+        "/home/captcha/x Read-only file system",
+        "/home/captcha/app/x Read-only file system",
+        "/tmp/x written",
+        "/home/captcha/.config/x written",
+        "run Permission denied",
+    ]
+
+
+#: What may be said of every address before there are rules, and after.
+SHIPPED = """\
+open: all answer
+out 203.0.113.9 answered
+out 10.1.2.3 refused
+out 169.254.169.254 refused
+out 172.30.0.1 refused
+out 127.0.0.1 answered
+in 8191 answered
+in 9000 no answer
+"""
+#: The example guards one user among others: who comes in is the host's business, and so are its
+#: own services, which a browser must not reach on loopback either.
+EXAMPLE = SHIPPED.replace("127.0.0.1 answered", "127.0.0.1 refused").replace(
+    "no answer", "answered"
+)
+
+
+def example_rules() -> str:
+    (rules,) = re.findall(r"```nft\n(.*?)```", (ROOT / "SECURITY.md").read_text(), re.DOTALL)
+    return str(rules).replace("skuid != 990 ", "skuid != 0 ")  # the test's own
+
+
+def shipped_rules() -> str:
+    return str(compose_service("compose.hardened.yaml", "firewall")["environment"]["RULES"])
+
+
+@needs_root
+@needs_nft
+@pytest.mark.parametrize(
+    ("rules", "reached"), [(shipped_rules(), SHIPPED), (example_rules(), EXAMPLE)]
+)
+def test_the_firewall_refuses_private_addresses_and_lets_public_ones_and_crawlers_pass(
+    rules: str, reached: str
+) -> None:
+    command = ["unshare", "--net", str(NETWORK), sys.executable]
+    done = subprocess.run(
+        command, input=rules, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == reached, done.stderr
