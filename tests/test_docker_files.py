@@ -35,9 +35,6 @@ PREFIX = "CAPTCHA_BYPASS_"
 SETTINGS = set(Config.model_fields)
 FLAGS = {f"--{name.replace('_', '-')}" for name in SETTINGS}
 VARIABLES = {PREFIX + name.upper() for name in SETTINGS} | {name.upper() for name in BARE_NAMES}
-# Built on other branches while this was written: to be dropped when all of it is here.
-FLAGS |= {"--api-key-file", "--allow-private-host"}
-VARIABLES |= {"CAPTCHA_BYPASS_API_KEY_FILE"}
 # Read by the shell, pip and Python while the image is built or run; not by the service.
 FOREIGN_VARIABLES = {"PATH", "PIP_NO_CACHE_DIR", "PYTHONUNBUFFERED"}
 
