@@ -15,6 +15,7 @@ CaptchaBypassError
 ├── TaskError             an accepted task ended without a page; the code says why
 │   └── BrowserLost            browser_crashed, but by no fault of the task's page
 └── StartupError          the service cannot start; exit code 3
+    └── Unguarded              what its browser opens goes past the guard
 """
 
 from __future__ import annotations
@@ -183,3 +184,7 @@ class StartupError(CaptchaBypassError):
     code = "startup_failed"
     #: Process exit code.
     exit_code: ClassVar[int] = 3
+
+
+class Unguarded(StartupError):
+    """A browser goes past its guard, so none of its kind may be used."""

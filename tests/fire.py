@@ -55,13 +55,13 @@ def drivers(service: Service) -> list[psutil.Process]:
     return [p for p in service.family() if "run-driver" in _cmdline(p)]
 
 
-def parents(service: Service, site: TestServer | None = None) -> list[psutil.Process]:
-    """The main processes of its browsers; with a site, of those that have a page of it."""
+def parents(service: Service, *, busy: bool = False) -> list[psutil.Process]:
+    """The main processes of its browsers, or of those that have a task's page only."""
     owners = {driver.pid for driver in drivers(service)}
     found = []
     for process in service.browsers():
         try:
-            if process.ppid() in owners and (site is None or _talks_to(process, site)):
+            if process.ppid() in owners and (not busy or _talks_to(process, service)):
                 found.append(process)
         except psutil.Error:
             continue
@@ -97,10 +97,12 @@ def _cmdline(process: psutil.Process) -> list[str]:
         return []
 
 
-def _talks_to(process: psutil.Process, site: TestServer) -> bool:
-    # Firefox's main process does the network's work.
+def _talks_to(process: psutil.Process, service: Service) -> bool:
+    """Whether a browser goes through a guard: its main process does the network's work."""
+    own = psutil.Process(service.process.pid).net_connections("tcp")
+    guards = {c.laddr[1] for c in own if c.status == psutil.CONN_LISTEN}
     connections = process.net_connections("tcp")
-    return any(c.raddr[1:] == (site.port,) for c in connections)  # () while it listens
+    return any(c.raddr[1] in guards for c in connections if c.raddr != ())
 
 
 class Gate:

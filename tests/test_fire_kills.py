@@ -60,7 +60,7 @@ async def test_task_whose_browser_is_killed_ends_and_the_next_succeeds(
     draw = seeded()
     for _ in range(times):
         task = await gate.enter(client, tasks=1, timeout=20)
-        browser = draw.choice(parents(service, gate.server))
+        browser = draw.choice(parents(service, busy=True))
         hit([browser if victim == "parent" else draw.choice(contents(browser))])
         gate.open()
         assert_result_or(CRASHED, await ended(client, task, 20 + END_GRACE))
@@ -75,7 +75,7 @@ async def test_no_task_hangs_when_one_browser_is_killed_among_three_tasks(
     draw = seeded()
     for _ in range(times):
         tasks = await gate.enter(client, tasks=3, timeout=30)
-        browser = draw.choice(parents(service, gate.server))
+        browser = draw.choice(parents(service, busy=True))
         hit([browser if victim == "parent" else draw.choice(contents(browser))])
         gate.open()
         assert_result_or(CRASHED, await ended(client, tasks, 30 + END_GRACE))
@@ -88,7 +88,7 @@ async def test_frozen_browser_is_dead_soon_after_the_deadline_and_the_next_task_
 ) -> None:
     for _ in range(times):
         task = await gate.enter(client, tasks=1, timeout=6)
-        frozen = [process for parent in parents(service, gate.server) for process in tree(parent)]
+        frozen = [process for parent in parents(service, busy=True) for process in tree(parent)]
         hit(frozen, signal.SIGSTOP)
         # It runs already, so its deadline is at most 6 s from here.
         assert await dead(frozen, 6 + DEAD_SECONDS)

@@ -321,7 +321,8 @@ async def test_health_names_the_browser_and_the_version(service: Service) -> Non
     assert status == 200
     assert health["browser"].startswith("firefox ")
     assert set(health) == {"status", "workers", "running", "queue", "browser", "version"} | {
-        "browsers"
+        "browsers",
+        "egress",
     }
 
 

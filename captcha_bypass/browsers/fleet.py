@@ -16,7 +16,7 @@ from captcha_bypass.browsers.launcher import Launcher
 from captcha_bypass.browsers.reaper import Workspace
 from captcha_bypass.browsers.warm import Cause, Lease, WarmBrowser
 from captcha_bypass.egress.guard import Egress
-from captcha_bypass.errors import StartupError, TaskError
+from captcha_bypass.errors import TaskError, Unguarded
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Fleet:
         self._retry_at = 0.0
         self._closing = False
         #: Resolved once no browser of this machine may be used, with the reason.
-        self.broken: asyncio.Future[StartupError] = asyncio.get_running_loop().create_future()
+        self.broken: asyncio.Future[Unguarded] = asyncio.get_running_loop().create_future()
         self.background = Background()
 
     async def __aenter__(self) -> Self:
@@ -205,13 +205,13 @@ class Fleet:
     async def _watch_start(self, browser: WarmBrowser) -> None:
         try:
             await browser.started()
-        except (TaskError, StartupError) as error:
+        except (TaskError, Unguarded) as error:
             self._failure = str(error)
             self._retry_at = self._clock() + RETRY_SECONDS
             browser.dead = True
             self.browsers.remove(browser)
             logger.error("%s", error)
-            if isinstance(error, StartupError) and not self.broken.done():
+            if isinstance(error, Unguarded) and not self.broken.done():
                 self.broken.set_result(error)
         else:
             self._failure = None

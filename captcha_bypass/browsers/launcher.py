@@ -17,7 +17,7 @@ from captcha_bypass.browsers.engines import Engine
 from captcha_bypass.browsers.reaper import BROWSER_MARK, Workspace, kill_marked, marked_child
 from captcha_bypass.browsers.selfcheck import check_guarded
 from captcha_bypass.egress.guard import Egress
-from captcha_bypass.errors import StartupError, TaskError
+from captcha_bypass.errors import TaskError, Unguarded
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Launcher:
 
         Raises:
             TaskError: `browser_unavailable`, with the reason.
-            StartupError: what it opens goes past its guard.
+            Unguarded: what it opens goes past its guard.
         """
         try:
             return await self._launch_once(label)
@@ -89,7 +89,7 @@ class Launcher:
             self._driver.kill()
             await uninterrupted(_abort(launch, label))
             raise self._failed(f"no browser within {LAUNCH_SECONDS:.0f} s") from None
-        except StartupError:
+        except Unguarded:
             await uninterrupted(kill_marked(BROWSER_MARK, label))
             raise
         except Exception as error:

@@ -20,7 +20,7 @@ from captcha_bypass.browsers.reaper import Workspace
 from captcha_bypass.browsers.warm import Lease, Tab, WarmBrowser
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.routes import Permit
-from captcha_bypass.errors import BrowserLost, StartupError, TaskError
+from captcha_bypass.errors import BrowserLost, TaskError, Unguarded
 
 #: Past the deadline by so many seconds, a page's browser is killed whatever it is doing.
 KILL_GRACE = 5.0
@@ -59,7 +59,7 @@ class BrowserPool:
         """Why no browser can be had; None while one can."""
         return self._fleet.unavailable
 
-    async def broken(self) -> StartupError:
+    async def broken(self) -> Unguarded:
         """Return once no browser of this machine may be used, with the reason."""
         return await self._fleet.broken
 
@@ -154,7 +154,7 @@ class BrowserPool:
     async def _open(self, browser: WarmBrowser, permit: Permit) -> Tab:
         try:
             await browser.started()
-        except StartupError as error:
+        except Unguarded as error:
             raise TaskError("browser_unavailable", str(error)) from error
         try:
             return await browser.open(permit)

@@ -8,7 +8,7 @@ from playwright.async_api import Browser, Error
 
 from captcha_bypass.browsers.engines import Engine
 from captcha_bypass.egress.guard import Egress
-from captcha_bypass.errors import StartupError, TaskError
+from captcha_bypass.errors import TaskError, Unguarded
 
 #: Addresses of this machine, for which browsers by default do not ask a proxy.
 ADDRESSES = ("http://127.0.0.1", "https://localhost")
@@ -18,7 +18,7 @@ async def check_guarded(engine: Engine, browser: Browser, egress: Egress) -> Non
     """Open addresses of this machine, which the guard refuses, and see who was asked.
 
     Raises:
-        StartupError: the browser went there by itself.
+        Unguarded: the browser went there by itself.
         TaskError: `browser_unavailable`: it went nowhere at all, so nothing is known.
     """
     reached = 0
@@ -46,7 +46,7 @@ async def check_guarded(engine: Engine, browser: Browser, egress: Egress) -> Non
         await guard.close()
         server.close()
     if reached:
-        raise StartupError(
+        raise Unguarded(
             f"{engine.name} {engine.version} does not send everything through its proxy, so pages "
             "could reach this machine; use another version of the browser (--browser, "
             "--browser-path)."

@@ -142,7 +142,7 @@ class WarmBrowser:
 
         Raises:
             TaskError: `browser_unavailable`: it has not.
-            StartupError: its traffic cannot be guarded.
+            Unguarded: its traffic cannot be guarded.
         """
         await asyncio.shield(self._launching)
 

@@ -146,10 +146,10 @@ class QuietDownloader(Downloader):
 
 
 class SocksInName:
-    """Makes responses look as if they had come through a SOCKS5 proxy that wants a login."""
+    """Makes responses look as if they had come through a SOCKS4 proxy."""
 
     def process_response(
         self, request: Request, response: Response, spider: object = None
     ) -> Response:
-        request.meta["proxy"] = "socks5://user:pass@127.0.0.1:1080"
+        request.meta["proxy"] = "socks4://127.0.0.1:1080"
         return response

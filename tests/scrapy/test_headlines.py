@@ -207,5 +207,5 @@ async def test_proxy_that_browsers_cannot_use_is_told_in_the_services_words(
 
     (error,) = crawled.errors
     assert error["vendor"] == "cloudflare"
-    assert "SOCKS5" in error["reason"]
+    assert "the scheme must be one of http, https, socks5" in error["reason"]
     assert crawled.stats["captcha_bypass/gave_up/reason/rejected"] == 1
