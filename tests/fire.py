@@ -102,7 +102,7 @@ def _talks_to(process: psutil.Process, service: Service) -> bool:
     own = psutil.Process(service.process.pid).net_connections("tcp")
     guards = {c.laddr[1] for c in own if c.status == psutil.CONN_LISTEN}
     connections = process.net_connections("tcp")
-    return any(c.raddr[1] in guards for c in connections if c.raddr != ())
+    return any(port in guards for c in connections for port in c.raddr[1:])
 
 
 class Gate:
