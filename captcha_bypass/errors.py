@@ -9,6 +9,7 @@ CaptchaBypassError
 │   ├── MethodNotAllowed       405 method_not_allowed
 │   ├── BodyTooLarge           413 body_too_large
 │   ├── UnsupportedMediaType   415 unsupported_media_type
+│   ├── TooManySessions        503 too_many_sessions
 │   ├── QueueFull              503 queue_full
 │   ├── TooManyWaiting         503 too_many_waiting
 │   └── ShuttingDown           503 shutting_down
@@ -32,6 +33,8 @@ TaskErrorCode = Literal[
     "tls_error",
     "redirect_loop",
     "proxy_error",
+    "session_lost",
+    "too_many_sessions",
     "blocked_address",
     "not_a_page",
     "page_too_large",
@@ -50,6 +53,7 @@ RequestErrorCode = Literal[
     "body_too_large",
     "unsupported_media_type",
     "queue_full",
+    "too_many_sessions",
     "too_many_waiting",
     "shutting_down",
     "internal_error",
@@ -151,6 +155,14 @@ class TooManyWaiting(RequestError):
     status = 503
     # Held requests end all the time, and asking without `wait` is possible at once.
     headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
+
+
+class TooManySessions(RequestError):
+    """As many sessions are open as `--max-sessions` allows."""
+
+    code = "too_many_sessions"
+    status = 503
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "60"}
 
 
 class ShuttingDown(RequestError):

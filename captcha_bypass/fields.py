@@ -24,6 +24,7 @@ HEADER_NAME = r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$"
 COOKIE_NAME = r"^[^\x00-\x20\x7f;=]+$"
 COOKIE_DOMAIN = r"^\.?[^\s/;:@]+$|^\[[0-9A-Fa-f:.]+\]$"
 COOKIE_PATH = r"^/[^;\x00-\x1f\x7f]*$"
+SESSION_NAME = r"^[^\x00-\x1f\x7f]+$"
 #: Headers the browser or the contract owns; a caller's own value would break one of them.
 OWNED_HEADERS = frozenset(
     {"cookie", "host", "user-agent", "connection", "content-length", "transfer-encoding", "te"}
@@ -133,6 +134,12 @@ CookieName = Annotated[
 CookieValue = Annotated[str, Field(max_length=4096, repr=False), AfterValidator(_cookie_value)]
 CookieDomain = Annotated[
     str, Field(max_length=255), _matching(COOKIE_DOMAIN, "must be a host name")
+]
+#: Any text a path segment can carry.
+SessionName = Annotated[
+    str,
+    Field(max_length=128, json_schema_extra={"pattern": SESSION_NAME}),
+    _matching(SESSION_NAME, "must be a name without control characters"),
 ]
 CookiePath = Annotated[
     str,

@@ -24,6 +24,7 @@ from captcha_bypass.fields import (
     HeaderValue,
     PageUrl,
     ProxyServer,
+    SessionName,
     VisibleText,
 )
 
@@ -158,6 +159,10 @@ class SolveRequest(_Wire):
         default_factory=list, max_length=16, description="resource types not to load"
     )
 
+    session: SessionName | None = Field(
+        None, description="name of a context that is kept: cookies and storage of its earlier tasks"
+    )
+
     @model_validator(mode="after")
     def _has_condition(self) -> SolveRequest:
         if self.success_text is None and self.success_selector is None and not self.no_challenge:
@@ -172,6 +177,18 @@ class SolveRequest(_Wire):
         if self.proxy is not None and self.proxy.password is not None:
             payload["proxy"]["password"] = self.proxy.password.get_secret_value()
         return payload
+
+
+class Task(SolveRequest):
+    """What the queue keeps of a request: all of it, and what only other APIs ask for."""
+
+    form: str | None = Field(
+        None, description="application/x-www-form-urlencoded; makes the first request a POST"
+    )
+    settle: float = Field(0.0, ge=0, description="seconds to wait once the conditions hold")
+    session_ttl: float | None = Field(
+        None, gt=0, description="seconds; an older session is begun anew"
+    )
 
 
 class ResultCookie(BaseModel):
@@ -203,6 +220,10 @@ class Solution(BaseModel):
     user_agent: str | None = None
     request_headers: dict[str, str] = Field(default_factory=dict)
     challenge: str | None = Field(None, description="vendor, if the page is still a challenge")
+    solved: str | None = Field(
+        None, description="vendor of a challenge that was met and is gone; only with no_challenge"
+    )
+    block: str | None = Field(None, description="vendor, if the page refuses the visitor")
     screenshot: str | None = Field(None, description="PNG, base64")
     elapsed: float = Field(description="seconds since a worker took the task")
 

@@ -81,6 +81,8 @@ class Watcher:
         self._conditions = conditions
         self._asked: dict[Frame, asyncio.Task[Look | None]] = {}
         self._parsed = asyncio.Event()
+        #: Vendor of the last challenge that was seen; only where there must be none.
+        self.met: str | None = None
         page.on("domcontentloaded", lambda _: self._parsed.set())
 
     async def until_through(self) -> None:
@@ -99,6 +101,7 @@ class Watcher:
             for task in self._asked.values():
                 task.cancel()
             await asyncio.gather(*self._asked.values(), return_exceptions=True)
+            self._asked.clear()
 
     async def _something_new(self) -> None:
         try:
@@ -124,9 +127,9 @@ class Watcher:
             return False  # navigated meanwhile: these looks are of two documents
         wanted = self._conditions
         return (
-            (wanted.text is None or any(look["text"] for look in looks.values()))
+            (not wanted.no_challenge or self._unchallenged(main))
+            and (wanted.text is None or any(look["text"] for look in looks.values()))
             and (wanted.selector is None or any(look["selector"] for look in looks.values()))
-            and (not wanted.no_challenge or self._unchallenged(main))
         )
 
     def _raise_if_too_large(self, document: Document | None) -> None:
@@ -142,7 +145,10 @@ class Watcher:
         if look is None or document is None or not look["ready"]:
             return False
         found = challenges.detect(document.status, document.headers, look["html"] or "")
-        return found is None or not found.solvable
+        if found is None or not found.solvable:
+            return True
+        self.met = found.vendor
+        return False
 
     async def _look(self) -> dict[Frame, Look]:
         """Ask all frames; return the answers that came in time."""

@@ -13,7 +13,7 @@ from playwright.async_api import Error, Page, Route
 from captcha_bypass import challenges
 from captcha_bypass.documents import Document, DocumentTracker
 from captcha_bypass.errors import TaskError
-from captcha_bypass.models import Cookie, ResultCookie, Solution, SolveRequest
+from captcha_bypass.models import Cookie, ResultCookie, Solution, Task
 from captcha_bypass.probe import Conditions, Watcher, page_too_large
 
 #: Seconds each part of the result may take to collect; together they stay under the five that
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 async def solve(
     page: Page,
-    request: SolveRequest,
+    request: Task,
     deadline: float,
     max_html_bytes: int,
     failure: Callable[[str], TaskError | None],
@@ -51,32 +51,51 @@ async def solve(
         TaskError: there is no page to return; reaching the deadline is not an error.
     """
     tracker = DocumentTracker(page, failure)
+    watcher = Watcher(page, tracker, Conditions.of(request), max_html_bytes)
     try:
         try:
             async with asyncio.timeout_at(deadline):
                 await _prepare(page, request)
                 await _go(page, request, tracker)
-                watcher = Watcher(page, tracker, Conditions.of(request), max_html_bytes)
                 await watcher.until_through()
+                if request.form is not None and watcher.met is not None:
+                    # The challenge has answered the form, so the site has not seen it yet.
+                    await _prepare_first_request(page, request)
+                    await _go(page, request, tracker)
+                    await watcher.until_through()
+                await asyncio.sleep(request.settle)
             timeout_reached = False
         except TimeoutError:
             timeout_reached = True
         tracker.raise_if_failed()
         solution = await _collect(page, tracker.document, request, max_html_bytes)
+        if solution.challenge is None:
+            solution.solved = watcher.met
     except Exception as error:
         raise tracker.explain(error) from error
     solution.timeout_reached = timeout_reached
     return solution
 
 
-async def _prepare(page: Page, request: SolveRequest) -> None:
+async def _prepare(page: Page, request: Task) -> None:
     if request.cookies:
         cookies: Any = [_browser_cookie(cookie, request.url) for cookie in request.cookies]
         await page.context.add_cookies(cookies)
     if request.block:
-        await page.context.route("**/*", _blocker(frozenset(request.block)))
-    if request.headers:
-        await page.route("**/*", _header_adder(request.headers), times=1)
+        await page.route("**/*", _blocker(frozenset(request.block)))
+    await _prepare_first_request(page, request)
+
+
+async def _prepare_first_request(page: Page, request: Task) -> None:
+    headers = dict(request.headers)
+    if request.form is not None:
+        # As from a form on the site itself; a real one on a page of ours would be a stranger's,
+        # and the browser would keep the site's cookies to itself.
+        parts = urlsplit(request.url)
+        headers = {"Origin": f"{parts.scheme}://{parts.netloc}", **headers}
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+    if headers:
+        await page.route("**/*", _first_request(headers, request.form), times=1)
 
 
 def _browser_cookie(cookie: Cookie, task_url: str) -> dict[str, Any]:
@@ -106,7 +125,7 @@ def _blocker(types: frozenset[str]) -> Any:  # noqa: ANN401 - Playwright's handl
     return block
 
 
-def _header_adder(headers: dict[str, str]) -> Any:  # noqa: ANN401 - Playwright's handler type
+def _first_request(headers: dict[str, str], form: str | None) -> Any:  # noqa: ANN401 - likewise
     replaced = {name.lower() for name in headers}
 
     async def add(route: Route) -> None:
@@ -116,12 +135,13 @@ def _header_adder(headers: dict[str, str]) -> Any:  # noqa: ANN401 - Playwright'
             for header in await route.request.headers_array()
             if header["name"].lower() not in replaced | {"host"}
         }
-        await route.continue_(headers={**own, **headers})
+        method = None if form is None else "POST"
+        await route.continue_(headers={**own, **headers}, method=method, post_data=form)
 
     return add
 
 
-async def _go(page: Page, request: SolveRequest, tracker: DocumentTracker) -> None:
+async def _go(page: Page, request: Task, tracker: DocumentTracker) -> None:
     """Navigate until the first answer: `load` never comes on a page that keeps loading."""
     # Firefox ignores a Referer among a request's changed headers, but not among a page's own.
     referer = {name: val for name, val in request.headers.items() if name.lower() == "referer"}
@@ -139,7 +159,7 @@ async def _go(page: Page, request: SolveRequest, tracker: DocumentTracker) -> No
 
 
 async def _collect(
-    page: Page, document: Document | None, request: SolveRequest, max_html_bytes: int
+    page: Page, document: Document | None, request: Task, max_html_bytes: int
 ) -> Solution:
     solution = Solution(url=request.url, timeout_reached=False, elapsed=0.0)
     if document is None:
@@ -160,7 +180,10 @@ async def _collect(
     solution.user_agent = solution.request_headers.get("user-agent")
     solution.screenshot = base64.b64encode(shot).decode() if shot else None
     found = challenges.detect(document.status, solution.headers, html)
-    solution.challenge = found.vendor if found is not None and found.solvable else None
+    if found is not None and found.solvable:
+        solution.challenge = found.vendor
+    elif found is not None:
+        solution.block = found.vendor
     return solution
 
 

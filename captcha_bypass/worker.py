@@ -10,7 +10,7 @@ from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import BrowserLost, TaskError
-from captcha_bypass.models import Solution, SolveRequest
+from captcha_bypass.models import Solution, SolveRequest, Task
 from captcha_bypass.solver import host_of, solve
 from captcha_bypass.tasks.base import JsonDict
 
@@ -35,7 +35,7 @@ class Worker:
 
     async def __call__(self, task_id: str, payload: JsonDict) -> JsonDict:
         """Run one task. Cancelling it closes its page, or kills its browser."""
-        request = SolveRequest.model_validate(payload)
+        request = Task.model_validate(payload)
         clock = asyncio.get_running_loop().time
         started = clock()
         event = {"task_id": task_id, "host": host_of(request.url)}
@@ -56,7 +56,7 @@ class Worker:
         logger.info("task ended", extra={**event, "outcome": outcome, "seconds": solution.elapsed})
         return {"data": solution.model_dump(mode="json")}
 
-    async def _solve(self, request: SolveRequest, deadline: float, event: JsonDict) -> Solution:
+    async def _solve(self, request: Task, deadline: float, event: JsonDict) -> Solution:
         alone = False
         for _ in range(RESTARTS):
             try:
@@ -67,13 +67,19 @@ class Worker:
         return await self._attempt(request, deadline, event, alone=True)
 
     async def _attempt(
-        self, request: SolveRequest, deadline: float, event: JsonDict, *, alone: bool
+        self, request: Task, deadline: float, event: JsonDict, *, alone: bool
     ) -> Solution:
         clock = asyncio.get_running_loop().time
         asked = clock()
         permit = permit_of(request)
         try:
-            async with self._pool.page(deadline=deadline, permit=permit, alone=alone) as tab:
+            async with self._pool.page(
+                deadline=deadline,
+                permit=permit,
+                alone=alone,
+                session=request.session,
+                max_age=request.session_ttl,
+            ) as tab:
                 seconds = round(clock() - asked, 4)
                 logger.debug("page lent", extra={**event, "seconds": seconds})
                 failure = tab.guard.failure

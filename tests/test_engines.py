@@ -22,7 +22,7 @@ from captcha_bypass.browsers.pool import BrowserPool
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.rules import Rules
 from captcha_bypass.errors import StartupError
-from captcha_bypass.models import SolveRequest
+from captcha_bypass.models import Task
 from captcha_bypass.solver import solve
 from captcha_bypass.worker import permit_of
 from tests.service import PATH, client_of, run_service
@@ -109,7 +109,7 @@ async def test_camoufox_path_opens_a_page_with_a_fingerprint_of_its_own(
 
     monkeypatch.setattr(camoufox.utils, "launch_options", launch_options)
     monkeypatch.setattr(camoufox.async_api, "generate_context_fingerprint", fingerprint)
-    request = SolveRequest(url=str(hard.make_url("/plain")), success_text="plain", timeout=30)
+    request = Task(url=str(hard.make_url("/plain")), success_text="plain", timeout=30)
     egress = Egress(Rules(trust_named=True))
     async with BrowserPool(Camoufox(version="0"), egress) as pool:
         deadline = asyncio.get_running_loop().time() + 30

@@ -36,6 +36,8 @@ class Limits:
     slots: int = 1
     tasks_per_browser: int = 100
     max_browser_bytes: int = 2 * 1024**3
+    sessions: int = 20
+    session_ttl: float = 1800.0
 
 
 @dataclass
@@ -114,26 +116,38 @@ class Fleet:
             browser = self._next(alone=alone)
         browser = browser or self._start()
         browser.exclusive = alone
+        self.seat(browser, lease)
+        return browser
+
+    def for_sessions(self) -> WarmBrowser:
+        """Return the browser that new sessions live in, which may still be starting."""
+        keeping = [b for b in self.browsers if b.sessions and not b.dead and not b.retiring]
+        unused = [b for b in self.browsers if b.launched and b.accepting and not b.leases]
+        return (
+            next(iter([*keeping, *sorted(unused, key=lambda b: b.served)]), None) or self._start()
+        )
+
+    def seat(self, browser: WarmBrowser, lease: Lease) -> None:
+        """Give a task a place in a certain browser."""
         browser.leases.add(lease)
         browser.served += 1
         self.plan()
-        return browser
 
     def release(self, browser: WarmBrowser, lease: Lease) -> None:
         """Take a task's place back; its page is closed already, or is being closed."""
         browser.leases.discard(lease)
         browser.exclusive = False
         browser.idle_since = self._clock()
-        if browser.served >= self._limits.tasks_per_browser:
+        if browser.served >= self._limits.tasks_per_browser and not browser.sessions:
             self.retire(browser, "tasks")
         elif browser.retiring:
             self.retire(browser, browser.retiring)
         self.plan()
 
     def retire(self, browser: WarmBrowser, cause: Cause) -> None:
-        """Give a browser no more tasks, and close it once it has none."""
+        """Give a browser no more tasks, and close it once it has none, and no sessions."""
         browser.retiring = browser.retiring or cause
-        if not browser.leases and not browser.dead:
+        if not browser.leases and not browser.sessions and not browser.dead:
             self.background.run(self._remove(browser, browser.retiring))
 
     async def kill(self, browser: WarmBrowser, cause: Cause, culprit: Lease | None = None) -> None:

@@ -59,9 +59,12 @@ class Keeper:
     async def _retire_large(self) -> None:
         for browser in list(self._fleet.browsers):
             unused = not browser.leases and browser.weighed == browser.served
-            if browser.launched is None or not browser.accepting or unused:
+            if browser.launched is None or browser.dead or unused:
                 continue
             browser.weighed = browser.served
             size = await asyncio.to_thread(weigh_tree, browser.launched.root)
             if size > self._max_browser_bytes and not browser.dead:
                 self._fleet.retire(browser, "memory")
+            if size > 2 * self._max_browser_bytes and browser.sessions:
+                # Their users come back as often as they like, so it would never be closed.
+                await self._fleet.kill(browser, "memory")

@@ -17,6 +17,7 @@ from captcha_bypass.browsers.fleet import Census, Fleet, Limits
 from captcha_bypass.browsers.keeper import Keeper
 from captcha_bypass.browsers.launcher import Launcher
 from captcha_bypass.browsers.reaper import Workspace
+from captcha_bypass.browsers.sessions import Session, Sessions, session_lost
 from captcha_bypass.browsers.warm import Lease, Tab, WarmBrowser
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.routes import Permit
@@ -53,6 +54,8 @@ class BrowserPool:
         self._limits = limits
         self._stack = AsyncExitStack()
         self._fleet: Fleet
+        #: Set once it has been entered.
+        self.sessions: Sessions
 
     @property
     def unavailable(self) -> str | None:
@@ -83,6 +86,10 @@ class BrowserPool:
             )
             fleet = Fleet(self.engine, launcher, driver, workspace, egress, self._limits)
             self._fleet = await stack.enter_async_context(fleet)
+            self.sessions = Sessions(
+                fleet, most=self._limits.sessions, ttl=self._limits.session_ttl
+            )
+            fleet.background.run(self.sessions.keep())
             fleet.background.run(Keeper(fleet, self._limits.max_browser_bytes).keep())
             self._stack = stack.pop_all()
         return self
@@ -97,7 +104,13 @@ class BrowserPool:
 
     @asynccontextmanager
     async def page(
-        self, *, deadline: float, permit: Permit, alone: bool = False
+        self,
+        *,
+        deadline: float,
+        permit: Permit,
+        alone: bool = False,
+        session: str | None = None,
+        max_age: float | None = None,
     ) -> AsyncIterator[Tab]:
         """Lend a fresh page; it is closed, or its browser killed, once the block is left.
 
@@ -109,19 +122,46 @@ class BrowserPool:
                 past it the block is cancelled and the browser killed.
             permit: What the task may reach, and through which proxy.
             alone: In a browser that no other task has meanwhile.
+            session: Name of the session whose context the page is in; begun if there is none.
+            max_age: Seconds; a session older than that is begun anew.
 
         Raises:
             TimeoutError: the deadline came first.
             BrowserLost: the browser died, and not by this page; the task may start again.
-            TaskError: `browser_unavailable`, `browser_crashed`, `too_much_traffic`, or what is
-                wrong with the proxy.
+            TaskError: `browser_unavailable`, `browser_crashed`, `too_much_traffic`,
+                `session_lost`, `too_many_sessions`, or what is wrong with the proxy.
         """
         lease = Lease()
-        browser = self._fleet.reserve(lease, alone=alone)
+        if session is None:
+            browser = self._fleet.reserve(lease, alone=alone)
+            async with self._lend(browser, browser, lease, deadline, permit) as tab:
+                yield tab
+            return
+        kept = self.sessions.join(session, lease, permit, max_age)
+        try:
+            async with self._lend(kept, kept.browser, lease, deadline, permit) as tab:
+                yield tab
+        except BrowserLost as error:
+            if kept.served or kept.over:
+                raise session_lost() from error
+            raise  # nothing was in it yet
+        finally:
+            self.sessions.leave(kept, lease)
+
+    @asynccontextmanager
+    async def _lend(
+        self,
+        place: WarmBrowser | Session,
+        browser: WarmBrowser,
+        lease: Lease,
+        deadline: float,
+        permit: Permit,
+    ) -> AsyncIterator[Tab]:
+        """Lend a page of a browser, or of a session in it."""
         try:
             async with asyncio.timeout_at(deadline + KILL_GRACE) as lease.scope:
                 async with asyncio.timeout_at(deadline):
-                    lease.tab = await self._open(browser, permit)
+                    lease.tab = await self._open(place, browser, permit)
                 lease.tab.guard.on_overrun = lease.interrupt
                 try:
                     yield lease.tab
@@ -129,13 +169,13 @@ class BrowserPool:
                     lease.over = True
         except asyncio.CancelledError:
             if lease.tab is not None:
-                await uninterrupted(self._close_tab(browser, lease.tab))
+                await uninterrupted(self._close_tab(place, browser, lease.tab))
             raise
         except TimeoutError:
             try:
                 lease.raise_if_dead()
             except TaskError:
-                self._close_later(browser, lease)
+                self._close_later(place, browser, lease)
                 raise
             if lease.tab is not None:
                 await uninterrupted(self._fleet.kill(browser, "hang", lease))
@@ -144,20 +184,22 @@ class BrowserPool:
             try:
                 await self._raise_if_dead(browser, lease, error)
             finally:
-                self._close_later(browser, lease)
+                self._close_later(place, browser, lease)
             raise
         else:
-            self._close_later(browser, lease)
+            self._close_later(place, browser, lease)
         finally:
             self._fleet.release(browser, lease)
 
-    async def _open(self, browser: WarmBrowser, permit: Permit) -> Tab:
+    async def _open(
+        self, place: WarmBrowser | Session, browser: WarmBrowser, permit: Permit
+    ) -> Tab:
         try:
             await browser.started()
         except Unguarded as error:
             raise TaskError("browser_unavailable", str(error)) from error
         try:
-            return await browser.open(permit)
+            return await place.open(permit)
         except TimeoutError:
             await uninterrupted(self._fleet.kill(browser, "open"))
             raise BrowserLost from None
@@ -177,10 +219,14 @@ class BrowserPool:
             self._fleet.check(browser)
             lease.raise_if_dead()
 
-    def _close_later(self, browser: WarmBrowser, lease: Lease) -> None:
+    def _close_later(
+        self, place: WarmBrowser | Session, browser: WarmBrowser, lease: Lease
+    ) -> None:
         if lease.tab is not None and not browser.dead:
-            self._fleet.background.run(self._close_tab(browser, lease.tab))
+            self._fleet.background.run(self._close_tab(place, browser, lease.tab))
 
-    async def _close_tab(self, browser: WarmBrowser, tab: Tab) -> None:
-        if not await browser.close_tab(tab):
+    async def _close_tab(
+        self, place: WarmBrowser | Session, browser: WarmBrowser, tab: Tab
+    ) -> None:
+        if not await place.close_tab(tab):
             await self._fleet.kill(browser, "close")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 from uuid import uuid4
 
 from playwright.async_api import Error, Frame, Page
@@ -36,7 +36,7 @@ OPEN_SECONDS = 15.0
 
 @dataclass(frozen=True, eq=False)
 class Tab:
-    """A page in a context of its own, and the guard that all its traffic goes through."""
+    """A page, alone in its context, and the guard that all its traffic goes through."""
 
     page: Page
     guard: Guard
@@ -112,6 +112,8 @@ class WarmBrowser:
         self.weighed = 0
         #: Reserved for one task that may have brought another browser down.
         self.exclusive = False
+        #: Contexts in it that outlive their tasks; while there are any, it takes no other tasks.
+        self.sessions: set[object] = set()
         #: Why it takes no more tasks; None while it does.
         self.retiring: Cause | None = None
         #: Whether it was killed, or found dead.
@@ -121,7 +123,7 @@ class WarmBrowser:
     @property
     def accepting(self) -> bool:
         """Whether it may be given tasks, once there is room."""
-        return not (self.dead or self.retiring or self.exclusive)
+        return not (self.dead or self.retiring or self.exclusive or self.sessions)
 
     @property
     def alive(self) -> bool:
@@ -164,15 +166,31 @@ class WarmBrowser:
             assert opening is not None  # noqa: S101 - prepare() has set it
         else:
             opening = self._background.start(self._new_tab(permit))
+        tab = await self.opened(opening)
+        tab.guard.admit(permit)
+        return tab
+
+    def open_beside(self, tab: Tab) -> asyncio.Task[Tab]:
+        """Begin to open a page in the context of one that is closed."""
+        return self._background.start(self._new_tab_beside(tab))
+
+    async def opened(self, opening: asyncio.Task[Tab]) -> Tab:
+        """Wait for a page; raises as `open` does."""
         try:
             async with asyncio.timeout(OPEN_SECONDS):
-                tab = await asyncio.shield(opening)
+                return await asyncio.shield(opening)
         except asyncio.CancelledError:
             # Playwright goes on with what it was asked for: wait for it behind our back.
             self._background.run(self._close_unwanted(opening))
             raise
-        tab.guard.admit(permit)
-        return tab
+
+    async def _new_tab_beside(self, tab: Tab) -> Tab:
+        context = tab.page.context
+        context.remove_listener("page", _close_popup)
+        try:
+            return Tab(self._watched(await context.new_page()), tab.guard)
+        finally:
+            context.on("page", _close_popup)
 
     async def _new_tab(self, permit: Permit | None) -> Tab:
         """Open a page, for one task already if the engine must know what it may."""
@@ -195,6 +213,9 @@ class WarmBrowser:
         # Bounded by the task's deadline instead, which is one for all its steps.
         context.set_default_timeout(0)
         context.on("page", _close_popup)
+        return self._watched(page)
+
+    def _watched(self, page: Page) -> Page:
         page.on("crash", self._crashed)
         page.on("framenavigated", self._on_navigated)
         return page
@@ -221,8 +242,15 @@ class WarmBrowser:
     async def close_tab(self, tab: Tab) -> bool:
         """Cut a page off and close it with all it stored; False if it does not close in time."""
         await self._cut(tab.guard)
+        return await self._closes(tab.page.context.close())
+
+    async def close_page(self, tab: Tab) -> bool:
+        """Close a page alone, not what it stored; False if it does not close in time."""
+        return await self._closes(tab.page.close())
+
+    async def _closes(self, closing: Coroutine[Any, Any, None]) -> bool:
         try:
-            await within(CLOSE_SECONDS, tab.page.context.close())
+            await within(CLOSE_SECONDS, closing)
         except TimeoutError:
             return self.dead
         except Exception as error:  # noqa: BLE001 - a dead driver raises plain Exception

@@ -1,0 +1,216 @@
+"""Named contexts that outlive their tasks: cookies, storage and logins stay, the page does not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+
+from captcha_bypass.background import uninterrupted
+from captcha_bypass.browsers.fleet import Fleet
+from captcha_bypass.browsers.keeper import TEND_EVERY
+from captcha_bypass.browsers.warm import Lease, Tab, WarmBrowser
+from captcha_bypass.egress.routes import Permit
+from captcha_bypass.egress.rules import Destination
+from captcha_bypass.egress.upstream import Upstream
+from captcha_bypass.errors import TaskError, TooManySessions
+
+#: Names of sessions that ended by themselves whose users have not been told yet.
+MAX_LOST = 1000
+#: Before its first task a session may reach nothing private.
+NOWHERE = Destination("", 0)
+
+
+class Session:
+    """One context, lent to one task at a time. A place of pages, like a WarmBrowser.
+
+    Args:
+        upstream: Its proxy, for tasks that name none.
+    """
+
+    def __init__(self, name: str, browser: WarmBrowser, upstream: Upstream | None) -> None:
+        self.name = name
+        self.browser = browser
+        self._upstream = upstream
+        self._tab: Tab | None = None
+        self._next: asyncio.Task[Tab] | None = None
+        #: A page is closed behind its task's back; the next one opens after that.
+        self._changing = asyncio.Lock()
+        self.born = self.used = asyncio.get_running_loop().time()
+        #: The task that has it.
+        self.lease: Lease | None = None
+        #: Tasks that it has had.
+        self.served = 0
+        #: It takes no more tasks.
+        self.over = False
+        browser.sessions.add(self)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still has what its tasks left in it."""
+        overrun = self._tab is not None and self._tab.guard.overrun is not None
+        return not (self.over or self.browser.dead or overrun)
+
+    async def open(self, permit: Permit) -> Tab:
+        """Return a fresh page of its context; see WarmBrowser.open."""
+        permit = Permit(permit.named, permit.upstream or self._upstream)
+        try:
+            async with self._changing:
+                if self._tab is None:
+                    self._tab = await self.browser.open(permit)
+                else:
+                    opening = self._next or self.browser.open_beside(self._tab)
+                    self._next = None
+                    self._tab = await self.browser.opened(opening)
+                    self._tab.guard.admit(permit)
+                return self._tab
+        except BaseException:
+            self.over = True
+            raise
+
+    async def close_tab(self, tab: Tab) -> bool:
+        """Close the page and make the next one ready, or close all of it if it is over."""
+        async with self._changing:
+            if not self.alive:
+                return await self.browser.close_tab(tab)
+            if not await self.browser.close_page(tab):
+                return False
+            self._next = self.browser.open_beside(tab)
+            return True
+
+    async def close(self) -> bool:
+        """End it and all it stored; False if its browser does not let go of it."""
+        self.over = True
+        self.browser.sessions.discard(self)
+        return self._tab is None or await self.browser.close_tab(self._tab)
+
+
+class Sessions:
+    """The sessions of a service, by name.
+
+    Args:
+        most: How many there may be.
+        ttl: Seconds without a task after which one ends.
+    """
+
+    def __init__(self, fleet: Fleet, *, most: int, ttl: float) -> None:
+        self._fleet = fleet
+        self._most = most
+        self._ttl = ttl
+        self._clock = asyncio.get_running_loop().time
+        self._sessions: dict[str, Session] = {}
+        #: Ended by themselves, oldest first; whoever asks for one is told so once.
+        self._lost: OrderedDict[str, None] = OrderedDict()
+
+    def names(self) -> list[str]:
+        """Return the names of those that are alive, oldest first."""
+        self.expire()
+        return list(self._sessions)
+
+    def create(self, name: str, upstream: Upstream | None) -> bool:
+        """Begin a session; False: there is one of that name, which stays as it is.
+
+        Raises:
+            TooManySessions: there are as many as there may be.
+        """
+        self.expire()
+        self._lost.pop(name, None)
+        if name in self._sessions:
+            return False
+        if len(self._sessions) >= self._most:
+            raise TooManySessions(
+                f"{self._most} sessions are open; delete one, or raise --max-sessions."
+            )
+        self._sessions[name] = Session(name, self._fleet.for_sessions(), upstream)
+        self._fleet.plan()
+        return True
+
+    async def destroy(self, name: str) -> bool:
+        """End a session, and the task that has it; False: there was none of that name."""
+        session = self._sessions.pop(name, None)
+        if session is None:
+            known = name in self._lost
+            self._lost.pop(name, None)
+            return known
+        await uninterrupted(self._end(session))
+        return True
+
+    def join(self, name: str, lease: Lease, permit: Permit, max_age: float | None) -> Session:
+        """Give a task its session, which begins with it if there is none of that name.
+
+        Args:
+            max_age: Seconds; an older one ends, and a new one begins.
+
+        Raises:
+            TaskError: `session_lost`: it ended by itself; `too_many_sessions`.
+        """
+        self.expire()
+        if name in self._lost:
+            del self._lost[name]
+            raise session_lost()
+        session = self._sessions.get(name)
+        if session is not None and max_age is not None and self._clock() - session.born > max_age:
+            del self._sessions[name]
+            self._fleet.background.run(self._end(session))
+            session = None
+        if session is None:
+            try:
+                self.create(name, permit.upstream)
+            except TooManySessions as error:
+                raise TaskError("too_many_sessions", str(error)) from None
+            session = self._sessions[name]
+        if session.lease is not None:
+            raise RuntimeError("two tasks of one session at once")  # the queue sees to that
+        session.lease = lease
+        self._fleet.seat(session.browser, lease)
+        return session
+
+    def leave(self, session: Session, lease: Lease) -> None:
+        """Take a session back from its task."""
+        session.lease = None
+        session.served += 1
+        session.used = self._clock()
+        if lease.crashed or lease.lost:
+            session.over = True  # its task has been told
+        if not session.alive and self._sessions.get(session.name) is session:
+            del self._sessions[session.name]
+            self._fleet.background.run(self._end(session))
+
+    def expire(self) -> None:
+        """End the sessions that nobody uses any more, and those whose browser has died."""
+        for name, session in list(self._sessions.items()):
+            if session.lease is not None:
+                continue
+            if not session.alive:
+                self._lost[name] = None
+            elif self._clock() - session.used <= self._ttl:
+                continue
+            del self._sessions[name]
+            self._fleet.background.run(self._end(session))
+        while len(self._lost) > MAX_LOST:
+            self._lost.popitem(last=False)
+
+    async def keep(self) -> None:
+        """Look after them for ever."""
+        while True:
+            await asyncio.sleep(TEND_EVERY)
+            self.expire()
+
+    async def _end(self, session: Session) -> None:
+        session.over = True
+        if session.lease is not None:
+            session.lease.lost = True
+            session.lease.interrupt()
+        if not await session.close():
+            await self._fleet.kill(session.browser, "close")
+        if session.browser.retiring:
+            self._fleet.retire(session.browser, session.browser.retiring)
+        self._fleet.plan()
+
+
+def session_lost() -> TaskError:
+    """Return the error for a task whose session is no more."""
+    return TaskError(
+        "session_lost",
+        "The session has ended, with all it held: it was deleted, or its browser died. The next "
+        "task of that name begins a new one.",
+    )
