@@ -49,7 +49,6 @@ def create_app(config: Config, engine: Engine) -> web.Application:
         max_pending=config.max_queue,
         result_ttl=config.result_ttl,
         max_results_bytes=config.max_results_bytes,
-        max_per_group=config.max_per_host,
     )
     api = NativeApi(
         config,

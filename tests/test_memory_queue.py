@@ -313,9 +313,9 @@ async def test_thousands_of_pending_tasks_can_be_cancelled_in_any_order() -> Non
 
 
 async def test_no_call_costs_more_because_a_full_group_has_many_pending_tasks() -> None:
-    queue, script = quick(max_pending=200_000, max_per_group=1), Script()
+    queue, script = quick(max_pending=200_000), Script()
     await queue.start(script, 3)
-    await queue.submit("first", {}, AGES, group="busy")
+    await queue.submit("first", {}, AGES, {"busy": 1, "host": 4})
     names = (f"t{n}" for n in itertools.count())
 
     async def probe() -> float:
@@ -323,13 +323,13 @@ async def test_no_call_costs_more_because_a_full_group_has_many_pending_tasks() 
         began = time.perf_counter()
         for group in ("busy", "idle"):
             name = next(names)
-            await queue.submit(name, {}, AGES, group=group)
+            await queue.submit(name, {}, AGES, {group: 1, "host": 4})
             await queue.remove(name)
         return time.perf_counter() - began
 
     async def median_with(pending: int) -> float:
         while (await queue.stats()).queued < pending:
-            await queue.submit(next(names), {}, AGES, group="busy")
+            await queue.submit(next(names), {}, AGES, {"busy": 1, "host": 4})
         return median([await probe() for _ in range(200)])
 
     few, many = await median_with(10), await median_with(100_000)
@@ -351,8 +351,9 @@ class QueueMachine(RuleBasedStateMachine):
         self.loop = ClockLoop()
         self.queue: MemoryQueue
         self.script = Script()
-        self.slots = self.bound = 0
-        self.groups: dict[str, str] = {}
+        self.slots = 0
+        self.bounds: dict[str, int] = {}
+        self.groups: dict[str, frozenset[str]] = {}
         self.count = 0
         self.pending: list[str] = []
         self.running: list[str] = []
@@ -367,20 +368,32 @@ class QueueMachine(RuleBasedStateMachine):
         self.loop.close()
         memory.logger.disabled = False
 
-    @initialize(slots=st.integers(2, 4), bound=st.integers(0, 2))
-    def start(self, slots: int, bound: int) -> None:
-        self.slots, self.bound = slots, bound
-        self.queue = quick(max_pending=8, result_ttl=TTL, max_per_group=bound)
+    @initialize(slots=st.integers(2, 4), a=st.integers(0, 2), b=st.integers(0, 2))
+    def start(self, slots: int, a: int, b: int) -> None:
+        self.slots, self.bounds = slots, {"a": a, "b": b}
+        self.queue = quick(max_pending=8, result_ttl=TTL)
         self.loop.run(self.queue.start(self.script, slots))
 
-    def may_run(self, task_id: str) -> bool:
-        group = self.groups[task_id]
-        at_once = sum(self.groups[other] == group for other in self.running)
-        return not group or not self.bound or at_once < self.bound
+    def next_task(self) -> str | None:
+        lines = set[str]()
+        for task_id in self.pending:
+            groups = {name for name in self.groups[task_id] if self.bounds[name]}
+            full = {
+                name
+                for name in groups
+                if sum(name in self.groups[other] for other in self.running) >= self.bounds[name]
+            }
+            if not full and not groups & lines:
+                return task_id
+            lines |= {name for name in groups if self.bounds[name] == 1}
+        return None
+
+    def bounds_of(self, task_id: str) -> dict[str, int]:
+        return {name: self.bounds[name] for name in sorted(self.groups[task_id])}
 
     def advance(self) -> None:
         while len(self.running) < self.slots:
-            task_id = next(filter(self.may_run, self.pending), None)
+            task_id = self.next_task()
             if task_id is None:
                 break
             self.pending.remove(task_id)
@@ -392,25 +405,27 @@ class QueueMachine(RuleBasedStateMachine):
                 self.gone.append(task_id)
 
     @precondition(lambda self: len(self.pending) < 8)
-    @rule(settle=st.booleans(), group=st.sampled_from(["", "a", "b"]))
-    def submit(self, settle: bool, group: str) -> None:
+    @rule(settle=st.booleans(), groups=st.frozensets(st.sampled_from("ab")))
+    def submit(self, settle: bool, groups: frozenset[str]) -> None:
         task_id = f"t{self.count}"
         self.count += 1
-        self.groups[task_id] = group
-        self.loop.run_until_complete(self.queue.submit(task_id, {}, AGES, group))
+        self.groups[task_id] = groups
+        bounds = self.bounds_of(task_id)
+        self.loop.run_until_complete(self.queue.submit(task_id, {}, AGES, bounds))
         self.pending.append(task_id)
         self.advance()
         if settle:
             self.loop.settle()
 
     @precondition(lambda self: len(self.pending) < 8)
-    @rule(group=st.sampled_from(["", "a", "b"]))
-    def submit_and_remove_before_its_first_step(self, group: str) -> None:
+    @rule(groups=st.frozensets(st.sampled_from("ab")))
+    def submit_and_remove_before_its_first_step(self, groups: frozenset[str]) -> None:
         task_id = f"t{self.count}"
         self.count += 1
+        self.groups[task_id] = groups
 
         async def both() -> bool:
-            await self.queue.submit(task_id, {}, AGES, group)
+            await self.queue.submit(task_id, {}, AGES, self.bounds_of(task_id))
             return await self.queue.remove(task_id)
 
         assert self.loop.run(both())

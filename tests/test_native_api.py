@@ -114,7 +114,6 @@ async def make_service() -> AsyncIterator[MakeService]:
                 max_pending=config.max_queue,
                 result_ttl=config.result_ttl,
                 max_results_bytes=config.max_results_bytes,
-                max_per_group=config.max_per_host,
             )
             script = Script()
             api = NativeApi(

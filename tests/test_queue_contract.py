@@ -20,18 +20,15 @@ FOR_EVER = 3600.0
 
 @dataclass(frozen=True)
 class Implementation:
-    make: Callable[[int, float, int], TaskQueue]
+    make: Callable[[int, float], TaskQueue]
     #: Where the constant stands that is added to a task's timeout.
     backstop: str
 
 
 IMPLEMENTATIONS = {
     "memory": Implementation(
-        make=lambda max_pending, ttl, max_per_group: MemoryQueue(
-            max_pending=max_pending,
-            result_ttl=ttl,
-            max_results_bytes=2**28,
-            max_per_group=max_per_group,
+        make=lambda max_pending, ttl: MemoryQueue(
+            max_pending=max_pending, result_ttl=ttl, max_results_bytes=2**28
         ),
         backstop="captcha_bypass.tasks.memory.BACKSTOP_SECONDS",
     ),
@@ -39,9 +36,7 @@ IMPLEMENTATIONS = {
 
 
 class MakeQueue(Protocol):
-    def __call__(
-        self, *, max_pending: int = 1000, result_ttl: float = 60.0, max_per_group: int = 0
-    ) -> TaskQueue: ...
+    def __call__(self, *, max_pending: int = 1000, result_ttl: float = 60.0) -> TaskQueue: ...
 
 
 class Script:
@@ -117,10 +112,8 @@ def implementation(request: pytest.FixtureRequest) -> Implementation:
 async def make_queue(implementation: Implementation) -> AsyncIterator[MakeQueue]:
     queues: list[TaskQueue] = []
 
-    def make(
-        *, max_pending: int = 1000, result_ttl: float = 60.0, max_per_group: int = 0
-    ) -> TaskQueue:
-        queues.append(implementation.make(max_pending, result_ttl, max_per_group))
+    def make(*, max_pending: int = 1000, result_ttl: float = 60.0) -> TaskQueue:
+        queues.append(implementation.make(max_pending, result_ttl))
         return queues[-1]
 
     yield make
@@ -230,18 +223,18 @@ async def test_unknown_task_is_none_everywhere_and_not_waited_for(make_queue: Ma
 # Groups
 
 
-async def submit_all(queue: TaskQueue, *tasks: str) -> None:
+async def submit_all(queue: TaskQueue, bound: int, *tasks: str) -> None:
     """Submit tasks whose group is their name without the digits at its end."""
     for task_id in tasks:
-        await queue.submit(task_id, {}, 5, group=task_id.rstrip("0123456789"))
+        await queue.submit(task_id, {}, 5, {task_id.rstrip("0123456789"): bound})
 
 
 async def test_group_at_its_bound_is_passed_over_and_keeps_its_order(
     make_queue: MakeQueue, script: Script
 ) -> None:
-    queue = make_queue(max_per_group=2)
+    queue = make_queue()
     await queue.start(script, 4)
-    await submit_all(queue, "a1", "a2", "a3", "a4", "b1", "a5", "b2", "b3", "c1")
+    await submit_all(queue, 2, "a1", "a2", "a3", "a4", "b1", "a5", "b2", "b3", "c1")
     await until(lambda: len(script.started) == 4)
     assert script.started == ["a1", "a2", "b1", "b2"]
     assert await known(queue, "a3") == Record("a3", State.PENDING)
@@ -256,13 +249,13 @@ async def test_group_at_its_bound_is_passed_over_and_keeps_its_order(
 async def test_free_slots_stay_free_while_all_that_is_pending_is_of_a_full_group(
     make_queue: MakeQueue, script: Script
 ) -> None:
-    queue = make_queue(max_per_group=1)
+    queue = make_queue()
     await queue.start(script, 3)
-    await submit_all(queue, "a1", "a2", "a3")
+    await submit_all(queue, 1, "a1", "a2", "a3")
     await until(lambda: script.started == ["a1"])
     await asyncio.sleep(0.01)
     assert await queue.stats() == Stats(queued=2, running=1, slots=3)
-    await submit_all(queue, "b1")
+    await submit_all(queue, 1, "b1")
     await until(lambda: script.running == {"a1", "b1"})
     for n in range(1, 4):
         await until(lambda n=n: f"a{n}" in script.running)  # type: ignore[misc]
@@ -279,12 +272,12 @@ async def test_place_in_a_group_is_free_again_once_its_task(
     monkeypatch: pytest.MonkeyPatch,
     how: str,
 ) -> None:
-    queue = make_queue(max_per_group=1)
+    queue = make_queue()
     await queue.start(script, 2)
     if how == "was cut off":
         monkeypatch.setattr(implementation.backstop, 0.02)
-    await queue.submit("a1", {}, 0.01 if how == "was cut off" else 5, group="a")
-    await submit_all(queue, "a2")
+    await queue.submit("a1", {}, 0.01 if how == "was cut off" else 5, {"a": 1})
+    await submit_all(queue, 1, "a2")
     await until(lambda: script.started == ["a1"])
     if how == "was removed":
         await queue.remove("a1")
@@ -297,9 +290,9 @@ async def test_place_in_a_group_is_free_again_once_its_task(
 async def test_removing_pending_tasks_of_a_full_group_neither_starts_nor_loses_one(
     make_queue: MakeQueue, script: Script
 ) -> None:
-    queue = make_queue(max_per_group=1)
+    queue = make_queue()
     await queue.start(script, 2)
-    await submit_all(queue, "a1", "a2", "a3", "a4", "a5")
+    await submit_all(queue, 1, "a1", "a2", "a3", "a4", "a5")
     await until(lambda: script.started == ["a1"])
     for task_id in ("a2", "a4"):
         assert await queue.remove(task_id) is True
@@ -312,14 +305,14 @@ async def test_removing_pending_tasks_of_a_full_group_neither_starts_nor_loses_o
     assert await queue.stats() == Stats(queued=0, running=0, slots=2)
 
 
-@pytest.mark.parametrize(("group", "bound"), [("", 1), ("a", 0)], ids=["no group", "no bound"])
+@pytest.mark.parametrize("bounds", [None, {}, {"a": 0}], ids=["no groups", "none", "no bound"])
 async def test_tasks_without_group_or_bound_use_every_slot(
-    make_queue: MakeQueue, script: Script, group: str, bound: int
+    make_queue: MakeQueue, script: Script, bounds: dict[str, int] | None
 ) -> None:
-    queue = make_queue(max_per_group=bound)
+    queue = make_queue()
     await queue.start(script, 5)
     for n in range(6):
-        await queue.submit(f"t{n}", {}, 5, group=group)
+        await queue.submit(f"t{n}", {}, 5, bounds)
     await until(lambda: len(script.running) == 5)
     assert script.started == [f"t{n}" for n in range(5)]
 
@@ -327,13 +320,74 @@ async def test_tasks_without_group_or_bound_use_every_slot(
 async def test_pending_tasks_of_a_full_group_count_and_end_as_any_others(
     make_queue: MakeQueue, script: Script
 ) -> None:
-    queue = make_queue(max_pending=2, max_per_group=1)
+    queue = make_queue(max_pending=2)
     await queue.start(script, 5)
-    await submit_all(queue, "a1", "a2", "a3")
+    await submit_all(queue, 1, "a1", "a2", "a3")
     with pytest.raises(QueueFull):
-        await submit_all(queue, "a4")
+        await submit_all(queue, 1, "a4")
     await queue.stop(0)
     assert [code(await known(queue, f"a{n}")) for n in (1, 2, 3)] == ["shutting_down"] * 3
+
+
+async def test_task_runs_only_when_all_its_groups_have_room(
+    make_queue: MakeQueue, script: Script
+) -> None:
+    queue = make_queue()
+    await queue.start(script, 10)
+    await submit_all(queue, 2, "host1", "host2")
+    await submit_all(queue, 1, "session1")
+    await queue.submit("both", {}, 5, {"host": 2, "session": 1})
+    await until(lambda: len(script.started) == 3)
+    for ending in ("host1", "session1"):
+        assert "both" not in script.started
+        script.end(ending)
+        await ended(queue, ending)
+    await until(lambda: "both" in script.running)
+
+
+async def test_task_held_up_by_one_group_is_overtaken_in_its_others_and_takes_its_turn_later(
+    make_queue: MakeQueue, script: Script
+) -> None:
+    queue = make_queue()
+    await queue.start(script, 10)
+    await submit_all(queue, 1, "session1")
+    await queue.submit("both", {}, 5, {"host": 2, "session": 1})
+    await submit_all(queue, 2, "host1", "host2", "host3")
+    await until(lambda: script.started == ["session1", "host1", "host2"])
+    script.end("session1")
+    await ended(queue, "session1")
+    script.end("host1")
+    await until(lambda: "both" in script.running)
+    assert "host3" not in script.started
+
+
+async def test_tasks_of_a_group_with_bound_1_start_in_their_order_whatever_holds_them_up(
+    make_queue: MakeQueue, script: Script
+) -> None:
+    queue = make_queue()
+    await queue.start(script, 10)
+    await submit_all(queue, 1, "x1")
+    await queue.submit("s1", {}, 5, {"x": 1, "s": 1})
+    await queue.submit("s2", {}, 5, {"y": 4, "s": 1})
+    await submit_all(queue, 4, "y1")
+    await until(lambda: script.started == ["x1", "y1"])
+    script.end("x1")
+    await until(lambda: script.running == {"s1", "y1"})
+    assert await queue.remove("s1") is True
+    await until(lambda: script.running == {"s2", "y1"})
+
+
+async def test_next_in_line_moves_up_when_the_one_before_it_is_removed(
+    make_queue: MakeQueue, script: Script
+) -> None:
+    queue = make_queue()
+    await queue.start(script, 10)
+    await submit_all(queue, 1, "x1")
+    await queue.submit("s1", {}, 5, {"x": 1, "s": 1})
+    await queue.submit("s2", {}, 5, {"y": 4, "s": 1})
+    await until(lambda: script.started == ["x1"])
+    assert await queue.remove("s1") is True
+    await until(lambda: script.started == ["x1", "s2"])
 
 
 # Removing

@@ -96,10 +96,9 @@ class NativeApi:
             message = f"must be at most {self._config.max_timeout:g} seconds (--max-timeout)"
             raise InvalidRequest([FieldError("timeout", message)])
         task_id = str(uuid4())
-        # The host as a group, whatever the scheme and port: politeness is owed to machines.
-        host = (urlsplit(solve_request.url).hostname or "").removesuffix(".")
         payload = solve_request.to_payload()
-        await self._queue.submit(task_id, payload, solve_request.timeout, group=host)
+        bounds = host_bound(solve_request.url, self._config.max_per_host)
+        await self._queue.submit(task_id, payload, solve_request.timeout, bounds)
         return _json(SolveAnswer(task_id=task_id), status=202)
 
     async def result(self, request: web.Request) -> web.Response:
@@ -155,6 +154,16 @@ class NativeApi:
     async def openapi(self, request: web.Request) -> web.Response:
         """Return the description of this API."""
         return web.json_response(self._openapi)
+
+
+def host_bound(url: str, most: int) -> dict[str, int]:
+    """Return the queue's group for a URL's host, whatever scheme and port: a machine is owed peace.
+
+    Args:
+        most: See Config.max_per_host.
+    """
+    host = (urlsplit(url).hostname or "").removesuffix(".")
+    return {f"host:{host}": most} if most else {}
 
 
 def _wait(request: web.Request) -> float:

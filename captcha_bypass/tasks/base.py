@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -52,9 +52,10 @@ class Stats:
 class TaskQueue(Protocol):
     """A FIFO queue of JSON tasks with a fixed number of slots and a bound on each group.
 
-    A free slot takes the oldest pending task whose group is below its bound: tasks of a group that is
-    at it are passed over and keep their places. How many tasks are pending, of whichever group, does
-    not slow any call down.
+    A free slot takes the oldest pending task all of whose groups are below their bounds: tasks of a
+    group that is at it are passed over, also by later ones of their other groups, and keep their
+    places. Only of a group with a bound of 1 no task ever starts before an earlier one, whatever
+    holds that up. How many tasks are pending, of whichever groups, does not slow any call down.
     """
 
     async def start(self, handler: Handler | None, slots: int) -> None:
@@ -67,12 +68,17 @@ class TaskQueue(Protocol):
         """
 
     async def submit(
-        self, task_id: str, payload: JsonDict, timeout: float, group: str = ""
+        self,
+        task_id: str,
+        payload: JsonDict,
+        timeout: float,
+        bounds: Mapping[str, int] | None = None,
     ) -> None:
         """Queue a task whose handler promises to end about `timeout` seconds after its start.
 
-        Tasks with the same `group` share one bound on how many of them run at once; without a group
-        there is none.
+        Args:
+            bounds: The task's groups, and how many tasks of each may run at once; 0: any number.
+                While a group has tasks, the bound counts that the first of them came with.
 
         Raises:
             QueueFull: as many tasks are pending as the bound allows.

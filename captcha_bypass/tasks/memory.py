@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,9 +40,10 @@ class _Entry:
     task_id: str
     payload: JsonDict
     timeout: float
-    group: str
     state: State = State.PENDING
     outcome: JsonDict = field(default_factory=dict)
+    #: Its place among the pending, and then the running.
+    ticket: int = 0
     #: Set when the task has ended or was removed.
     done: asyncio.Event = field(default_factory=asyncio.Event)
     ended_at: float = 0.0
@@ -67,19 +69,11 @@ class MemoryQueue:
     Args:
         max_pending: Tasks that may wait for a slot; one more raises QueueFull.
         result_ttl: Seconds a finished task is kept.
-        max_per_group: Tasks of one group that run at once; 0: any number.
         max_results_bytes: What all results may hold together; the oldest finished go first, the
             newest is always kept.
     """
 
-    def __init__(
-        self,
-        *,
-        max_pending: int,
-        result_ttl: float,
-        max_results_bytes: int,
-        max_per_group: int = 0,
-    ) -> None:
+    def __init__(self, *, max_pending: int, result_ttl: float, max_results_bytes: int) -> None:
         self._max_pending = max_pending
         self._result_ttl = result_ttl
         self._max_results_bytes = max_results_bytes
@@ -87,7 +81,7 @@ class MemoryQueue:
         self._slots = 0
         self._closing = False
         self._entries: dict[str, _Entry] = {}
-        self._pending: PendingOrder[_Entry] = PendingOrder(max_per_group)
+        self._pending: PendingOrder[_Entry] = PendingOrder()
         # In the order they ended, so that the first is always the next to go.
         self._finished: OrderedDict[str, _Entry] = OrderedDict()
         self._running: dict[asyncio.Task[JsonDict], _Entry] = {}
@@ -112,7 +106,11 @@ class MemoryQueue:
             await asyncio.wait(self._running, timeout=INSIST_SECONDS)
 
     async def submit(
-        self, task_id: str, payload: JsonDict, timeout: float, group: str = ""
+        self,
+        task_id: str,
+        payload: JsonDict,
+        timeout: float,
+        bounds: Mapping[str, int] | None = None,
     ) -> None:
         """See TaskQueue."""
         if self._closing:
@@ -121,8 +119,8 @@ class MemoryQueue:
             raise QueueFull(
                 f"{self._max_pending} tasks are pending; try again later or raise --max-queue."
             )
-        entry = self._entries[task_id] = _Entry(task_id, payload, timeout, group)
-        self._pending.add(task_id, group, entry)
+        entry = self._entries[task_id] = _Entry(task_id, payload, timeout)
+        entry.ticket = self._pending.add(entry, bounds or {})
         self._dispatch()
 
     async def get(self, task_id: str) -> Record | None:
@@ -149,6 +147,7 @@ class MemoryQueue:
         if entry is None:
             return False
         self._forget(entry)
+        self._dispatch()  # it may have held up those behind it in a line
         for task, running in self._running.items():
             if running is entry:
                 task.cancel()
@@ -183,7 +182,7 @@ class MemoryQueue:
 
     def _ended(self, task: asyncio.Task[JsonDict]) -> None:
         entry = self._running.pop(task)
-        self._pending.release(entry.group)
+        self._pending.release(entry.ticket)
         if task.cancelled():
             # Not stopping and not removed: the handler cancelled itself, which breaks its promise.
             outcome = _SHUTTING_DOWN if self._closing else _INTERNAL_ERROR
@@ -194,7 +193,7 @@ class MemoryQueue:
         self._dispatch()
 
     def _finish(self, entry: _Entry, outcome: JsonDict) -> None:
-        self._pending.discard(entry.task_id, entry.group)
+        self._pending.discard(entry.ticket)
         entry.state = State.ERROR if "error" in outcome else State.COMPLETED
         entry.outcome = outcome
         entry.payload = {}  # it may hold a proxy password; nothing needs it any more
@@ -216,7 +215,7 @@ class MemoryQueue:
 
     def _forget(self, entry: _Entry) -> None:
         del self._entries[entry.task_id]
-        self._pending.discard(entry.task_id, entry.group)
+        self._pending.discard(entry.ticket)
         if self._finished.pop(entry.task_id, None) is not None:
             self._result_bytes -= entry.weight
         entry.done.set()
