@@ -40,7 +40,13 @@ POOL = web.AppKey("POOL", BrowserPool)
 def create_app(config: Config, engine: Engine) -> web.Application:
     """Build the service; its browsers and queue live as long as the application runs."""
     app = web.Application(middlewares=middlewares(config), client_max_size=MAX_BODY_BYTES)
-    limits = Limits(config.workers, config.tasks_per_browser, config.max_browser_bytes)
+    limits = Limits(
+        config.workers,
+        config.tasks_per_browser,
+        config.max_browser_bytes,
+        config.max_sessions,
+        config.session_ttl,
+    )
     allowed = [AllowedHost.parse(text) for text in config.allow_private_host]
     rules = Rules(allowed, trust_named=config.loopback_only)
     egress = Egress(rules, config.max_task_bytes)
@@ -58,6 +64,7 @@ def create_app(config: Config, engine: Engine) -> web.Application:
         unavailable=lambda: pool.unavailable,
         census=lambda: asdict(pool.census()),
         tally=lambda: asdict(egress.tally),
+        sessions=pool.sessions,
     )
     app[API], app[QUEUE], app[POOL] = api, queue, pool
     app.add_routes(api.routes())

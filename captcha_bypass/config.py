@@ -185,6 +185,12 @@ class Config(BaseSettings):
     max_html_bytes: int = Field(
         10 * 1024 * 1024, ge=1024, description="larger pages end in error page_too_large"
     )
+    max_sessions: int = Field(
+        20, ge=1, description="sessions that may be open; they share a browser of their own"
+    )
+    session_ttl: Seconds = Field(
+        1800.0, description="seconds without a task after which a session ends"
+    )
     max_task_bytes: int = Field(
         100 * 1024 * 1024,
         ge=64 * 1024,

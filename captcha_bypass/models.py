@@ -277,6 +277,12 @@ class RemoveAnswer(BaseModel):
     message: str
 
 
+class SessionsAnswer(BaseModel):
+    """Answer of GET /sessions."""
+
+    sessions: list[str] = Field(description="names, oldest first")
+
+
 class Browsers(BaseModel):
     """The browsers of the service, in numbers."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -27,6 +27,7 @@ from captcha_bypass.models import (
     Egress,
     Health,
     RemoveAnswer,
+    SessionsAnswer,
     SolveAnswer,
     SolveRequest,
     TaskView,
@@ -38,6 +39,16 @@ from captcha_bypass.tasks.base import Record, TaskQueue
 MAX_WAIT = 30.0
 
 
+class SessionBook(Protocol):
+    """The sessions of the service; see browsers.sessions."""
+
+    def names(self) -> list[str]:
+        """Return the names of those that are open, oldest first."""
+
+    async def destroy(self, name: str) -> bool:
+        """End one; False: there is none of that name."""
+
+
 class NativeApi:
     """The routes, over a queue.
 
@@ -46,6 +57,7 @@ class NativeApi:
         warning: Why another browser than the default is in use, or None.
         unavailable: Returns why no task can run now, or None.
         census: Returns the numbers of models.Browsers.
+        sessions: Where tasks' sessions are kept.
         tally: Returns the numbers of models.Egress.
     """
 
@@ -59,6 +71,7 @@ class NativeApi:
         unavailable: Callable[[], str | None],
         census: Callable[[], dict[str, Any]],
         tally: Callable[[], dict[str, Any]],
+        sessions: SessionBook,
     ) -> None:
         self._config = config
         self._queue = queue
@@ -67,6 +80,7 @@ class NativeApi:
         self._unavailable = unavailable
         self._census = census
         self._tally = tally
+        self._sessions = sessions
         self._openapi = document(config.max_timeout)
         self._waiting = 0
         #: Set once the service is stopping.
@@ -78,6 +92,8 @@ class NativeApi:
             web.post("/solve", self.solve),
             web.get("/result/{task_id}", self.result, allow_head=False),
             web.delete("/task/{task_id}", self.remove),
+            web.get("/sessions", self.list_sessions, allow_head=False),
+            web.delete("/sessions/{name}", self.destroy_session),
             web.get("/health", self.health),
             web.get("/openapi.json", self.openapi, allow_head=False),
         ]
@@ -131,6 +147,17 @@ class NativeApi:
         if await self._queue.remove(request.match_info["task_id"]):
             return _json(RemoveAnswer(success=True, message="The task is gone."))
         message = "No such task; it may have expired or been deleted."
+        return _json(RemoveAnswer(success=False, message=message), status=404)
+
+    async def list_sessions(self, request: web.Request) -> web.Response:
+        """Return the names of the open sessions, oldest first."""
+        return _json(SessionsAnswer(sessions=self._sessions.names()))
+
+    async def destroy_session(self, request: web.Request) -> web.Response:
+        """End a session and all it holds, and the task that has it."""
+        if await self._sessions.destroy(request.match_info["name"]):
+            return _json(RemoveAnswer(success=True, message="The session is gone."))
+        message = "No such session; it may have expired or been deleted."
         return _json(RemoveAnswer(success=False, message=message), status=404)
 
     async def health(self, request: web.Request) -> web.Response:

@@ -86,9 +86,7 @@ class BrowserPool:
             )
             fleet = Fleet(self.engine, launcher, driver, workspace, egress, self._limits)
             self._fleet = await stack.enter_async_context(fleet)
-            self.sessions = Sessions(
-                fleet, most=self._limits.sessions, ttl=self._limits.session_ttl
-            )
+            self.sessions.live_in(fleet)
             fleet.background.run(self.sessions.keep())
             fleet.background.run(Keeper(fleet, self._limits.max_browser_bytes).keep())
             self._stack = stack.pop_all()

@@ -35,7 +35,7 @@ class Session:
         self._next: asyncio.Task[Tab] | None = None
         #: A page is closed behind its task's back; the next one opens after that.
         self._changing = asyncio.Lock()
-        self.born = self.used = asyncio.get_running_loop().time()
+        self.born = self.used = _now()
         #: The task that has it.
         self.lease: Lease | None = None
         #: Tasks that it has had.
@@ -92,14 +92,23 @@ class Sessions:
         ttl: Seconds without a task after which one ends.
     """
 
-    def __init__(self, fleet: Fleet, *, most: int, ttl: float) -> None:
-        self._fleet = fleet
+    def __init__(self, *, most: int, ttl: float) -> None:
+        self._fleet: Fleet
         self._most = most
         self._ttl = ttl
-        self._clock = asyncio.get_running_loop().time
         self._sessions: dict[str, Session] = {}
         #: Ended by themselves, oldest first; whoever asks for one is told so once.
         self._lost: OrderedDict[str, None] = OrderedDict()
+
+    def live_in(self, fleet: Fleet) -> None:
+        """Say where they live, before there is one."""
+        self._fleet = fleet
+
+    async def keep(self) -> None:
+        """Look after them for ever."""
+        while True:
+            await asyncio.sleep(TEND_EVERY)
+            self.expire()
 
     def names(self) -> list[str]:
         """Return the names of those that are alive, oldest first."""
@@ -148,7 +157,7 @@ class Sessions:
             del self._lost[name]
             raise session_lost()
         session = self._sessions.get(name)
-        if session is not None and max_age is not None and self._clock() - session.born > max_age:
+        if session is not None and max_age is not None and _now() - session.born > max_age:
             del self._sessions[name]
             self._fleet.background.run(self._end(session))
             session = None
@@ -168,7 +177,7 @@ class Sessions:
         """Take a session back from its task."""
         session.lease = None
         session.served += 1
-        session.used = self._clock()
+        session.used = _now()
         if lease.crashed or lease.lost:
             session.over = True  # its task has been told
         if not session.alive and self._sessions.get(session.name) is session:
@@ -182,18 +191,12 @@ class Sessions:
                 continue
             if not session.alive:
                 self._lost[name] = None
-            elif self._clock() - session.used <= self._ttl:
+            elif _now() - session.used <= self._ttl:
                 continue
             del self._sessions[name]
             self._fleet.background.run(self._end(session))
         while len(self._lost) > MAX_LOST:
             self._lost.popitem(last=False)
-
-    async def keep(self) -> None:
-        """Look after them for ever."""
-        while True:
-            await asyncio.sleep(TEND_EVERY)
-            self.expire()
 
     async def _end(self, session: Session) -> None:
         session.over = True
@@ -205,6 +208,10 @@ class Sessions:
         if session.browser.retiring:
             self._fleet.retire(session.browser, session.browser.retiring)
         self._fleet.plan()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def session_lost() -> TaskError:
