@@ -54,8 +54,7 @@ class BrowserPool:
         self._limits = limits
         self._stack = AsyncExitStack()
         self._fleet: Fleet
-        #: Set once it has been entered.
-        self.sessions: Sessions
+        self.sessions = Sessions(most=limits.sessions, ttl=limits.session_ttl)
 
     @property
     def unavailable(self) -> str | None:
