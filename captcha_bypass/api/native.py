@@ -114,6 +114,8 @@ class NativeApi:
         task_id = str(uuid4())
         payload = solve_request.to_payload()
         bounds = host_bound(solve_request.url, self._config.max_per_host)
+        if solve_request.session is not None:
+            bounds[f"session:{solve_request.session}"] = 1
         await self._queue.submit(task_id, payload, solve_request.timeout, bounds)
         return _json(SolveAnswer(task_id=task_id), status=202)
 
