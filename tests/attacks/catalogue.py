@@ -78,7 +78,6 @@ def _bracketed(address: str) -> str:
 _NAMES = {
     "name": f"internal.{SITE}",
     "name-ipv6": f"six.{SITE}",
-    "both": f"both.{SITE}",
     "hosts-file": NEIGHBOUR,
     "metadata-name": "metadata.google.internal",
 }
@@ -94,6 +93,8 @@ IN_NAMESPACE = (
     *(Vector("fetch", _bracketed(address), word) for word, address in PRIVATE.items()),
     *(Vector("fetch", name, word) for word, name in _NAMES.items()),
     *(Vector("iframe", name, word) for word, name in _NAMES.items()),
+    # The public address does not answer at that port, so a browser goes on to the private one.
+    Vector("fetch-port", f"both.{SITE}", "both"),
     Vector("fetch", f"[::ffff:{PRIVATE['ten']}]", "mapped"),
     Vector("fetch", "127.0.0.1", "loopback"),
     Vector("websocket", _bracketed(PRIVATE["unique-local"]), "ipv6"),

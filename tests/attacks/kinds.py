@@ -31,8 +31,9 @@ def _element(tag: str, attribute: str, **more: str) -> Kind:
 
 
 def _ice(server: str, trace: Literal["tcp", "udp", "dns"]) -> Kind:
-    return Kind(f"url => {{ const {{host}} = new URL(url); return ice(`{server}`) }}",
-                trace, control=False)
+    return Kind(
+        f"url => {{ const {{host}} = new URL(url); return ice(`{server}`) }}", trace, control=False
+    )
 
 
 def _style(rule: str) -> Kind:
@@ -45,6 +46,7 @@ KINDS: dict[str, Kind] = {
     "fetch-no-cors": Kind("url => fetch(url, {mode: 'no-cors'})"),
     "fetch-redirected": Kind("url => fetch(hop(url)).then(keep)"),
     "fetch-keepalive": Kind("url => fetch(url, {keepalive: true}).then(keep)"),
+    "fetch-port": Kind("url => fetch(url).then(keep)", "tcp", control=False),
     "xhr": Kind("""url => new Promise((done, fail) => {
       const xhr = new XMLHttpRequest();
       xhr.onload = () => done(keep(xhr.responseText));
@@ -60,21 +62,28 @@ KINDS: dict[str, Kind] = {
     "websocket": Kind("url => socket(url)"),
     "worker-fetch": Kind("url => worker(fetcher, url)"),
     "worker-redirected": Kind("url => worker(fetcher, hop(url))"),
-    "worker-websocket": Kind("url => worker(`${socket}; onmessage = ({data}) => "
-                             "socket(data).then(postMessage, () => postMessage(''))`, url)"),
-    "worker-import": Kind("url => worker(`onmessage = ({data}) => {"
-                          "try { importScripts(data) } catch {} postMessage('') }`, url)"),
+    "worker-websocket": Kind(
+        "url => worker(`${socket}; onmessage = ({data}) => "
+        "socket(data).then(postMessage, () => postMessage(''))`, url)"
+    ),
+    "worker-import": Kind(
+        "url => worker(`onmessage = ({data}) => {"
+        "try { importScripts(data) } catch {} postMessage('') }`, url)"
+    ),
     "shared-worker-fetch": Kind("""url => new Promise((done, fail) => {
       const {port} = new SharedWorker('/shared-worker.js');
       port.onmessage = ({data}) => done(keep(data));
       port.postMessage(url);
     })"""),
-    "service-worker-fetch": Kind("""async url => {
+    "service-worker-fetch": Kind(
+        """async url => {
       const {active} = await service();
       const channel = new MessageChannel();
       active.postMessage(url, [channel.port2]);
       keep(await new Promise((done) => channel.port1.onmessage = ({data}) => done(data)));
-    }""", secure=True),
+    }""",
+        secure=True,
+    ),
     "service-worker-import": Kind(
         "url => navigator.serviceWorker.register("
         "`/importing-worker.js?url=${encodeURIComponent(url)}`,"
@@ -100,11 +109,13 @@ KINDS: dict[str, Kind] = {
     "font-face": Kind("url => new FontFace('x', `url(${url})`).load()"),
     "preload": _element("link", "href", **{"rel": "preload", "as": "image"}),
     "modulepreload": _element("link", "href", rel="modulepreload"),
-    "prefetch": Kind("url => { link('prefetch', url); return asked(url); }"),
+    # Not tried on the own site: with our preferences Firefox does not do it at all.
+    "prefetch": Kind("url => link('prefetch', url)", control=False),
     "preconnect": Kind("url => link('preconnect', url)", "tcp", control=False),
     # The icon is what the page's own site redirects, which shows by itself that it was tried.
-    "favicon": Kind("url => { link('icon', hop(url)); return asked('/control/hop'); }",
-                    control=False),
+    "favicon": Kind(
+        "url => { link('icon', hop(url)); return asked('/control/hop'); }", control=False
+    ),
     "iframe": _element("iframe", "src"),
     "iframe-redirected": Kind("url => element('iframe', {src: hop(url)})"),
     "iframe-meta-refresh": Kind("url => framed('/meta?url=', url)"),
@@ -132,10 +143,15 @@ KINDS: dict[str, Kind] = {
     "dns-prefetch": Kind("url => link('dns-prefetch', url)", "dns", control=False),
     "webtransport": Kind(
         "url => within(1500, new WebTransport(url.replace('http:', 'https:')).ready)",
-        "udp", control=False, secure=True,
+        "udp",
+        control=False,
+        secure=True,
     ),
-    "ping": Kind("""url => {
+    "ping": Kind(
+        """url => {
       html(`<a href='#' ping='${url}'>x</a>`).firstChild.click();
       return asked(url);
-    }""", control=False),
+    }""",
+        control=False,
+    ),
 }

@@ -18,9 +18,7 @@ class Sniffer:
     """Used as `with Sniffer() as sniffer` on a running event loop; needs root."""
 
     def __init__(self) -> None:
-        self._socket = socket.socket(
-            socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL)
-        )
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 * 1024**2)
         self._socket.setblocking(False)
         #: Where TCP connections were opened to: address and port.

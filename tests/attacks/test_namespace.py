@@ -1,0 +1,130 @@
+"""Attacks of a page from a public address on private ones, in a network of the test's own."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.attacks.catalogue import APART, IN_NAMESPACE, TOP
+from tests.attacks.namespace import run_inside, unshare
+from tests.attacks.network import PRIVATE, PUBLIC, SITE
+from tests.attacks.report import Report
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(unshare() is None, reason="this kernel lets us make no network namespace"),
+]
+
+REACHING = [vector.name for vector in IN_NAMESPACE if vector.name not in APART]
+HELD_BACK = [vector.name for vector in IN_NAMESPACE if vector.name in APART]
+
+
+def run(scenario: str) -> Report:
+    return Report(**run_inside("tests.attacks.inside", scenario, seconds=100))
+
+
+@pytest.fixture(scope="module")
+def bare() -> Report:
+    return run("bare")
+
+
+@pytest.fixture(scope="module")
+def open_to_all() -> Report:
+    return run("open_to_all")
+
+
+@pytest.fixture(scope="module")
+def allowing() -> Report:
+    return run("allowing")
+
+
+@pytest.fixture(scope="module")
+def to_oneself() -> Report:
+    return run("to_oneself")
+
+
+@pytest.mark.parametrize("name", REACHING)
+def test_without_guard_the_attack_reaches_its_target(bare: Report, name: str) -> None:
+    assert name in bare.hits
+
+
+@pytest.mark.parametrize("name", HELD_BACK)
+def test_without_guard_firefox_holds_back_what_is_listed_apart(bare: Report, name: str) -> None:
+    assert name not in bare.hits, f"it belongs among the attacks: {APART[name]} is over"
+
+
+@pytest.mark.parametrize("name", [*TOP, "rebinding", "proxy"])
+def test_without_guard_a_page_of_its_own_shows_the_secret(bare: Report, name: str) -> None:
+    assert name in bare.told
+
+
+def test_open_service_lets_no_attack_through(open_to_all: Report) -> None:
+    assert open_to_all.hits == []
+    assert (open_to_all.connections, open_to_all.packets) == (0, 0), open_to_all.requests
+
+
+def test_open_service_tries_every_attack(open_to_all: Report) -> None:
+    assert open_to_all.untried == []
+    assert open_to_all.ending("attack") == "completed"
+    assert not open_to_all.views["attack"]["data"]["timeout_reached"]
+
+
+def test_open_service_tells_no_secret(open_to_all: Report) -> None:
+    assert open_to_all.told == []
+
+
+def test_open_service_refuses_every_private_address_that_a_task_names(open_to_all: Report) -> None:
+    endings = {name: open_to_all.ending(name) for name in open_to_all.views if "named" in name}
+    assert len(endings) > len(PRIVATE)
+    assert set(endings.values()) == {"blocked_address"}, endings
+
+
+@pytest.mark.parametrize("name", TOP)
+def test_open_service_ends_a_page_that_goes_to_a_private_address_as_blocked(
+    open_to_all: Report, name: str
+) -> None:
+    assert open_to_all.ending(name) == "blocked_address"
+
+
+def test_open_service_refuses_a_private_proxy(open_to_all: Report) -> None:
+    assert open_to_all.ending("proxy") == "blocked_address"
+
+
+def test_browsers_of_the_open_service_reach_nothing_but_the_site(open_to_all: Report) -> None:
+    # What goes over loopback is our own, and the target there counts its visitors itself.
+    beyond = {host for host, _ in [*open_to_all.opened, *open_to_all.sent]} - {"127.0.0.1", "::1"}
+    assert beyond == {PUBLIC}
+    assert [PUBLIC, 80] in open_to_all.opened
+
+
+def test_browsers_of_the_open_service_send_no_datagrams(open_to_all: Report) -> None:
+    # A resolver's question goes to port 53, its answer to a port above 1023 on loopback.
+    sent = [(host, port) for host, port in open_to_all.sent if host != "127.0.0.1"]
+    assert sent == []
+
+
+def test_browsers_of_the_open_service_look_up_no_names(open_to_all: Report) -> None:
+    asked_by_guard = {vector.host for vector in IN_NAMESPACE} | {SITE, f"rebind.{SITE}"}
+    attacks = {vector.host for vector in IN_NAMESPACE if vector.kind.trace == "dns"}
+    assert set(open_to_all.names) <= asked_by_guard - attacks
+
+
+def test_allowed_private_address_may_be_named(allowing: Report) -> None:
+    assert allowing.ending("ten") == "completed"
+    assert "ten" in allowing.told
+
+
+def test_other_private_addresses_than_the_allowed_one_are_refused(allowing: Report) -> None:
+    assert allowing.ending("home") == "blocked_address"
+    assert allowing.hits == ["named.ten"]
+
+
+def test_service_on_loopback_lets_a_task_name_a_private_address(to_oneself: Report) -> None:
+    assert to_oneself.ending("named") == "completed"
+    assert "named" in to_oneself.told
+
+
+def test_service_on_loopback_lets_no_page_through_to_private_addresses(to_oneself: Report) -> None:
+    assert to_oneself.told == ["named"]
+    assert to_oneself.hits == ["named"]
+    assert to_oneself.packets == 0
+    assert {name: to_oneself.ending(name) for name in TOP} == dict.fromkeys(TOP, "blocked_address")
