@@ -14,15 +14,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from playwright.async_api import ProxySettings
+
 from tests.attacks.arena import Arena, arena, attack_through
 from tests.attacks.bare import attack_all, bare_firefox, go_elsewhere, shows_secret
 from tests.attacks.catalogue import IN_NAMESPACE
 from tests.attacks.dns import NameServer
 from tests.attacks.network import PRIVATE, PUBLIC, SITE, ZONE, build
+from tests.attacks.proxy import Proxy
 from tests.attacks.report import Report
 from tests.attacks.sniffer import Sniffer
 from tests.attacks.target import SECRET
-from tests.service import Client, Json, client_of, run_service
+from tests.service import Client, Json, client_of, eventually, run_service
 
 _TEN = PRIVATE["ten"]
 _REBINDING = f"http://rebind.{SITE}/rebinding"
@@ -46,9 +49,16 @@ class World:
     place: Arena
     dns: NameServer
     sniffer: Sniffer
+    #: At the attacker's public address too.
+    proxy: Proxy
+
+    @property
+    def own_proxy(self) -> ProxySettings:
+        return {"server": f"http://{PUBLIC}:{self.proxy.port}"}
 
     def report(self, views: dict[str, Json], told: Iterable[str] = ()) -> Report:
         report = self.place.report(views, told)
+        report.proxied = sorted(self.proxy.asked)
         names = self.dns.names
         looked_up = {v.name for v in IN_NAMESPACE if v.kind.trace == "dns" and v.host in names}
         report.hits = sorted({*report.hits, *looked_up})
@@ -68,7 +78,8 @@ async def _world() -> AsyncIterator[World]:
         IN_NAMESPACE, target_hosts=targets, site_host=PUBLIC, name=SITE, ports=(80, 80)
     ) as place:
         with Sniffer() as sniffer:
-            yield World(place, dns, sniffer)
+            async with Proxy(PUBLIC, {SITE}) as proxy:
+                yield World(place, dns, sniffer, proxy)
 
 
 async def bare() -> Report:
@@ -85,6 +96,9 @@ async def bare() -> Report:
         await page.goto(_THROUGH_PROXY, wait_until="commit")
         if await shows_secret(page):
             told.append("proxy")
+        page = await browser.new_page(proxy=world.own_proxy)
+        await page.goto(f"{world.place.base}/attack", wait_until="commit")
+        await eventually(lambda: set(PRIVATE.values()) <= world.proxy.asked, 10)
         return world.report({}, told)
 
 
@@ -119,13 +133,19 @@ async def _name_private(world: World, client: Client) -> dict[str, Json]:
 
 
 async def allowing() -> Report:
-    """Likewise, but one private address is allowed to be named."""
+    """Likewise, but one private address may be named; and a task brings a public proxy along."""
 
     async def attack(world: World, client: Client) -> dict[str, Json]:
         views = {}
         for word in ("ten", "home"):
             url = world.place.target.url(f"named.{word}", PRIVATE[word])
             views[word] = await client.solve(url=url, success_text=SECRET, timeout=10)
+        views["through own proxy"] = await client.solve(
+            url=f"{world.place.base}/attack",
+            success_text="attacks are over",
+            timeout=20,
+            proxy=world.own_proxy,
+        )
         return views
 
     return await _through_service(attack, "--host", "0.0.0.0", "--allow-private-host", _TEN)

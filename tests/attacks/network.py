@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import tempfile
 from pathlib import Path
@@ -36,7 +37,7 @@ ZONE: dict[str, list[str] | list[list[str]]] = {
 #: A name that only this machine's hosts file knows.
 NEIGHBOUR = "neighbour"
 
-_HOSTS = f"127.0.0.1 localhost\n::1 localhost\n{PRIVATE['home']} {NEIGHBOUR}\n"
+_HOSTS = f"127.0.0.1 localhost {platform.node()}\n::1 localhost\n{PRIVATE['home']} {NEIGHBOUR}\n"
 
 
 def build() -> None:

@@ -27,6 +27,8 @@ class Report:
     opened: list[list[Any]] = field(default_factory=list)
     sent: list[list[Any]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+    #: Hosts that a task's own proxy was asked for.
+    proxied: list[str] = field(default_factory=list)
 
     def ending(self, task: str) -> str:
         """Return a task's error code, or its status where it has none."""

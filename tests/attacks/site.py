@@ -140,12 +140,16 @@ _REBINDING = """<script>(async () => {
   document.body.append(`${answer}, attacks are over`);
 })()</script>"""
 
-#: Pages that go to URL by themselves.
+#: Pages that go to URL by themselves; the last one shows it in frames, beside one of its own.
 _PAGES = {
     "/meta": "<meta http-equiv=refresh content='0;url=URL'>",
     "/script": "<body data-url='URL'><script>location.href = document.body.dataset.url</script>",
     "/form": "<form method=post action='URL'><input name=a></form>"
     "<script>document.forms[0].submit()</script>",
+    "/frames": "<iframe srcdoc='a frame that can be read'></iframe>"
+    "<iframe src='URL'></iframe><iframe src='view-source:URL'></iframe>"
+    "<object data='URL' type='text/html'></object><embed src='URL' type='text/html'>"
+    "<script src='URL'></script><link rel=stylesheet href='URL'>",
     "/link": "<a href='URL'>x</a><script>document.links[0].click()</script>",
 }
 

@@ -70,3 +70,11 @@ def test_with_guard_a_page_that_goes_to_the_target_ends_as_blocked(
     guarded: Report, name: str
 ) -> None:
     assert guarded.ending(name) == "blocked_address"
+
+
+def test_no_page_reads_a_file_of_the_machine(guarded: Report) -> None:
+    assert not guarded.views["own frame"]["data"]["timeout_reached"]
+    tried = {name: view for name, view in guarded.views.items() if name.startswith("file by")}
+    assert len(tried) == 5
+    for name, view in tried.items():
+        assert view["error"] or view["data"]["timeout_reached"], name

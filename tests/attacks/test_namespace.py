@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.attacks.catalogue import APART, IN_NAMESPACE, TOP
+from tests.attacks.catalogue import APART, IN_NAMESPACE, LOOPBACK, TOP
 from tests.attacks.namespace import run_inside, unshare
 from tests.attacks.network import PRIVATE, PUBLIC, SITE
 from tests.attacks.report import Report
@@ -57,6 +57,10 @@ def test_without_guard_a_page_of_its_own_shows_the_secret(bare: Report, name: st
     assert name in bare.told
 
 
+def test_without_guard_a_public_proxy_is_asked_for_private_addresses(bare: Report) -> None:
+    assert set(PRIVATE.values()) <= set(bare.proxied)
+
+
 def test_open_service_lets_no_attack_through(open_to_all: Report) -> None:
     assert open_to_all.hits == []
     assert (open_to_all.connections, open_to_all.packets) == (0, 0), open_to_all.requests
@@ -64,8 +68,9 @@ def test_open_service_lets_no_attack_through(open_to_all: Report) -> None:
 
 def test_open_service_tries_every_attack(open_to_all: Report) -> None:
     assert open_to_all.untried == []
-    assert open_to_all.ending("attack") == "completed"
-    assert not open_to_all.views["attack"]["data"]["timeout_reached"]
+    for name in ("attack", "rebinding"):
+        assert open_to_all.ending(name) == "completed"
+        assert not open_to_all.views[name]["data"]["timeout_reached"], name
 
 
 def test_open_service_tells_no_secret(open_to_all: Report) -> None:
@@ -116,6 +121,17 @@ def test_allowed_private_address_may_be_named(allowing: Report) -> None:
 def test_other_private_addresses_than_the_allowed_one_are_refused(allowing: Report) -> None:
     assert allowing.ending("home") == "blocked_address"
     assert allowing.hits == ["named.ten"]
+
+
+def test_public_proxy_of_a_task_is_not_asked_for_private_addresses(allowing: Report) -> None:
+    # What the proxy makes of a name is beyond us: it may even have a network of its own.
+    assert allowing.untried == []
+    assert SITE in allowing.proxied
+    assert [host for host in allowing.proxied if _is_private(host)] == []
+
+
+def _is_private(host: str) -> bool:
+    return host in (*PRIVATE.values(), *LOOPBACK.values(), "::1", "127.0.0.1", "::ffff:a01:203")
 
 
 def test_service_on_loopback_lets_a_task_name_a_private_address(to_oneself: Report) -> None:
