@@ -12,6 +12,9 @@ PUBLIC = "93.184.216.34"
 #: The attacker's name for it.
 SITE = "attacker.test"
 
+#: This machine's own addresses, as its card has them; the first is where it sends from.
+OWN = ("10.9.8.7", "198.41.0.4")
+
 #: Where the internal service is. The word says what kind of address it is.
 PRIVATE: dict[str, str] = {
     "ten": "10.1.2.3",
@@ -23,9 +26,11 @@ PRIVATE: dict[str, str] = {
     "unique-local": "fd00::1",
     "nat64": "64:ff9b::a01:203",
     "six-to-four": "2002:a01:203::1",
+    "own": OWN[1],
 }
 
-#: What the attacker's name server says. `rebind` and `flip` are public when they are checked.
+#: What the attacker's name server says. `rebind` is public when it is first
+#: asked for.
 ZONE: dict[str, list[str] | list[list[str]]] = {
     SITE: [PUBLIC],
     f"internal.{SITE}": [PRIVATE["ten"]],
@@ -33,6 +38,8 @@ ZONE: dict[str, list[str] | list[list[str]]] = {
     f"both.{SITE}": [PUBLIC, PRIVATE["ten"]],
     f"rebind.{SITE}": [[PUBLIC], [PRIVATE["ten"]]],
     "metadata.google.internal": [PRIVATE["metadata"]],
+    # Firefox asks there by itself; if it does, it shall be seen to.
+    "firefox.settings.services.mozilla.com": [PUBLIC],
 }
 #: A name that only this machine's hosts file knows.
 NEIGHBOUR = "neighbour"
@@ -47,11 +54,17 @@ def build() -> None:
     _ip("link add net0 type veth peer name net1")
     _ip("link set net0 up")
     _ip("link set net1 up")
-    for address in (PUBLIC, *PRIVATE.values()):
+    for address in OWN:
+        _ip(f"addr add {address}/32 dev net0")
+    # The others are elsewhere, as far as the card can tell, and yet what goes there arrives here.
+    for address in {PUBLIC, *PRIVATE.values()} - set(OWN):
         if ":" in address:
-            _ip(f"-6 addr add {address}/128 dev net0 nodad")
+            # Without it, only what a card has can be listened on.
+            Path("/proc/sys/net/ipv6/ip_nonlocal_bind").write_text("1")
+            _ip(f"-6 route add local {address}/128 dev lo")
         else:
-            _ip(f"addr add {address}/32 dev net0")
+            # What is sent there comes from the card, as WebRTC wants it.
+            _ip(f"route add local {address}/32 dev lo src {OWN[0]}")
     _ip("route add default dev net0")
     _ip("-6 route add default dev net0")
     folder = Path(tempfile.mkdtemp())
