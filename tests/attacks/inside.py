@@ -35,6 +35,8 @@ _NAMED = {
     **{word: f"[{a}]" if ":" in a else a for word, a in PRIVATE.items()},
     "name": f"internal.{SITE}",
     "both": f"both.{SITE}",
+    # Public when an earlier task asked for it, and no longer.
+    "rebound": f"rebind.{SITE}",
     "loopback": "127.0.0.1",
     "loopback-ipv6": "[::1]",
     "localhost": "localhost",

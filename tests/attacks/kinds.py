@@ -116,8 +116,8 @@ KINDS: dict[str, Kind] = {
     "favicon": Kind(
         "url => { link('icon', hop(url)); return asked('/control/hop'); }", control=False
     ),
-    "iframe": _element("iframe", "src"),
-    "iframe-redirected": Kind("url => element('iframe', {src: hop(url)})"),
+    "iframe": Kind("url => framed_source(url, url)"),
+    "iframe-redirected": Kind("url => framed_source(hop(url), url)"),
     "iframe-meta-refresh": Kind("url => framed('/meta?url=', url)"),
     "iframe-srcdoc": Kind("url => framed_html(`<img src='${url}'>`, url)"),
     "iframe-data": Kind("url => framed_source(`data:text/html,<img src='${url}'>`, url)"),
