@@ -68,14 +68,16 @@ async def arena(
             await runner.cleanup()
 
 
-async def attack_through(client: Client, place: Arena, host: str) -> dict[str, Json]:
+async def attack_through(
+    client: Client, place: Arena, host: str, ways: Iterable[str] = TOP
+) -> dict[str, Json]:
     """Let tasks open the page that tries everything, and those that go to `host` as a whole."""
     tasks = {
         "attack": client.solve(
             url=f"{place.base}/attack", success_text="attacks are over", timeout=30
         )
     }
-    for name in TOP:
+    for name in ways:
         url = place.going_to(name, host)
         tasks[name] = client.solve(url=url, success_text=SECRET, timeout=10)
     ended = await asyncio.gather(*tasks.values())

@@ -98,6 +98,15 @@ KINDS: dict[str, Kind] = {
     "video": _element("video", "src"),
     "video-poster": Kind("url => { html(`<video poster='${url}'>`); return asked(url); }"),
     "audio": _element("audio", "src"),
+    "track": Kind("""url => {
+      const video = html(`<video><track default src='${url}'></video>`).firstChild;
+      video.crossOrigin = "anonymous";
+      video.textTracks[0].mode = "showing";
+      return asked(url);
+    }"""),
+    "audio-worklet": Kind(
+        "url => new OfflineAudioContext(1, 1, 8000).audioWorklet.addModule(url)", secure=True
+    ),
     "object": _element("object", "data", type="text/html"),
     "embed": Kind("url => { html(`<embed src='${url}' type='text/html'>`); return asked(url); }"),
     "script": _element("script", "src"),
@@ -119,6 +128,7 @@ KINDS: dict[str, Kind] = {
     "iframe": Kind("url => framed_source(url, url)"),
     "iframe-redirected": Kind("url => framed_source(hop(url), url)"),
     "iframe-meta-refresh": Kind("url => framed('/meta?url=', url)"),
+    "iframe-xslt": Kind("url => framed('/xslt?url=', url)"),
     "iframe-srcdoc": Kind("url => framed_html(`<img src='${url}'>`, url)"),
     "iframe-data": Kind("url => framed_source(`data:text/html,<img src='${url}'>`, url)"),
     "iframe-script": Kind("url => framed('/script?url=', url)"),

@@ -17,7 +17,7 @@ from tests.attacks.target import Target
 
 _SCRIPT = (Path(__file__).parent / "attack.js").read_text()
 #: Milliseconds after which an attempt is given up.
-_PATIENCE = 5000
+_PATIENCE = 10_000
 
 _WORKERS = {
     "/shared-worker.js": "onconnect = ({ports: [port]}) => port.onmessage = ({data}) => fetch(data)"
@@ -47,6 +47,7 @@ class Site:
                 web.get("/refresh-header", self._refresh_header),
                 web.get("/link-header", self._link_header),
                 web.get("/csp", self._csp),
+                web.get("/xslt", self._xslt),
                 web.get("/rebinding", self._rebinding),
                 web.get("/hit/{name}", self._own),
                 *(web.get(path, self._worker) for path in _WORKERS),
@@ -110,6 +111,10 @@ class Site:
     async def _csp(self, request: web.Request) -> web.Response:
         policy = f"img-src 'none'; report-uri {request.query['url']}"
         return _html("<img src=/forbidden>", {"Content-Security-Policy": policy})
+
+    async def _xslt(self, request: web.Request) -> web.Response:
+        sheet = f"<?xml-stylesheet type='text/xsl' href='{html.escape(request.query['url'])}'?><a/>"
+        return web.Response(text=sheet, content_type="application/xml")
 
     async def _rebinding(self, request: web.Request) -> web.Response:
         # Each answer ends its connection, so that the name is looked up again for the next.
