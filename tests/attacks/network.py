@@ -67,12 +67,14 @@ def build() -> None:
             _ip(f"route add local {address}/32 dev lo src {OWN[0]}")
     _ip("route add default dev net0")
     _ip("-6 route add default dev net0")
-    folder = Path(tempfile.mkdtemp())
-    for name, text in (("hosts", _HOSTS), ("resolv.conf", "nameserver 127.0.0.1\n")):
-        (folder / name).write_text(text)
-        # /etc/resolv.conf is often a link: what it leads to is what is covered.
-        place = str(Path("/etc", name).resolve())
-        subprocess.run(["mount", "--bind", str(folder / name), place], check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in (("hosts", _HOSTS), ("resolv.conf", "nameserver 127.0.0.1\n")):
+            file = Path(folder, name)
+            file.write_text(text)
+            # /etc/resolv.conf is often a link: what it leads to is what is covered, and stays so
+            # when the folder is gone.
+            place = str(Path("/etc", name).resolve())
+            subprocess.run(["mount", "--bind", str(file), place], check=True)
 
 
 def _ip(command: str) -> None:
