@@ -43,9 +43,12 @@ def is_public(address: Address) -> bool:
 
 
 def literal(host: str) -> Address | None:
-    """Return the address that `host` spells, in any spelling a resolver takes (`0x7f.1`), or None."""
+    """Return the address that `host` spells, in any spelling a resolver takes (`0x7f.1`), or None.
+
+    One with a dot at its end is an address as well, to browsers and to some proxies.
+    """
     try:
-        found = socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)
+        found = socket.getaddrinfo(host.removesuffix("."), None, flags=socket.AI_NUMERICHOST)
     except (OSError, UnicodeError):
         return None
     return without_zone(str(found[0][4][0]))
