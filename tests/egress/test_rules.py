@@ -39,7 +39,16 @@ def test_authority_is_a_host_and_a_port(authority: str, host: str, port: int) ->
         *("example.com:123456", "example.com:-1", "example.com:8o", "example.com:+80", "::1:80"),
         *("[::1]", "[::1]80", "[::1:80", "::1]:80", "[]:80", "[fe80::1%lo]:80", "[example.com]:80"),
         *("user@example.com:80", "user:pw@example.com:80", "example.com:80/", "a/b:80", "a?b:80"),
-        *("a#b:80", "a b:80", " a:80", "a:80 ", "a:80\n", "a\tb:80", "a\x00.example:80", "a\x7f:80"),
+        *(
+            "a#b:80",
+            "a b:80",
+            " a:80",
+            "a:80 ",
+            "a:80\n",
+            "a\tb:80",
+            "a\x00.example:80",
+            "a\x7f:80",
+        ),
         *("a\x1b:80", "a:\u0668\u0660"),
     ],
 )
@@ -115,13 +124,12 @@ def verdict(
     place: Destination = PLACE,
     addresses: Sequence[str] = ("10.1.2.3",),
 ) -> str | None:
-    """Return the text of the refusal, or None."""
+    """Return code and text of the refusal, or None."""
     rules = Rules([AllowedHost.parse(text) for text in allowed], trust_named=trust_named)
     try:
         rules.check(place, [ip_address(text) for text in addresses], named=named)
     except TaskError as error:
-        assert error.code == "blocked_address"
-        return str(error)
+        return f"{error.code}: {error}"
     return None
 
 
@@ -170,6 +178,7 @@ def test_page_may_never_lead_to_a_private_host_that_the_task_does_not_name(
 def test_refusal_names_the_host_and_what_to_do_but_not_its_address() -> None:
     text = verdict()
     assert text is not None
+    assert text.startswith("blocked_address: ")
     assert "--allow-private-host db.example:5432" in text
     assert "10.1.2.3" not in text
 
@@ -218,8 +227,7 @@ def unresolved(host: str, *allowed: str, trust_named: bool = False, named: bool 
     try:
         rules.check_unresolved(Destination(host, 80), named=named)
     except TaskError as error:
-        assert error.code == "blocked_address"
-        return False
+        return error.code != "blocked_address"
     return True
 
 
