@@ -28,6 +28,10 @@ class Certificate(NamedTuple):
         context.load_cert_chain(self.cert, self.key)
         return context
 
+    def der(self) -> bytes:
+        """As a client sees it."""
+        return ssl.PEM_cert_to_DER_cert(self.cert.read_text())
+
     def client(self) -> ssl.SSLContext:
         """A client that trusts nothing else."""
         return ssl.create_default_context(cafile=str(self.cert))

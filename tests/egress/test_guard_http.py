@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import BaseTestServer, TestServer
 
 from tests.egress.servers import Internet, browsing, guarding, request, reset, serving
 
@@ -26,21 +26,21 @@ async def _big(_: web.Request) -> web.StreamResponse:
 
 
 @pytest.fixture
-async def site() -> AsyncIterator[TestServer]:
+async def site() -> AsyncIterator[BaseTestServer]:
     app = web.Application(client_max_size=10_000_000)
     app.add_routes([web.get("/big", _big), web.post("/echo", _echo)])
     async with TestServer(app) as server:
         yield server
 
 
-async def test_body_comes_from_the_site_byte_for_byte(site: TestServer) -> None:
+async def test_body_comes_from_the_site_byte_for_byte(site: BaseTestServer) -> None:
     url = site.make_url("/big")
     async with guarding(str(url)) as guard, aiohttp.ClientSession(proxy=guard.url) as session:
         async with session.get(url) as answer:
             assert await answer.read() == FIVE_MB
 
 
-async def test_body_goes_to_the_site_and_back_byte_for_byte(site: TestServer) -> None:
+async def test_body_goes_to_the_site_and_back_byte_for_byte(site: BaseTestServer) -> None:
     url = site.make_url("/echo")
     async with guarding(str(url)) as guard, aiohttp.ClientSession(proxy=guard.url) as session:
         for body in (FIVE_MB, b"", b"x"):

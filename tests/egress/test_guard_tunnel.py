@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-import ssl
 import struct
-from pathlib import Path
 
 import pytest
 
@@ -28,7 +26,7 @@ async def test_tls_is_between_the_browser_and_the_site(certificate: Certificate)
         assert await browser.connect(server.destination) == ESTABLISHED
         await browser.writer.start_tls(certificate.client(), server_hostname="localhost")
         seen = browser.writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        assert seen == ssl.PEM_cert_to_DER_cert(Path(certificate.cert).read_text())
+        assert seen == certificate.der()
         await browser.send(FIVE_MB[:100_000])
         assert await browser.reader.readexactly(100_000) == FIVE_MB[:100_000]
 
