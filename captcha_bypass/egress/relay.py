@@ -39,10 +39,10 @@ class Books(Protocol):
         """Take note that a destination cannot be reached."""
 
     def count_sent(self, size: int) -> None:
-        """Account for bytes to a site."""
+        """Account for bytes to a site; OSError if that is more than may be moved."""
 
     def count_received(self, size: int) -> None:
-        """Account for bytes from a site."""
+        """Account for bytes from a site; OSError if that is more than may be moved."""
 
 
 @dataclass
@@ -121,8 +121,8 @@ class Relay:
         else:
             link = await self._link_to_site(head.destination)
             text = head.for_site()
-        link.streams[1].write(text)
         self._books.count_sent(len(text))
+        link.streams[1].write(text)
         await self._copy_body(head.body_bytes, link.streams[1])
 
     async def _link_to_site(self, destination: Destination) -> _Link:

@@ -43,6 +43,11 @@ class Server:
     def destination(self) -> Destination:
         return Destination("127.0.0.1", self.port)
 
+    async def idle(self) -> None:
+        """Wait until no connection is open."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             with contextlib.suppress(OSError, EOFError):

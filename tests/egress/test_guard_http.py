@@ -35,9 +35,12 @@ async def site() -> AsyncIterator[BaseTestServer]:
 
 async def test_body_comes_from_the_site_byte_for_byte(site: BaseTestServer) -> None:
     url = site.make_url("/big")
-    async with guarding(str(url)) as guard, aiohttp.ClientSession(proxy=guard.url) as session:
-        async with session.get(url) as answer:
-            assert await answer.read() == FIVE_MB
+    async with (
+        guarding(str(url)) as guard,
+        aiohttp.ClientSession(proxy=guard.url) as session,
+        session.get(url) as answer,
+    ):
+        assert await answer.read() == FIVE_MB
 
 
 async def test_body_goes_to_the_site_and_back_byte_for_byte(site: BaseTestServer) -> None:
@@ -60,12 +63,15 @@ async def answer_with_name(
 
 
 async def test_requests_to_one_site_share_its_connection() -> None:
-    async with serving(lambda *streams: answer_with_name("a", *streams)) as server:
-        async with guarding(server.url) as guard, browsing(guard) as browser:
-            for number in range(5):
-                _, body = await browser.get(f"{server.url}/{number}")
-                assert body == f"a /{number}".encode()
-            assert server.connections == 1
+    async with (
+        serving(lambda *streams: answer_with_name("a", *streams)) as server,
+        guarding(server.url) as guard,
+        browsing(guard) as browser,
+    ):
+        for number in range(5):
+            _, body = await browser.get(f"{server.url}/{number}")
+            assert body == f"a /{number}".encode()
+        assert server.connections == 1
 
 
 async def test_each_request_goes_to_the_site_it_names(internet: Internet) -> None:
@@ -146,13 +152,16 @@ async def test_site_that_wants_to_see_the_head_first_gets_the_body_then() -> Non
         body = await reader.readexactly(4)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n" + body)
 
-    async with serving(cautious) as server, guarding(server.url) as guard:
-        async with browsing(guard) as browser:
-            lines = b"Content-Length: 4\r\nExpect: 100-continue\r\n"
-            await browser.send(request(server.url, "POST", lines))
-            assert await browser.head() == b"HTTP/1.1 100 Continue\r\n\r\n"
-            await browser.send(b"body")
-            assert (await browser.answer())[1] == b"body"
+    async with (
+        serving(cautious) as server,
+        guarding(server.url) as guard,
+        browsing(guard) as browser,
+    ):
+        lines = b"Content-Length: 4\r\nExpect: 100-continue\r\n"
+        await browser.send(request(server.url, "POST", lines))
+        assert await browser.head() == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await browser.send(b"body")
+        assert (await browser.answer())[1] == b"body"
 
 
 async def test_answer_that_comes_before_the_body_is_passed_on_at_once() -> None:
