@@ -173,7 +173,7 @@ class Relay:
         try:
             while chunk := await site.read(CHUNK_BYTES):
                 if by_proxy and chunk.startswith(_WANTS_LOGIN):
-                    self._books.failed(self._asked, proxies.refusal(407))
+                    self._books.failed(self._asked, proxies.refusal(proxies.WRONG_LOGIN))
                     self._writer.transport.abort()
                     return
                 self._books.count_received(len(chunk))

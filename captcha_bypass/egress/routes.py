@@ -72,21 +72,7 @@ class Router:
             named = destination == self._named
             return await _dial(await self._resolve(destination, named=named))
         self.check(destination)
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                if not proxy.is_http:
-                    found = await self._resolve_proxy(proxy)
-                    addresses = [str(info[4][0]) for info in found]
-                    return await proxies.through_socks(proxy, addresses, destination)
-                streams = await self.to_proxy(proxy)
-                try:
-                    await proxies.ask_http_proxy(proxy, streams, destination)
-                except BaseException:
-                    streams[1].transport.abort()
-                    raise
-                return streams
-        except TimeoutError:
-            raise proxies.unreachable() from None
+        return await self._through(proxy, destination)
 
     async def to_proxy(self, proxy: Upstream) -> Streams:
         """Open a connection to the task's http or https proxy itself, for plain http requests.
@@ -94,18 +80,23 @@ class Router:
         Raises:
             TaskError: `blocked_address` or `proxy_error`.
         """
-        found = await self._resolve_proxy(proxy)
+        return await self._through(proxy, None)
+
+    async def _through(self, proxy: Upstream, destination: Destination | None) -> Streams:
         try:
-            streams = await _dial(found)
-        except TaskError:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                streams = await _dial_proxy(await self._resolve_proxy(proxy))
+                try:
+                    if proxy.scheme == "https":
+                        await proxies.start_tls(proxy, streams[1])
+                    if destination is not None:
+                        await proxies.ask(proxy, streams, destination)
+                except BaseException:
+                    streams[1].transport.abort()
+                    raise
+                return streams
+        except TimeoutError:
             raise proxies.unreachable() from None
-        if proxy.scheme == "https":
-            try:
-                await proxies.start_tls(proxy, streams[1])
-            except BaseException:
-                streams[1].transport.abort()
-                raise
-        return streams
 
     async def _resolve_proxy(self, proxy: Upstream) -> list[AddrInfo]:
         try:
@@ -135,6 +126,13 @@ class Router:
         except (OSError, UnicodeError):
             message = "The host name cannot be resolved; check the URL."
             raise TaskError("dns_error", message) from None
+
+
+async def _dial_proxy(addresses: list[AddrInfo]) -> Streams:
+    try:
+        return await _dial(addresses)
+    except TaskError:
+        raise proxies.unreachable() from None
 
 
 async def _dial(addresses: list[AddrInfo]) -> Streams:

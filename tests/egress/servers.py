@@ -211,3 +211,26 @@ async def browsing(guard: Guard) -> AsyncIterator[Browser]:
         yield Browser(reader, writer)
     finally:
         writer.transport.abort()
+
+
+async def start_tunnel(browser: Browser, server: Server) -> None:
+    assert (await browser.connect(server.destination)).endswith(b"established")
+    await browser.send(b"\r\n\r\n")
+
+
+async def start_download(browser: Browser, server: Server) -> None:
+    await browser.send(request(server.url))
+
+
+START = {"tunnel": start_tunnel, "plain": start_download}
+
+
+async def read_to_the_end(browser: Browser) -> int:
+    """Return how many bytes came before the connection was cut."""
+    size = 0
+    try:
+        while chunk := await browser.reader.read(65536):
+            size += len(chunk)
+    except ConnectionResetError:
+        pass
+    return size

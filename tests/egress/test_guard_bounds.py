@@ -12,7 +12,17 @@ import pytest
 from captcha_bypass.egress import guard as guards
 from captcha_bypass.egress.guard import Egress, Guard
 from captcha_bypass.egress.routes import Permit
-from tests.egress.servers import LOCAL, Browser, Server, browsing, echo, guarding, request, serving
+from tests.egress.servers import (
+    LOCAL,
+    START,
+    browsing,
+    echo,
+    guarding,
+    read_to_the_end,
+    request,
+    serving,
+    start_tunnel,
+)
 
 
 async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -22,29 +32,6 @@ async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     while True:
         writer.write(bytes(65536))
         await writer.drain()
-
-
-async def start_tunnel(browser: Browser, server: Server) -> None:
-    assert (await browser.connect(server.destination)).endswith(b"established")
-    await browser.send(b"\r\n\r\n")
-
-
-async def start_download(browser: Browser, server: Server) -> None:
-    await browser.send(request(server.url))
-
-
-START = {"tunnel": start_tunnel, "plain": start_download}
-
-
-async def read_to_the_end(browser: Browser) -> int:
-    """Return how many bytes came before the connection was cut."""
-    size = 0
-    try:
-        while chunk := await browser.reader.read(65536):
-            size += len(chunk)
-    except ConnectionResetError:
-        pass
-    return size
 
 
 async def cannot_connect(guard: Guard) -> bool:
@@ -220,68 +207,3 @@ async def test_nothing_is_left_of_a_guard_whenever_it_is_closed(leaves: bool) ->
         for steps in range(50):
             await once(steps // 2)
         assert held() == before
-
-
-@pytest.mark.parametrize("kind", START)
-async def test_browser_that_does_not_read_holds_the_site_back(kind: str) -> None:
-    size, sent = 64 * 1024**2, 0
-
-    async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal sent
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        if sent == 0:  # for the browser that does not read
-            while sent < size:
-                sent += 65536
-                writer.write(bytes(65536))
-                await writer.drain()
-        else:
-            for _ in range(size // 65536):
-                writer.write(bytes(65536))
-                await writer.drain()
-
-    async with (
-        serving(send) as server,
-        guarding(server.destination) as guard,
-        browsing(guard) as lazy,
-        browsing(guard) as eager,
-    ):
-        await START[kind](lazy, server)
-        await lazy.reader.readexactly(1)
-        # In the time in which another takes all of it, twice, what is sent to this one stops.
-        await START[kind](eager, server)
-        assert await read_to_the_end(eager) >= size
-        assert 0 < sent < size / 2
-
-
-async def test_site_that_does_not_read_holds_the_browser_back() -> None:
-    async def lazy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"hello")
-        await asyncio.Future()
-
-    async with (
-        serving(lazy) as server,
-        serving(echo) as other,
-        guarding(server.destination) as guard,
-        guarding(other.destination) as second,
-        browsing(guard) as held_back,
-        browsing(second) as eager,
-    ):
-        await held_back.connect(server.destination)
-        size, sent = 64 * 1024**2, 0
-
-        async def send() -> None:
-            nonlocal sent
-            while sent < size:
-                sent += 65536
-                await held_back.send(bytes(65536))
-
-        sending = asyncio.create_task(send())
-        await eager.connect(other.destination)
-        chunk = bytes(65536)
-        for _ in range(size // len(chunk)):
-            await eager.send(chunk)
-            await eager.reader.readexactly(len(chunk))
-        assert 0 < sent < size / 2
-        sending.cancel()
-        await asyncio.wait({sending})
