@@ -24,6 +24,8 @@ RESOLVER_THREADS = 32
 #: Connections one task may hold at once; a browser itself stops at some 30 to one proxy, and opens
 #: tunnels besides.
 MAX_CONNECTIONS = 256
+#: Destinations of which a guard knows why they were not reached; a page may try any number.
+MAX_FAILURES = 1000
 
 
 @dataclass
@@ -138,8 +140,11 @@ class Guard:
 
     def failed(self, destination: Destination, error: TaskError) -> None:
         """Keep in mind why a destination cannot be reached."""
-        before = self._failures.get(destination)
-        self._failures[destination] = error
+        before = self._failures.pop(destination, None)
+        # Without the frames that the error itself went through, and holds.
+        self._failures[destination] = TaskError(error.code, str(error))
+        if len(self._failures) > MAX_FAILURES:
+            del self._failures[next(iter(self._failures))]
         if before is None or before.code != error.code:  # browsers try again and again
             self._egress.tally.failed(error.code)
             logger.debug("not connected", extra={"host": str(destination), "outcome": error.code})

@@ -20,6 +20,8 @@ from captcha_bypass.errors import TaskError
 CONNECT_SECONDS = 30.0
 #: Seconds until the next address of a host is tried beside the last (RFC 8305, section 5).
 NEXT_ADDRESS_SECONDS = 0.25
+#: Destinations of which a task's addresses are kept; a page may name any number.
+MAX_KNOWN = 1000
 #: The longest head of a request: a browser's cookies for one host, and a long URL.
 HEAD_BYTES = 256 * 1024
 
@@ -114,6 +116,8 @@ class Router:
             found = await self._look_up(destination)
             addresses = [without_zone(str(info[4][0])) for info in found]
             self._rules.check(destination, addresses, named=named)
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()  # what is asked for again is checked again
             self._known[destination] = found
         return found
 

@@ -10,11 +10,13 @@ import psutil
 import pytest
 
 from captcha_bypass.egress import guard as guards
+from captcha_bypass.egress import routes
 from captcha_bypass.egress.guard import Egress, Guard
 from captcha_bypass.egress.routes import Permit
 from tests.egress.servers import (
     LOCAL,
     START,
+    Internet,
     browsing,
     echo,
     guarding,
@@ -128,6 +130,39 @@ async def test_connections_are_bounded_and_free_again(monkeypatch: pytest.Monkey
         assert await first.reader.read() == b""
         async with browsing(guard) as fourth:
             assert (await fourth.connect(server.destination)).endswith(b"established")
+
+
+async def test_of_the_destinations_a_page_tries_in_vain_the_last_are_known(
+    internet: Internet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guards, "MAX_FAILURES", 3)
+    async with guarding() as guard:
+        for name in "abcda":
+            async with browsing(guard) as browser:
+                await browser.send(request(f"http://{name}.example/"))
+                assert await browser.reader.read() == b""
+        known = [name for name in "abcd" if guard.failure(f"http://{name}.example/")]
+        assert known == ["a", "c", "d"]
+        error = guard.failure("http://a.example/")
+        assert error is not None
+        assert error.__traceback__ is None  # it would hold all that its frames hold
+
+
+async def test_addresses_are_kept_for_a_bounded_number_of_destinations(
+    internet: Internet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "MAX_KNOWN", 2)
+    async with serving(echo) as server, guarding() as guard:
+        for name in "abca":
+            internet.site(f"{name}.example", "1.1.1.1", server)
+            async with browsing(guard) as browser:
+                await browser.connect(f"{name}.example:80")
+        assert len(guard._router._known) <= 2
+        internet.names["a.example"] = [["127.0.0.1"]]
+        internet.names["b.example"] = [["127.0.0.1"]]
+        for name, first in (("a", b"HTTP/1.1 200"), ("b", b"HTTP/1.1 502")):
+            async with browsing(guard) as browser:
+                assert (await browser.connect(f"{name}.example:80")).startswith(first)
 
 
 @pytest.mark.parametrize("kind", START)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Iterator
 
 import pytest
 
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination
-from captcha_bypass.egress.upstream import Upstream
+from captcha_bypass.egress.upstream import Upstream, tls_context
 from tests.egress.conftest import Certificate
 from tests.egress.proxies import HttpProxy, Site, SocksProxy, reason, upstream
 from tests.egress.servers import Internet, browsing, echo, guarding, request, serving
@@ -23,10 +24,12 @@ SOME_MB = random.Random(7).randbytes(3_000_000)  # noqa: S311 - not for secrets
 
 
 @pytest.fixture
-def trusted(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> Certificate:
+def trusted(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Certificate]:
     """The test certificate, trusted by this process."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate.cert))
-    return certificate
+    tls_context.cache_clear()
+    yield certificate
+    tls_context.cache_clear()
 
 
 @pytest.mark.parametrize("login", LOGINS)
