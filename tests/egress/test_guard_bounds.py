@@ -52,13 +52,16 @@ async def test_task_that_moves_too_much_is_cut_off_for_good(kind: str) -> None:
         guarding(server.destination, max_task_bytes=1_000_000) as guard,
         browsing(guard) as browser,
         browsing(guard) as bystander,
+        browsing(guard) as idle,
     ):
         calls = []
         guard.on_overrun = lambda: calls.append(guard.overrun)
+        await idle.connect(server.destination)
         await START["tunnel"](bystander, server)
         await START[kind](browser, server)
         sizes = await asyncio.gather(read_to_the_end(browser), read_to_the_end(bystander))
         assert 800_000 < sum(sizes) <= 1_000_000
+        assert await read_to_the_end(idle) == 0
         assert guard.overrun is not None
         assert guard.overrun.code == "too_much_traffic"
         assert "1000000 bytes (--max-task-bytes)" in str(guard.overrun)
@@ -67,7 +70,8 @@ async def test_task_that_moves_too_much_is_cut_off_for_good(kind: str) -> None:
         assert other.connections == 0
 
 
-async def test_what_a_browser_sends_counts_as_well() -> None:
+@pytest.mark.parametrize("kind", START)
+async def test_what_a_browser_sends_counts_as_well(kind: str) -> None:
     async def sink(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         while await reader.read(65536):
             pass
@@ -77,7 +81,10 @@ async def test_what_a_browser_sends_counts_as_well() -> None:
         guarding(server.destination, max_task_bytes=100_000) as guard,
         browsing(guard) as browser,
     ):
-        await browser.connect(server.destination)
+        if kind == "tunnel":
+            await browser.connect(server.destination)
+        else:
+            await browser.send(request(server.url, "POST", b"Content-Length: 1000000\r\n"))
         browser.writer.write(bytes(1_000_000))
         await read_to_the_end(browser)
         assert guard.overrun is not None
@@ -180,6 +187,22 @@ async def test_close_cuts_what_is_running(kind: str) -> None:
         await read_to_the_end(browser)
         assert await cannot_connect(guard)
         await guard.close()  # again is fine
+
+
+@pytest.mark.filterwarnings("ignore:unclosed (transport|<socket):ResourceWarning")
+@pytest.mark.parametrize("steps", range(6))
+async def test_connection_taken_while_the_guard_closes_is_not_served(steps: int) -> None:
+    async with serving(echo) as server, Egress(LOCAL) as egress:
+        guard = await egress.guard()
+        guard.admit(Permit(server.destination))
+        with socket.create_connection(("127.0.0.1", int(guard.url[17:]))) as late:
+            late.sendall(request(server.url))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            await guard.close()
+            for _ in range(6):
+                await asyncio.sleep(0)
+                assert serving_tasks() == []
 
 
 async def test_end_of_the_egress_closes_guards_left_open() -> None:
