@@ -92,7 +92,8 @@ class Router:
                     if proxy.scheme == "https":
                         await proxies.start_tls(proxy, streams[1])
                     if destination is not None:
-                        await proxies.ask(proxy, streams, destination)
+                        ask = proxies.ask_http_proxy if proxy.is_http else proxies.ask_socks_proxy
+                        await ask(proxy, streams, destination)
                 except BaseException:
                     streams[1].transport.abort()
                     raise
@@ -118,7 +119,8 @@ class Router:
             self._rules.check(destination, addresses, named=named)
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()  # what is asked for again is checked again
-            self._known[destination] = found
+            # Two lookups of one name at once: whichever is first counts.
+            found = self._known.setdefault(destination, found)
         return found
 
     async def _look_up(self, destination: Destination) -> list[AddrInfo]:

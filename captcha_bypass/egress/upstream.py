@@ -8,7 +8,10 @@ import re
 import ssl
 from dataclasses import dataclass, field
 from functools import cache
-from ipaddress import ip_address
+from typing import Any, Self
+
+from python_socks import ProxyError, ProxyType
+from python_socks.async_.asyncio.v2 import Proxy as Socks
 
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.errors import TaskError
@@ -61,66 +64,65 @@ async def start_tls(upstream: Upstream, writer: asyncio.StreamWriter) -> None:
         raise TaskError("proxy_error", message) from None
 
 
-async def ask(upstream: Upstream, proxy: Streams, destination: Destination) -> None:
-    """Turn a connection to a proxy into one to a destination.
+async def ask_http_proxy(upstream: Upstream, proxy: Streams, destination: Destination) -> None:
+    """Turn a connection to an http proxy into one to a destination (RFC 9110, section 9.3.6).
 
     Raises:
         TaskError: `proxy_error`: it refused.
     """
-    asking = _ask_http if upstream.is_http else _ask_socks
-    try:
-        await asking(upstream, proxy, destination)
-    except (OSError, EOFError, KeyError, ValueError, asyncio.LimitOverrunError):
-        # It hung up, or answered something else.
-        raise refusal(None) from None
-
-
-async def _ask_http(upstream: Upstream, proxy: Streams, destination: Destination) -> None:
-    """By CONNECT (RFC 9110, section 9.3.6)."""
     reader, writer = proxy
     head = f"CONNECT {destination} HTTP/1.1\r\nHost: {destination}\r\n".encode()
     writer.write(head + upstream.credentials + b"\r\n")
-    answer = await reader.readuntil(b"\r\n\r\n")
+    try:
+        answer = await reader.readuntil(b"\r\n\r\n")
+    except (OSError, EOFError, asyncio.LimitOverrunError):
+        raise refusal(None) from None
     status = re.match(rb"HTTP/1\.\d (\d{3})", answer)
     if status is None or not status[1].startswith(b"2"):
         raise refusal(int(status[1]) if status else None)
 
 
-async def _ask_socks(upstream: Upstream, proxy: Streams, destination: Destination) -> None:
-    """By SOCKS5 (RFC 1928), with a login if there is one (RFC 1929)."""
-    reader, writer = proxy
-    username = upstream.username
-    writer.write(b"\5\1\0" if username is None else b"\5\2\0\2")
-    version, method = await reader.readexactly(2)
-    if version == 5 and method == 2 and username is not None:
-        writer.write(b"\1" + _counted(username) + _counted(upstream.password))
-        if (await reader.readexactly(2))[1] != 0:
-            raise refusal(WRONG_LOGIN)
-    elif version != 5 or method != 0:
-        raise refusal(WRONG_LOGIN if version == 5 else None)
-    writer.write(b"\5\1\0" + _place(destination))
-    version, reply, _, kind = await reader.readexactly(4)
-    if version != 5 or reply != 0:
-        raise refusal(reply if version == 5 else None)
-    # Where it connects from, which nobody wants to know.
-    size = (await reader.readexactly(1))[0] if kind == 3 else {1: 4, 4: 16}[kind]
-    await reader.readexactly(size + 2)
+async def ask_socks_proxy(upstream: Upstream, proxy: Streams, destination: Destination) -> None:
+    """Turn a connection to a SOCKS5 proxy into one to a destination (RFC 1928, RFC 1929).
 
-
-def _counted(text: str) -> bytes:
-    data = text.encode()
-    return bytes([len(data)]) + data
-
-
-def _place(destination: Destination) -> bytes:
-    """Names stay names: the proxy resolves them."""
+    Raises:
+        TaskError: `proxy_error`: it refused.
+    """
+    password = None if upstream.username is None else upstream.password
+    dialled: Any = _Dialled(proxy)
+    place = upstream.destination
+    client = Socks(ProxyType.SOCKS5, *place, upstream.username, password, forward=dialled)
     try:
-        address = ip_address(destination.host)
-    except ValueError:
-        place = b"\3" + _counted(destination.host)
-    else:
-        place = (b"\1" if address.version == 4 else b"\4") + address.packed
-    return place + destination.port.to_bytes(2, "big")
+        await client.connect(*destination)
+    except ProxyError as error:
+        # The library has no number for a login that was refused, or that nobody gave.
+        wrong_login = "authentication" in str(error)
+        raise refusal(WRONG_LOGIN if wrong_login else error.error_code) from None
+    except (OSError, EOFError, ValueError, AssertionError):
+        raise refusal(None) from None  # it answered something else
+
+
+class _Dialled:
+    """Gives the library a connection that is there already, to an address that was checked.
+
+    It stands where the library would go through another proxy first, and is the stream as well.
+    """
+
+    def __init__(self, streams: Streams) -> None:
+        self._reader, self._writer = streams
+
+    async def connect(self, **_: object) -> Self:
+        return self
+
+    async def write(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def read_exactly(self, size: int) -> bytes:
+        return await self._reader.readexactly(size)
+
+    async def close(self) -> None:
+        """Whoever dialled closes it."""
 
 
 def unreachable() -> TaskError:

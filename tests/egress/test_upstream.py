@@ -17,7 +17,16 @@ from tests.egress.proxies import HttpProxy, Site, SocksProxy, reason, upstream
 from tests.egress.servers import Internet, browsing, echo, guarding, request, serving
 
 #: With a colon, which a careless reader would cut at; empty; beyond ASCII.
-LOGINS = [(None, ""), ("user", "pass:word"), ("user", ""), ("j\u00fcrgen", "gr\u00fc\u00df\u20ac")]
+LOGINS = [
+    *(
+        (kind, login)
+        for kind in ("http", "socks5")
+        for login in [(None, ""), ("user", "pass:word")]
+    ),
+    # What the API takes for http proxies only.
+    ("http", ("user", "")),
+    ("http", ("j\u00fcrgen", "gr\u00fc\u00df\u20ac")),
+]
 KINDS = {"http": HttpProxy, "socks5": SocksProxy}
 ESTABLISHED = b"HTTP/1.1 200 Connection established"
 SOME_MB = random.Random(7).randbytes(3_000_000)  # noqa: S311 - not for secrets
@@ -32,8 +41,7 @@ def trusted(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> Iterat
     tls_context.cache_clear()
 
 
-@pytest.mark.parametrize("login", LOGINS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "login"), LOGINS)
 async def test_proxy_carries_tunnels(
     internet: Internet, kind: str, login: tuple[str | None, str]
 ) -> None:
@@ -55,8 +63,7 @@ async def test_proxy_carries_tunnels(
     assert internet.dialled == [("127.0.0.1", proxy.port)]
 
 
-@pytest.mark.parametrize("login", LOGINS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "login"), LOGINS)
 async def test_proxy_carries_plain_requests(
     internet: Internet, kind: str, login: tuple[str | None, str]
 ) -> None:

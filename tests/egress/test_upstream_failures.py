@@ -36,7 +36,7 @@ async def test_wrong_login_is_said_to_be_one(
     assert site.connections == 0
 
 
-@pytest.mark.parametrize("number", range(1, 10))
+@pytest.mark.parametrize("number", range(1, 9))
 async def test_reply_of_a_socks_proxy_is_in_the_error(internet: Internet, number: int) -> None:
     proxy = SocksProxy(reply=number)
     async with proxy.running(), guarding(upstream=upstream(proxy)) as guard:
