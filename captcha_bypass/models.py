@@ -268,7 +268,7 @@ class Browsers(BaseModel):
     starting: int
     restarts: dict[str, int] = Field(
         description="browsers that are no more, by cause: tasks, memory, idle, crash, page_crash, "
-        "hang, open, close, driver"
+        "popups, hang, open, close, driver"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -25,6 +26,17 @@ from tests.egress.servers import (
     serving,
     start_tunnel,
 )
+
+# CPython 3.11 forgets to close what it accepts while a server closes (gh-109564): its `__del__` does,
+# whenever that runs.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed (transport|<socket):ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def _collected_here() -> Iterator[None]:
+    """No other test is told about this one's garbage."""
+    yield
+    gc.collect()
 
 
 async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -189,7 +201,6 @@ async def test_close_cuts_what_is_running(kind: str) -> None:
         await guard.close()  # again is fine
 
 
-@pytest.mark.filterwarnings("ignore:unclosed (transport|<socket):ResourceWarning")
 @pytest.mark.parametrize("steps", range(6))
 async def test_connection_taken_while_the_guard_closes_is_not_served(steps: int) -> None:
     async with serving(echo) as server, Egress(LOCAL) as egress:
@@ -230,8 +241,6 @@ def held() -> tuple[int, int, int]:
     return process.num_fds(), len(process.net_connections()), len(asyncio.all_tasks())
 
 
-# CPython 3.11 forgets to close what it accepts while a server closes (gh-109564): its `__del__` does.
-@pytest.mark.filterwarnings("ignore:unclosed (transport|<socket):ResourceWarning")
 @pytest.mark.parametrize("leaves", [True, False])
 async def test_nothing_is_left_of_a_guard_whenever_it_is_closed(leaves: bool) -> None:
     async def page(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
