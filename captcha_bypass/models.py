@@ -46,6 +46,11 @@ def _is_socks(info: ValidationInfo) -> bool:
     return str(info.data.get("server", "")).startswith("socks5:")
 
 
+def _check_socks_login(text: str) -> None:
+    if not (text.isascii() and 0 < len(text) <= SOCKS_BYTES):
+        raise ValueError(f"must be 1 to {SOCKS_BYTES} ASCII characters for a socks5 proxy")
+
+
 class Proxy(_Wire):
     """The proxy a task's traffic goes through, with no fall-back to a direct connection."""
 
@@ -65,8 +70,8 @@ class Proxy(_Wire):
     @field_validator("username")
     @classmethod
     def _fits_scheme(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is not None and _is_socks(info) and len(value.encode()) > SOCKS_BYTES:
-            raise ValueError(f"must be at most {SOCKS_BYTES} bytes for a socks5 proxy")
+        if value is not None and _is_socks(info):
+            _check_socks_login(value)
         return value
 
     @field_validator("password")
@@ -76,8 +81,8 @@ class Proxy(_Wire):
             return value
         if info.data["username"] is None:
             raise ValueError("needs a username beside it")
-        if _is_socks(info) and len(value.get_secret_value().encode()) > SOCKS_BYTES:
-            raise ValueError(f"must be at most {SOCKS_BYTES} bytes for a socks5 proxy")
+        if _is_socks(info):
+            _check_socks_login(value.get_secret_value())
         return value
 
 
@@ -290,7 +295,7 @@ class Browsers(BaseModel):
     starting: int
     restarts: dict[str, int] = Field(
         description="browsers that are no more, by cause: tasks, memory, idle, crash, page_crash, "
-        "hang, open, close, driver"
+        "popups, hang, open, close, driver"
     )
 
 

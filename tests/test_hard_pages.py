@@ -125,13 +125,19 @@ async def opened(hard: TestServer) -> None:
     await asyncio.sleep(0.5)
 
 
+@pytest.mark.parametrize("storm", [False, True])
 async def test_renderer_that_dies_is_a_crash_and_the_next_task_is_normal(
-    tmp_path: Path, hard: TestServer
+    tmp_path: Path, hard: TestServer, storm: bool
 ) -> None:
     with run_service(tmp_path) as service:
         async with client_of(service) as client:
             await client.until_warm()
             url = str(hard.make_url("/plain"))
+            if storm:
+                popups = str(hard.make_url("/popups"))
+                await client.solve(url=popups, success_text="never", timeout=3)
+                assert (await client.health())[1]["browsers"]["restarts"] == {"popups": 1}
+                hard.app[SEEN].clear()
             task = await client.submit(url=url, success_text="never", timeout=30)
             await opened(hard)
             for process in service.content_processes():

@@ -772,9 +772,17 @@ REFUSED: dict[str, tuple[object, list[str]]] = {
         for name, server in BAD_PROXIES.items()
     },
     "proxy: null server": (proxy(server=None), ["proxy.server"]),
-    "proxy: socks5 username of 256 bytes": (
-        proxy(server="socks5://proxy.test:1080", username="\u00fc" * 128, password=CANARY),
+    "proxy: socks5 username beyond ASCII": (
+        proxy(server="socks5://proxy.test:1080", username="\u00fc", password=CANARY),
         ["proxy.username"],
+    ),
+    "proxy: socks5 username of 256 bytes": (
+        proxy(server="socks5://proxy.test:1080", username="u" * 256, password=CANARY),
+        ["proxy.username"],
+    ),
+    "proxy: socks5 empty password": (
+        proxy(server="socks5://proxy.test:1080", username="u", password=""),
+        ["proxy.password"],
     ),
     "proxy: socks5 password of 256 bytes": (
         proxy(server="socks5://proxy.test:1080", username="u", password="x" * 256),

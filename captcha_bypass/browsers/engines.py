@@ -36,6 +36,9 @@ PREFS: dict[str, str | float | bool] = {
     "network.proxy.allow_hijacking_localhost": True,
     "network.proxy.no_proxies_on": "",
     "network.proxy.failover_direct": False,
+    # Firefox's own services (remote settings, whose server release builds let nobody change) go
+    # direct where a proxy fails, unless they may not.
+    "network.proxy.allow_bypass": False,
     # The guard ends a plain request to what cannot be reached without an answer; ten attempts, the
     # default, would be ten lookups of a name that does not exist.
     "network.http.request.max-attempts": 2,

@@ -209,7 +209,7 @@ class Fleet:
         return browser
 
     def _on_report(self, browser: WarmBrowser, cause: Cause) -> None:
-        if cause == "page_crash":
+        if cause in ("page_crash", "popups"):
             self.retire(browser, cause)
         elif cause == "open":
             self.background.run(self.kill(browser, cause))
@@ -256,7 +256,7 @@ class Fleet:
         self.browsers.remove(browser)
         self._restarts[cause] += 1
         self.plan()
-        if cause not in ("tasks", "memory", "idle", "page_crash"):
+        if cause not in ("tasks", "memory", "idle", "page_crash", "popups"):
             browser.dead = True  # it will not close by itself
         await browser.close()
         logger.info(

@@ -8,8 +8,9 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
-from playwright.async_api import Error, Frame, Page
+from playwright.async_api import BrowserContext, Error, Frame, Page
 
 from captcha_bypass.background import Background, uninterrupted, within
 from captcha_bypass.browsers.engines import Engine
@@ -24,14 +25,28 @@ logger = logging.getLogger(__name__)
 
 #: Why a browser was replaced or closed: it had its number of tasks; it grew too large; it was idle;
 #: its process died; a page's content process died; a page did not end in time; a page could not
-#: be opened or closed in time; the driver died or hung.
-Cause = Literal["tasks", "memory", "idle", "crash", "page_crash", "hang", "open", "close", "driver"]
+#: be opened or closed in time; the driver died or hung; a page opened too many windows.
+Cause = Literal[
+    "tasks",
+    "memory",
+    "idle",
+    "crash",
+    "page_crash",
+    "popups",
+    "hang",
+    "open",
+    "close",
+    "driver",
+]
 
 #: Seconds a page or a browser gets to close (0.05 s and 0.4 s are normal) before the browser is
 #: killed; with the kill itself a cancelled page is dead within two seconds.
 CLOSE_SECONDS = 1.5
 #: Seconds for a context and its page (0.3 s is normal, 2 s on a machine that is overloaded).
 OPEN_SECONDS = 15.0
+#: Windows a page may open before its browser counts as spoilt: after a storm of them Firefox does not
+#: always show any more that a page's process has died.
+MAX_POPUPS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +97,8 @@ class WarmBrowser:
     """A browser process that is starting, running or dead. The pool decides; this one does.
 
     Args:
-        report: Called with what has happened to it: `page_crash`, `crash` (it may have died), or
-            `open` (a page does not open).
+        report: Called with what has happened to it: `page_crash`, `popups`, `crash` (it may have
+            died), or `open` (a page does not open).
     """
 
     def __init__(
@@ -101,6 +116,7 @@ class WarmBrowser:
         self._guards: set[Guard] = set()
         self._background = background
         self._report = report
+        self._popups: WeakKeyDictionary[BrowserContext, int] = WeakKeyDictionary()
         self._spare: asyncio.Task[Tab] | None = None
         #: None until it has started.
         self.launched: Launched | None = None
@@ -186,11 +202,11 @@ class WarmBrowser:
 
     async def _new_tab_beside(self, tab: Tab) -> Tab:
         context = tab.page.context
-        context.remove_listener("page", _close_popup)
+        context.remove_listener("page", self._close_popup)
         try:
             return Tab(self._watched(await context.new_page()), tab.guard)
         finally:
-            context.on("page", _close_popup)
+            context.on("page", self._close_popup)
 
     async def _new_tab(self, permit: Permit | None) -> Tab:
         """Open a page, for one task already if the engine must know what it may."""
@@ -212,13 +228,23 @@ class WarmBrowser:
         page = await context.new_page()
         # Bounded by the task's deadline instead, which is one for all its steps.
         context.set_default_timeout(0)
-        context.on("page", _close_popup)
+        context.on("page", self._close_popup)
         return self._watched(page)
 
     def _watched(self, page: Page) -> Page:
         page.on("crash", self._crashed)
         page.on("framenavigated", self._on_navigated)
         return page
+
+    async def _close_popup(self, popup: Page) -> None:
+        opened = self._popups.get(popup.context, 0) + 1
+        self._popups[popup.context] = opened
+        if opened > MAX_POPUPS:
+            self._report(self, "popups")
+        try:
+            await popup.close()
+        except Error as error:
+            logger.debug("a popup was gone before it could be closed: %s", type(error).__name__)
 
     def _on_navigated(self, frame: Frame) -> None:
         # What Firefox shows in place of a page whose content process has died.
@@ -275,10 +301,3 @@ class WarmBrowser:
     async def _cut(self, guard: Guard) -> None:
         self._guards.discard(guard)
         await guard.close()
-
-
-async def _close_popup(popup: Page) -> None:
-    try:
-        await popup.close()
-    except Error as error:
-        logger.debug("a popup was gone before it could be closed: %s", type(error).__name__)

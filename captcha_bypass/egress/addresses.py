@@ -32,20 +32,27 @@ _LOCAL_NAMES = (
 
 def is_public(address: Address) -> bool:
     """Whether anybody on the internet could reach that address."""
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            return is_public(address.ipv4_mapped)
-        if address not in _IPV6_PUBLIC:
-            return False
+    address = unmapped(address)
+    if isinstance(address, IPv6Address) and address not in _IPV6_PUBLIC:
+        return False
     if not address.is_global or address.is_multicast:
         return False
     return not any(address in network for network in _DENIED)
 
 
+def unmapped(address: Address) -> Address:
+    """Return the IPv4 address that an IPv4-mapped one means, or the address itself."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
 def literal(host: str) -> Address | None:
-    """Return the address that `host` spells, in any spelling a resolver takes (`0x7f.1`), or None."""
+    """Return the address that `host` spells, in any spelling a resolver takes (`0x7f.1`), or None.
+
+    One with a dot at its end is an address as well, to browsers and to some proxies.
+    """
     try:
-        found = socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)
+        found = socket.getaddrinfo(host.removesuffix("."), None, flags=socket.AI_NUMERICHOST)
     except (OSError, UnicodeError):
         return None
     return without_zone(str(found[0][4][0]))

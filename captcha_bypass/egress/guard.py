@@ -24,6 +24,8 @@ RESOLVER_THREADS = 32
 #: Connections one task may hold at once; a browser itself stops at some 30 to one proxy, and opens
 #: tunnels besides.
 MAX_CONNECTIONS = 256
+#: Destinations of which a guard knows why they were not reached; a page may try any number.
+MAX_FAILURES = 1000
 
 
 @dataclass
@@ -87,6 +89,7 @@ class Guard:
         self._router = Router(egress.rules, egress.resolver)
         self._background = Background()
         self._server: asyncio.Server
+        self._closed = False
         self._open = 0
         self._bytes = 0
         self._failures: dict[Destination, TaskError] = {}
@@ -113,7 +116,7 @@ class Guard:
     async def close(self) -> None:
         """Cut everything that goes through it."""
         self._egress.guards.discard(self)
-        self._server.close()
+        self._shut()
         await self._background.close()
 
     def failure(self, url: str) -> TaskError | None:
@@ -137,46 +140,62 @@ class Guard:
 
     def failed(self, destination: Destination, error: TaskError) -> None:
         """Keep in mind why a destination cannot be reached."""
-        before = self._failures.get(destination)
-        self._failures[destination] = error
+        before = self._failures.pop(destination, None)
+        # Without the frames that the error itself went through, and holds.
+        self._failures[destination] = TaskError(error.code, str(error))
+        if len(self._failures) > MAX_FAILURES:
+            del self._failures[next(iter(self._failures))]
         if before is None or before.code != error.code:  # browsers try again and again
             self._egress.tally.failed(error.code)
             logger.debug("not connected", extra={"host": str(destination), "outcome": error.code})
 
     def count_sent(self, size: int) -> None:
-        """Account for bytes to a site."""
+        """Account for bytes to a site, before they are sent.
+
+        Raises:
+            ConnectionAbortedError: the task may not move them.
+        """
         self._egress.tally.bytes_sent += size
         self._count(size)
 
     def count_received(self, size: int) -> None:
-        """Account for bytes from a site."""
+        """Account for bytes from a site, likewise."""
         self._egress.tally.bytes_received += size
         self._count(size)
 
     def _count(self, size: int) -> None:
         self._bytes += size
         limit = self._egress.max_task_bytes
-        if self._bytes > limit and self.overrun is None:
+        if self._bytes <= limit:
+            return
+        if self.overrun is None:
             self.overrun = TaskError(
                 "too_much_traffic",
                 f"The page moved more than {limit} bytes (--max-task-bytes); block what it "
                 "need not load.",
             )
-            self._server.close()
+            self._shut()
             self._background.cancel()
             self.on_overrun()
+        raise ConnectionAbortedError
+
+    def _shut(self) -> None:
+        self._closed = True
+        self._server.close()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._closed:  # taken from the backlog just before
+            writer.transport.abort()
+            return
         if self._open >= MAX_CONNECTIONS:
             self._egress.tally.failed("too_many_connections")
             writer.transport.abort()
             return
         self._open += 1
-        self._background.run(self._serve((reader, writer)))
+        serving = self._background.start(Relay(self, self._router, (reader, writer)).run())
+        # Not at the end of a coroutine, which never begins if it is cancelled at once.
+        serving.add_done_callback(lambda _: self._served(writer))
 
-    async def _serve(self, browser: Streams) -> None:
-        try:
-            await Relay(self, self._router, browser).run()
-        finally:
-            self._open -= 1
-            browser[1].transport.abort()
+    def _served(self, writer: asyncio.StreamWriter) -> None:
+        self._open -= 1
+        writer.transport.abort()

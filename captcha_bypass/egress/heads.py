@@ -11,6 +11,9 @@ from captcha_bypass.egress.rules import Destination
 #: Meant for the proxy, not for the site.
 _FOR_PROXY = (b"proxy-connection:", b"proxy-authorization:")
 _FIRST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) (\S+) HTTP/1\.1")
+#: No blank before the colon, no line folded, none that ends in another way: what follows a head must
+#: be the same to us and to whoever gets it.
+_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\r\n\0]*)")
 _ABSOLUTE = re.compile(rb"(?i:http)://([^/?#]+)([^#]*)(?:#.*)?")
 
 
@@ -77,13 +80,16 @@ async def read_head(reader: asyncio.StreamReader) -> Head | None:
 
 def _body_bytes(lines: list[bytes]) -> int:
     """Browsers send a body's length ahead; anything else cannot be told from the next request."""
-    length = 0
+    lengths = []
     for line in lines:
-        name, _, value = line.partition(b":")
-        if name.lower() == b"transfer-encoding":
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise ValueError("a line that is no header")
+        name, value = match[1].lower(), match[2].strip(b" \t")
+        if name == b"transfer-encoding":
             raise ValueError("a body without a length")
-        if name.lower() == b"content-length":
-            length = int(value)
-    if length < 0:
-        raise ValueError("a negative length")
-    return length
+        if name == b"content-length":
+            lengths.append(value)
+    if len(lengths) > 1 or not all(value.isdigit() for value in lengths):
+        raise ValueError("a length that is none")
+    return sum(map(int, lengths))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from captcha_bypass.background import Background
+from captcha_bypass.background import Background, uninterrupted
 from captcha_bypass.egress import upstream as proxies
 from captcha_bypass.egress.heads import Head, read_head
 from captcha_bypass.egress.routes import Router
@@ -36,10 +39,10 @@ class Books(Protocol):
         """Take note that a destination cannot be reached."""
 
     def count_sent(self, size: int) -> None:
-        """Account for bytes to a site."""
+        """Account for bytes to a site; OSError if that is more than may be moved."""
 
     def count_received(self, size: int) -> None:
-        """Account for bytes from a site."""
+        """Account for bytes from a site; OSError if that is more than may be moved."""
 
 
 @dataclass
@@ -97,8 +100,9 @@ class Relay:
                 group.create_task(_pump(self._reader, site[1], self._books.count_sent))
                 group.create_task(_pump(site[0], self._writer, self._books.count_received))
             await self._finish()
-        except* OSError:
-            pass  # reset by one end; the other is reset as well
+        except* OSError:  # reset by one end
+            _reset(self._writer)
+            _reset(site[1])
         finally:
             site[1].transport.abort()
 
@@ -117,8 +121,8 @@ class Relay:
         else:
             link = await self._link_to_site(head.destination)
             text = head.for_site()
-        link.streams[1].write(text)
         self._books.count_sent(len(text))
+        link.streams[1].write(text)
         await self._copy_body(head.body_bytes, link.streams[1])
 
     async def _link_to_site(self, destination: Destination) -> _Link:
@@ -147,10 +151,12 @@ class Relay:
         return self._link
 
     async def _unlink(self) -> None:
-        if self._link is not None:
-            await self._background.close()
-            self._link.streams[1].transport.abort()
-            self._link = None
+        link, self._link = self._link, None
+        if link is not None:
+            try:
+                await uninterrupted(self._background.close())
+            finally:
+                link.streams[1].transport.abort()
 
     async def _copy_body(self, size: int, site: asyncio.StreamWriter) -> None:
         while size > 0:
@@ -167,17 +173,16 @@ class Relay:
         try:
             while chunk := await site.read(CHUNK_BYTES):
                 if by_proxy and chunk.startswith(_WANTS_LOGIN):
-                    self._books.failed(self._asked, proxies.refusal(407))
-                    break
+                    self._books.failed(self._asked, proxies.refusal(proxies.WRONG_LOGIN))
+                    self._writer.transport.abort()
+                    return
                 self._books.count_received(len(chunk))
                 self._writer.write(chunk)
                 await self._writer.drain()
-            else:
-                self._writer.close()
-                return
         except OSError:
-            pass
-        self._writer.transport.abort()
+            _reset(self._writer)
+        else:
+            self._writer.close()
 
 
 async def _pump(
@@ -191,3 +196,11 @@ async def _pump(
         sink.write_eof()
     else:
         sink.close()  # TLS, to an https proxy, cannot be closed one way only
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Break a connection off, so that nobody takes what came so far for all there is."""
+    sock = writer.get_extra_info("socket")
+    with suppress(OSError):  # closed already
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

@@ -20,6 +20,8 @@ from captcha_bypass.errors import TaskError
 CONNECT_SECONDS = 30.0
 #: Seconds until the next address of a host is tried beside the last (RFC 8305, section 5).
 NEXT_ADDRESS_SECONDS = 0.25
+#: Destinations of which a task's addresses are kept; a page may name any number.
+MAX_KNOWN = 1000
 #: The longest head of a request: a browser's cookies for one host, and a long URL.
 HEAD_BYTES = 256 * 1024
 
@@ -72,21 +74,7 @@ class Router:
             named = destination == self._named
             return await _dial(await self._resolve(destination, named=named))
         self.check(destination)
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                if not proxy.is_http:
-                    found = await self._resolve_proxy(proxy)
-                    addresses = [str(info[4][0]) for info in found]
-                    return await proxies.through_socks(proxy, addresses, destination)
-                streams = await self.to_proxy(proxy)
-                try:
-                    await proxies.ask_http_proxy(proxy, streams, destination)
-                except BaseException:
-                    streams[1].transport.abort()
-                    raise
-                return streams
-        except TimeoutError:
-            raise proxies.unreachable() from None
+        return await self._through(proxy, destination)
 
     async def to_proxy(self, proxy: Upstream) -> Streams:
         """Open a connection to the task's http or https proxy itself, for plain http requests.
@@ -94,18 +82,24 @@ class Router:
         Raises:
             TaskError: `blocked_address` or `proxy_error`.
         """
-        found = await self._resolve_proxy(proxy)
+        return await self._through(proxy, None)
+
+    async def _through(self, proxy: Upstream, destination: Destination | None) -> Streams:
         try:
-            streams = await _dial(found)
-        except TaskError:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                streams = await _dial_proxy(await self._resolve_proxy(proxy))
+                try:
+                    if proxy.scheme == "https":
+                        await proxies.start_tls(proxy, streams[1])
+                    if destination is not None:
+                        ask = proxies.ask_http_proxy if proxy.is_http else proxies.ask_socks_proxy
+                        await ask(proxy, streams, destination)
+                except BaseException:
+                    streams[1].transport.abort()
+                    raise
+                return streams
+        except TimeoutError:
             raise proxies.unreachable() from None
-        if proxy.scheme == "https":
-            try:
-                await proxies.start_tls(proxy, streams[1])
-            except BaseException:
-                streams[1].transport.abort()
-                raise
-        return streams
 
     async def _resolve_proxy(self, proxy: Upstream) -> list[AddrInfo]:
         try:
@@ -123,7 +117,10 @@ class Router:
             found = await self._look_up(destination)
             addresses = [without_zone(str(info[4][0])) for info in found]
             self._rules.check(destination, addresses, named=named)
-            self._known[destination] = found
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()  # what is asked for again is checked again
+            # Two lookups of one name at once: whichever is first counts.
+            found = self._known.setdefault(destination, found)
         return found
 
     async def _look_up(self, destination: Destination) -> list[AddrInfo]:
@@ -135,6 +132,13 @@ class Router:
         except (OSError, UnicodeError):
             message = "The host name cannot be resolved; check the URL."
             raise TaskError("dns_error", message) from None
+
+
+async def _dial_proxy(addresses: list[AddrInfo]) -> Streams:
+    try:
+        return await _dial(addresses)
+    except TaskError:
+        raise proxies.unreachable() from None
 
 
 async def _dial(addresses: list[AddrInfo]) -> Streams:

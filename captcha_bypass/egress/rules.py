@@ -11,10 +11,20 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from captcha_bypass.egress.addresses import Address, is_local_name, is_public, literal, without_zone
+from captcha_bypass.egress.addresses import (
+    Address,
+    is_local_name,
+    is_public,
+    literal,
+    unmapped,
+    without_zone,
+)
 from captcha_bypass.errors import TaskError
 
 _PORTS = {"http": 80, "https": 443}
+_AUTHORITY = re.compile(
+    r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s\x00-\x1f\x7f:/?#@\[\]]+))(?::([0-9]{1,5}))?"
+)
 
 
 class Destination(NamedTuple):
@@ -36,9 +46,7 @@ class Destination(NamedTuple):
         Raises:
             ValueError: it is none of these.
         """
-        match = re.fullmatch(
-            r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/?#@\[\]]+))(?::(\d{1,5}))?", authority
-        )
+        match = _AUTHORITY.fullmatch(authority)
         port = int(match[3]) if match and match[3] else default_port
         if match is None or port is None or not 0 < port < 65536:
             raise ValueError("is not host:port")
@@ -70,15 +78,15 @@ class AllowedHost:
                 raise ValueError(
                     "a network must be written like 10.0.0.0/8, without bits beyond its length"
                 ) from None
-        address = literal(text.strip("[]"))
-        if address is not None:
+        address = literal(text)
+        if address is not None:  # IPv6 without brackets, too
             return cls(host=str(address))
         try:
             host, port = Destination.parse(text, default_port=1)
         except ValueError:
             raise ValueError("must be host, host:port or a network like 10.0.0.0/8") from None
         has_port = re.search(r":\d+$", text) is not None
-        return cls(host=host, port=port if has_port else None)
+        return cls(host=str(literal(host) or host), port=port if has_port else None)
 
     def allows(self, destination: Destination, address: Address | None) -> bool:
         """Whether it names that destination, or a network that the address is in."""
@@ -109,7 +117,7 @@ class Rules:
             TaskError: `blocked_address`.
         """
         own = own_addresses()
-        for address in addresses:
+        for address in map(unmapped, addresses):
             if not (is_public(address) and address not in own):
                 self._refuse_unless_allowed(destination, address, named=named)
 

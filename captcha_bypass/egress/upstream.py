@@ -6,16 +6,20 @@ import asyncio
 import base64
 import re
 import ssl
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Self
 
-from python_socks import ProxyConnectionError, ProxyError, ProxyType
-from python_socks.async_.asyncio.v2 import Proxy as SocksProxy
+from python_socks import ProxyError, ProxyType
+from python_socks.async_.asyncio.v2 import Proxy as Socks
 
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.errors import TaskError
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+#: HTTP's status for it; SOCKS has none.
+WRONG_LOGIN = 407
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,12 @@ class Upstream:
         return b"Proxy-Authorization: Basic " + pair + b"\r\n"
 
 
+@cache
+def tls_context() -> ssl.SSLContext:
+    """Return what an https proxy's certificate is checked with; reading it takes 20 ms, so once."""
+    return ssl.create_default_context()
+
+
 async def start_tls(upstream: Upstream, writer: asyncio.StreamWriter) -> None:
     """Talk TLS to an https proxy from here on.
 
@@ -48,8 +58,7 @@ async def start_tls(upstream: Upstream, writer: asyncio.StreamWriter) -> None:
         TaskError: `proxy_error`: its certificate is not trusted, or it does not speak TLS.
     """
     try:
-        context = ssl.create_default_context()
-        await writer.start_tls(context, server_hostname=upstream.destination.host)
+        await writer.start_tls(tls_context(), server_hostname=upstream.destination.host)
     except (OSError, ValueError):
         message = "No trusted TLS connection to the proxy; check its scheme and certificate."
         raise TaskError("proxy_error", message) from None
@@ -73,28 +82,47 @@ async def ask_http_proxy(upstream: Upstream, proxy: Streams, destination: Destin
         raise refusal(int(status[1]) if status else None)
 
 
-async def through_socks(
-    upstream: Upstream, addresses: Sequence[str], destination: Destination
-) -> Streams:
-    """Open a connection through a SOCKS5 proxy at the first of its addresses that answers.
+async def ask_socks_proxy(upstream: Upstream, proxy: Streams, destination: Destination) -> None:
+    """Turn a connection to a SOCKS5 proxy into one to a destination (RFC 1928, RFC 1929).
 
     Raises:
-        TaskError: `proxy_error`: it refused, or cannot be reached.
+        TaskError: `proxy_error`: it refused.
     """
     password = None if upstream.username is None else upstream.password
-    for address in addresses:
-        port = upstream.destination.port
-        client = SocksProxy(ProxyType.SOCKS5, address, port, upstream.username, password)
-        try:
-            stream = await client.connect(*destination)
-        except ProxyConnectionError:
-            continue
-        except ProxyError as error:
-            raise refusal(error.error_code) from None
-        except (OSError, EOFError, ValueError):
-            raise refusal(None) from None
-        return stream.reader, stream.writer
-    raise unreachable()
+    dialled: Any = _Dialled(proxy)
+    place = upstream.destination
+    client = Socks(ProxyType.SOCKS5, *place, upstream.username, password, forward=dialled)
+    try:
+        await client.connect(*destination)
+    except ProxyError as error:
+        # The library has no number for a login that was refused, or that nobody gave.
+        wrong_login = "authentication" in str(error)
+        raise refusal(WRONG_LOGIN if wrong_login else error.error_code) from None
+    except (OSError, EOFError, ValueError, AssertionError):
+        raise refusal(None) from None  # it answered something else
+
+
+class _Dialled:
+    """Gives the library a connection that is there already, to an address that was checked.
+
+    It stands where the library would go through another proxy first, and is the stream as well.
+    """
+
+    def __init__(self, streams: Streams) -> None:
+        self._reader, self._writer = streams
+
+    async def connect(self, **_: object) -> Self:
+        return self
+
+    async def write(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def read_exactly(self, size: int) -> bytes:
+        return await self._reader.readexactly(size)
+
+    async def close(self) -> None:
+        """Whoever dialled closes it."""
 
 
 def unreachable() -> TaskError:
@@ -104,10 +132,8 @@ def unreachable() -> TaskError:
 
 def refusal(status: int | None) -> TaskError:
     """Return the error for a proxy that answered with that HTTP status or SOCKS reply code."""
-    if status == 407:
-        message = (
-            "The proxy wants other credentials (407); check proxy.username and proxy.password."
-        )
+    if status == WRONG_LOGIN:
+        message = "The proxy wants other credentials; check proxy.username and proxy.password."
     elif status is None:
         message = "The proxy refused; check its kind, address and credentials."
     else:

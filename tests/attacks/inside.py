@@ -1,0 +1,198 @@
+"""Runs inside a network namespace of its own and prints what happened there as JSON.
+
+`python -m tests.attacks.inside <scenario>`: see the functions in `SCENARIOS`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from playwright.async_api import ProxySettings
+
+from tests.attacks.arena import Arena, arena, attack_through
+from tests.attacks.bare import attack_all, bare_firefox, go_elsewhere, shows_secret
+from tests.attacks.catalogue import IN_NAMESPACE
+from tests.attacks.dns import NameServer
+from tests.attacks.network import PRIVATE, PUBLIC, SITE, ZONE, build
+from tests.attacks.proxy import Proxy
+from tests.attacks.report import Report
+from tests.attacks.sniffer import Sniffer
+from tests.attacks.target import SECRET
+from tests.service import Client, Json, client_of, eventually, run_service
+
+_TEN = PRIVATE["ten"]
+_REBINDING = f"http://rebind.{SITE}/rebinding"
+_THROUGH_PROXY = f"http://{SITE}/hit/proxy"
+#: What a task may name, and a service that others can use too must refuse.
+_NAMED = {
+    **{word: f"[{a}]" if ":" in a else a for word, a in PRIVATE.items()},
+    "name": f"internal.{SITE}",
+    "both": f"both.{SITE}",
+    # Public when an earlier task asked for it, and no longer.
+    "rebound": f"rebind.{SITE}",
+    "loopback": "127.0.0.1",
+    "loopback-ipv6": "[::1]",
+    "localhost": "localhost",
+    "mapped": f"[::ffff:{_TEN}]",
+}
+
+
+@dataclasses.dataclass
+class World:
+    """Everything that runs in the namespace."""
+
+    place: Arena
+    dns: NameServer
+    sniffer: Sniffer
+    #: At the attacker's public address too.
+    proxy: Proxy
+
+    @property
+    def own_proxy(self) -> ProxySettings:
+        return {"server": f"http://{PUBLIC}:{self.proxy.port}"}
+
+    def report(self, views: dict[str, Json], told: Iterable[str] = ()) -> Report:
+        report = self.place.report(views, told)
+        report.proxied = sorted(self.proxy.asked)
+        names = self.dns.names
+        looked_up = {v.name for v in IN_NAMESPACE if v.kind.trace == "dns" and v.host in names}
+        report.hits = sorted({*report.hits, *looked_up})
+        report.opened = [list(where) for where in sorted(self.sniffer.opened)]
+        report.sent = [list(where) for where in sorted(self.sniffer.sent)]
+        report.names = sorted(names)
+        return report
+
+
+@asynccontextmanager
+async def _world() -> AsyncIterator[World]:
+    dns = NameServer(ZONE)
+    loop = asyncio.get_running_loop()
+    await loop.create_datagram_endpoint(lambda: dns, local_addr=("127.0.0.1", 53))
+    targets = ["127.0.0.1", "::1", *PRIVATE.values()]
+    async with arena(
+        IN_NAMESPACE, target_hosts=targets, site_host=PUBLIC, name=SITE, ports=(80, 80)
+    ) as place:
+        with Sniffer() as sniffer:
+            async with Proxy(PUBLIC, {SITE}) as proxy:
+                yield World(place, dns, sniffer, proxy)
+
+
+async def bare() -> Report:
+    """A stock Firefox without any guard."""
+    async with _world() as world, bare_firefox() as browser:
+        await attack_all(browser, world.place)
+        told = await go_elsewhere(browser, world.place, _TEN)
+        page = await browser.new_page()
+        await page.goto(_REBINDING, wait_until="commit")
+        if await shows_secret(page):
+            told.append("rebinding")
+        await page.close()
+        page = await browser.new_page(proxy={"server": f"http://{_TEN}:80"})
+        await page.goto(_THROUGH_PROXY, wait_until="commit")
+        if await shows_secret(page):
+            told.append("proxy")
+        page = await browser.new_page(proxy=world.own_proxy)
+        await page.goto(f"{world.place.base}/attack", wait_until="commit")
+        await eventually(lambda: set(PRIVATE.values()) <= world.proxy.asked, 10)
+        return world.report({}, told)
+
+
+async def open_to_all() -> Report:
+    """A service that others can use too: no task may name anything private."""
+
+    async def attack(world: World, client: Client) -> dict[str, Json]:
+        return {
+            **await attack_through(client, world.place, _TEN),
+            "rebinding": await client.solve(
+                url=_REBINDING, success_text="attacks are over", timeout=10
+            ),
+            **await _name_private(world, client),
+            "proxy": await client.solve(
+                url=_THROUGH_PROXY,
+                success_text=SECRET,
+                timeout=5,
+                proxy={"server": f"http://{_TEN}:80"},
+            ),
+        }
+
+    return await _through_service(attack, "--host", "0.0.0.0")
+
+
+async def _name_private(world: World, client: Client) -> dict[str, Json]:
+    tasks = [
+        client.solve(url=world.place.target.url("named", host), success_text=SECRET, timeout=5)
+        for host in _NAMED.values()
+    ]
+    ended = await asyncio.gather(*tasks)
+    return {f"named {word}": view for word, view in zip(_NAMED, ended, strict=True)}
+
+
+async def allowing() -> Report:
+    """Likewise, but one private address may be named; and a task brings a public proxy along."""
+
+    async def attack(world: World, client: Client) -> dict[str, Json]:
+        views = {}
+        for word in ("ten", "home"):
+            url = world.place.target.url(f"named.{word}", PRIVATE[word])
+            views[word] = await client.solve(url=url, success_text=SECRET, timeout=10)
+        views["through own proxy"] = await client.solve(
+            url=f"{world.place.base}/attack",
+            success_text="attacks are over",
+            timeout=20,
+            proxy=world.own_proxy,
+        )
+        return views
+
+    return await _through_service(attack, "--host", "0.0.0.0", "--allow-private-host", _TEN)
+
+
+async def to_oneself() -> Report:
+    """A service on loopback: a task may name what is private, but pages may not go there."""
+
+    async def attack(world: World, client: Client) -> dict[str, Json]:
+        named = world.place.target.url("named", _TEN)
+        return {
+            "named": await client.solve(url=named, success_text=SECRET, timeout=10),
+            **await attack_through(client, world.place, _TEN, ["top-302"]),
+            "rebinding": await client.solve(
+                url=_REBINDING, success_text="attacks are over", timeout=10
+            ),
+        }
+
+    return await _through_service(attack)
+
+
+async def _through_service(
+    attack: Callable[[World, Client], Awaitable[dict[str, Json]]], *flags: str
+) -> Report:
+    with tempfile.TemporaryDirectory() as folder:
+        async with _world() as world:
+            with run_service(Path(folder), "--workers", "2", *flags) as service:
+                async with client_of(service) as client:
+                    await client.until_warm()
+                    views = await attack(world, client)
+            return world.report(views)
+
+
+SCENARIOS = {
+    "bare": bare,
+    "open_to_all": open_to_all,
+    "allowing": allowing,
+    "to_oneself": to_oneself,
+}
+
+
+def main() -> None:
+    build()
+    print(json.dumps(dataclasses.asdict(asyncio.run(SCENARIOS[sys.argv[1]]()))))
+
+
+if __name__ == "__main__":
+    main()
