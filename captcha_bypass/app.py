@@ -21,6 +21,7 @@ from captcha_bypass.browsers.pool import BrowserPool
 from captcha_bypass.config import Config
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.rules import AllowedHost, Rules
+from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import StartupError
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.worker import Worker
@@ -64,12 +65,21 @@ def create_app(config: Config, engine: Engine) -> web.Application:
 
     async def life(_: web.Application) -> AsyncIterator[None]:
         async with pool:
-            await queue.start(Worker(pool, config.max_html_bytes), config.workers)
+            worker = Worker(pool, config.max_html_bytes, default_proxy(config))
+            await queue.start(worker, config.workers)
             yield
             await queue.stop(0)
 
     app.cleanup_ctx.append(life)
     return app
+
+
+def default_proxy(config: Config) -> Upstream | None:
+    """Return the proxy of tasks that name none; the operator may have it at a private address."""
+    if config.proxy_url is None:
+        return None
+    login = config.proxy_username, config.proxy_password
+    return Upstream.of(config.proxy_url, *login, trusted=True)
 
 
 async def serve(config: Config, engine: Engine) -> None:

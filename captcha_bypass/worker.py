@@ -27,11 +27,15 @@ class Worker:
     Args:
         pool: Lends the pages.
         max_html_bytes: See Config.
+        proxy: That of tasks that name none.
     """
 
-    def __init__(self, pool: BrowserPool, max_html_bytes: int) -> None:
+    def __init__(
+        self, pool: BrowserPool, max_html_bytes: int, proxy: Upstream | None = None
+    ) -> None:
         self._pool = pool
         self._max_html_bytes = max_html_bytes
+        self._proxy = proxy
 
     async def __call__(self, task_id: str, payload: JsonDict) -> JsonDict:
         """Run one task. Cancelling it closes its page, or kills its browser."""
@@ -71,7 +75,7 @@ class Worker:
     ) -> Solution:
         clock = asyncio.get_running_loop().time
         asked = clock()
-        permit = permit_of(request)
+        permit = permit_of(request, self._proxy)
         try:
             async with self._pool.page(deadline=deadline, permit=permit, alone=alone) as tab:
                 seconds = round(clock() - asked, 4)
@@ -87,13 +91,12 @@ class Worker:
         return {"error": {"code": error.code, "message": str(error)}}
 
 
-def permit_of(request: SolveRequest) -> Permit:
-    """Return what a task may reach by its own words: the host it names, through its proxy."""
-    named = Destination.of(request.url)
+def permit_of(request: SolveRequest, default: Upstream | None = None) -> Permit:
+    """Return what a task may reach by its own words: the host it names, through its proxy.
+
+    Args:
+        default: The proxy where the task names none.
+    """
     proxy = request.proxy
-    if proxy is None:
-        return Permit(named)
-    scheme, _, authority = proxy.server.partition("://")
-    password = "" if proxy.password is None else proxy.password.get_secret_value()
-    place = Destination.parse(authority)
-    return Permit(named, Upstream(scheme, place, proxy.username, password))
+    upstream = Upstream.of(proxy.server, proxy.username, proxy.password) if proxy else default
+    return Permit(Destination.of(request.url), upstream)

@@ -33,6 +33,7 @@ def test_every_setting_stands_in_the_table_with_its_default(name: str) -> None:
     if field.default_factory is None and field.default is not None:
         default = field.default
         shown = f"{default:g}" if isinstance(default, float) else str(default)
+        shown = shown.lower() if isinstance(default, bool) else shown
         assert row.group(1).strip() == f"`{shown}`"
 
 
