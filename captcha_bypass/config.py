@@ -165,7 +165,11 @@ class Config(BaseSettings):
         None, max_length=1024, description="password at that proxy"
     )
     disable_media: bool = Field(
-        False, description="no images, style sheets and fonts in tasks that come by /v1"
+        False,
+        description="pages of /v1 load no images, media, fonts and styles unless a request says so",
+    )
+    metrics_domains: bool = Field(
+        False, description="name the hosts that /v1 is asked for in /metrics, at most 100"
     )
     shutdown_timeout: Annotated[float, Field(allow_inf_nan=False, ge=0)] = Field(
         30.0, description="seconds running tasks get after SIGTERM"
