@@ -8,12 +8,14 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from typing import Any
 
 from aiohttp import web
 
 from captcha_bypass import __version__
 from captcha_bypass.api.access import middlewares
 from captcha_bypass.api.errors import not_about_broken_http
+from captcha_bypass.api.metrics import MetricsApi
 from captcha_bypass.api.native import NativeApi
 from captcha_bypass.browsers.engines import Engine
 from captcha_bypass.browsers.fleet import Limits
@@ -21,7 +23,9 @@ from captcha_bypass.browsers.pool import BrowserPool
 from captcha_bypass.config import Config
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.rules import AllowedHost, Rules
+from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import StartupError
+from captcha_bypass.metrics import Metrics
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.worker import Worker
 
@@ -47,36 +51,59 @@ def create_app(config: Config, engine: Engine) -> web.Application:
         config.max_sessions,
         config.session_ttl,
     )
-    allowed = [AllowedHost.parse(text) for text in config.allow_private_host]
-    rules = Rules(allowed, trust_named=config.loopback_only)
-    egress = Egress(rules, config.max_task_bytes)
+    egress = _egress(config)
     pool = BrowserPool(engine, egress, config.headless, limits)
     queue = MemoryQueue(
         max_pending=config.max_queue,
         result_ttl=config.result_ttl,
         max_results_bytes=config.max_results_bytes,
     )
+    metrics = Metrics(domains=config.metrics_domains)
+
+    def census() -> dict[str, Any]:
+        return asdict(pool.census())
+
+    def tally() -> dict[str, Any]:
+        return asdict(egress.tally)
+
     api = NativeApi(
         config,
         queue,
         browser=f"{engine.name} {engine.version}",
         warning=engine.warning,
         unavailable=lambda: pool.unavailable,
-        census=lambda: asdict(pool.census()),
-        tally=lambda: asdict(egress.tally),
+        census=census,
+        tally=tally,
         sessions=pool.sessions,
     )
     app[API], app[QUEUE], app[POOL] = api, queue, pool
     app.add_routes(api.routes())
+    app.add_routes(MetricsApi(metrics, queue, census=census, tally=tally).routes())
 
     async def life(_: web.Application) -> AsyncIterator[None]:
         async with pool:
-            await queue.start(Worker(pool, config.max_html_bytes), config.workers)
+            proxy = default_proxy(config)
+            worker = Worker(pool, config.max_html_bytes, proxy, metrics.task_ended)
+            await queue.start(worker, config.workers)
             yield
             await queue.stop(0)
 
     app.cleanup_ctx.append(life)
     return app
+
+
+def _egress(config: Config) -> Egress:
+    allowed = [AllowedHost.parse(text) for text in config.allow_private_host]
+    rules = Rules(allowed, trust_named=config.loopback_only)
+    return Egress(rules, config.max_task_bytes)
+
+
+def default_proxy(config: Config) -> Upstream | None:
+    """Return the proxy of tasks that name none; the operator may have it at a private address."""
+    if config.proxy_url is None:
+        return None
+    login = config.proxy_username, config.proxy_password
+    return Upstream.of(config.proxy_url, *login, trusted=True)
 
 
 async def serve(config: Config, engine: Engine) -> None:

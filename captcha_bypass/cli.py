@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,10 @@ from typing import NoReturn
 
 from captcha_bypass import __version__, logs
 from captcha_bypass.config import parse
+from captcha_bypass.environment import forget_secrets, remarks
 from captcha_bypass.errors import StartupError
+
+logger = logging.getLogger(__name__)
 
 EXIT_BAD_VALUE = 2
 
@@ -25,9 +29,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"captcha-bypass {__version__}")
         return
     config = parse(arguments, _refuse)
-    # Driver and browsers inherit the environment, and a page that breaks into one could read it.
-    os.environ.pop("CAPTCHA_BYPASS_API_KEY", None)
     logs.configure(config.log_level, config.log_format)
+    for line in remarks(os.environ):
+        logger.warning("%s", line)
+    # Driver and browsers inherit the environment, and a page that breaks into one could read it.
+    forget_secrets(os.environ)
     # Not at the top: these load Playwright, which `--help` and a bad flag need not wait for.
     from captcha_bypass.app import serve
     from captcha_bypass.browsers.engines import find_engine

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import os
 import re
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -18,57 +16,20 @@ from pydantic import (
     FilePath,
     SecretStr,
     ValidationError,
+    ValidationInfo,
+    field_validator,
 )
 from pydantic_settings import (
     BaseSettings,
-    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
+from captcha_bypass.cpus import usable_cpus
 from captcha_bypass.egress.rules import AllowedHost
-
-#: Settings that are also read from the environment without the prefix: compose files use these names.
-BARE_NAMES = frozenset({"workers", "port", "result_ttl"})
-
-
-def usable_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """Count the CPUs this process may use, by affinity and by cgroup quota; at least 1."""
-    count = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    for quota in (_cgroup_v2_quota(cgroup), _cgroup_v1_quota(cgroup)):
-        if quota is not None:
-            count = min(count, math.ceil(quota))
-    return max(1, count)
-
-
-def _cgroup_v2_quota(cgroup: Path) -> float | None:
-    try:
-        quota, period = (cgroup / "cpu.max").read_text().split()
-        return None if quota == "max" else int(quota) / int(period)
-    except (OSError, ValueError, ZeroDivisionError):
-        return None
-
-
-def _cgroup_v1_quota(cgroup: Path) -> float | None:
-    try:
-        quota = int((cgroup / "cpu/cpu.cfs_quota_us").read_text())
-        period = int((cgroup / "cpu/cpu.cfs_period_us").read_text())
-        return quota / period if quota > 0 else None
-    except (OSError, ValueError, ZeroDivisionError):
-        return None
-
-
-class _BareEnvironment(EnvSettingsSource):
-    """The environment without prefix, for the few names in BARE_NAMES."""
-
-    def __init__(self, settings: type[BaseSettings]) -> None:
-        super().__init__(settings, env_prefix="", env_ignore_empty=True)
-
-    def __call__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__call__().items() if name in BARE_NAMES}
+from captcha_bypass.environment import BARE_NAMES, BareEnvironment
+from captcha_bypass.fields import ProxyServer, checked_password, checked_username
 
 
 def is_loopback(host: str) -> bool:
@@ -200,6 +161,22 @@ class Config(BaseSettings):
         default_factory=tuple,
         description="host, host:port or CIDR that a task may name although it is not public",
     )
+    proxy_url: ProxyServer | None = Field(
+        None, description="scheme://host:port of the proxy of every task that names none"
+    )
+    proxy_username: str | None = Field(
+        None, min_length=1, max_length=256, description="login at that proxy"
+    )
+    proxy_password: SecretStr | None = Field(
+        None, max_length=1024, description="password at that proxy"
+    )
+    disable_media: bool = Field(
+        False,
+        description="pages of /v1 load no images, media, fonts and styles unless a request says so",
+    )
+    metrics_domains: bool = Field(
+        False, description="name the hosts that /v1 is asked for in /metrics, at most 100"
+    )
     shutdown_timeout: Annotated[float, Field(allow_inf_nan=False, ge=0)] = Field(
         30.0, description="seconds running tasks get after SIGTERM"
     )
@@ -209,6 +186,20 @@ class Config(BaseSettings):
     log_format: Annotated[Literal["text", "json"], Lowered] = Field(
         "text", description="json: one object a line, for machines"
     )
+
+    @field_validator("proxy_username")
+    @classmethod
+    def _username_fits(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("proxy_url", "") is None:
+            raise ValueError("needs --proxy-url beside it")
+        return checked_username(value, info.data.get("proxy_url"))
+
+    @field_validator("proxy_password")
+    @classmethod
+    def _password_fits(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if "proxy_username" not in info.data:
+            return value  # refused already
+        return checked_password(value, info.data["proxy_username"], info.data.get("proxy_url"))
 
     @property
     def api_keys(self) -> Keys:
@@ -230,7 +221,7 @@ class Config(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources; earlier ones win. Flags come before all of these."""
-        return init_settings, env_settings, _BareEnvironment(settings_cls)
+        return init_settings, env_settings, BareEnvironment(settings_cls)
 
 
 def parse(argv: Sequence[str], fail: Callable[[str], None]) -> Config:
@@ -252,5 +243,6 @@ def parse(argv: Sequence[str], fail: Callable[[str], None]) -> Config:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0])
         flag, env = "--" + name.replace("_", "-"), "CAPTCHA_BYPASS_" + name.upper()
+        env = f"{env}, {name.upper()}" if name in BARE_NAMES else env
         fail(f"{flag} (or {env}): {first['msg'].removeprefix('Value error, ')}")
         raise

@@ -9,12 +9,14 @@ import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AnyUrl, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, AnyUrl, Field, SecretStr, TypeAdapter, ValidationError
 
 from captcha_bypass.text import fold
 
 #: Longest URL taken, in characters: the length browsers and servers agree on.
 MAX_URL_CHARS = 2048
+#: Longest username or password of a SOCKS5 proxy (RFC 1929, section 2).
+SOCKS_BYTES = 255
 #: For the description only: what passes is decided by parsing as browsers do.
 PAGE_URL = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#@\\]+([/?#]\S*)?$"
 PROXY_SERVER = r"^(https?|socks5)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[1-9][0-9]{0,4}/?$"
@@ -62,7 +64,7 @@ def _page_url(value: str) -> str:
 def _proxy_server(value: str) -> str:
     url = _parse_url(value, ("http", "https", "socks5"))
     if url.username is not None or url.password is not None:
-        raise ValueError("must not contain user:password; use the fields username and password")
+        raise ValueError("must not contain user:password; give username and password apart")
     # Not `url.port` alone: it is the scheme's default where none was given.
     port = urlsplit(value).port
     if not port:
@@ -70,6 +72,30 @@ def _proxy_server(value: str) -> str:
     if (url.path or "/") != "/" or url.query or url.fragment:
         raise ValueError("must be scheme://host:port and nothing more")
     return f"{url.scheme}://{url.host}:{port}"
+
+
+def checked_username(username: str | None, server: str | None) -> str | None:
+    """Return a proxy's username if the proxy's scheme can carry it."""
+    if username is not None:
+        _check_for_socks(username, server)
+    return username
+
+
+def checked_password(
+    password: SecretStr | None, username: str | None, server: str | None
+) -> SecretStr | None:
+    """Return a proxy's password if it has a username, and the proxy's scheme can carry it."""
+    if password is not None and username is None:
+        raise ValueError("needs a username beside it")
+    if password is not None:
+        _check_for_socks(password.get_secret_value(), server)
+    return password
+
+
+def _check_for_socks(text: str, server: str | None) -> None:
+    fits = text.isascii() and 0 < len(text) <= SOCKS_BYTES
+    if (server or "").startswith("socks5:") and not fits:
+        raise ValueError(f"must be 1 to {SOCKS_BYTES} ASCII characters for a socks5 proxy")
 
 
 def _matching(pattern: str, message: str) -> AfterValidator:

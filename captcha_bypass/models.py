@@ -26,12 +26,12 @@ from captcha_bypass.fields import (
     ProxyServer,
     SessionName,
     VisibleText,
+    checked_password,
+    checked_username,
 )
 
 MAX_COOKIES = 300
 MAX_HEADERS = 50
-#: Of a username or password (RFC 1929, section 2).
-SOCKS_BYTES = 255
 
 
 class _Wire(BaseModel):
@@ -40,15 +40,6 @@ class _Wire(BaseModel):
     model_config = ConfigDict(
         extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True
     )
-
-
-def _is_socks(info: ValidationInfo) -> bool:
-    return str(info.data.get("server", "")).startswith("socks5:")
-
-
-def _check_socks_login(text: str) -> None:
-    if not (text.isascii() and 0 < len(text) <= SOCKS_BYTES):
-        raise ValueError(f"must be 1 to {SOCKS_BYTES} ASCII characters for a socks5 proxy")
 
 
 class Proxy(_Wire):
@@ -70,20 +61,14 @@ class Proxy(_Wire):
     @field_validator("username")
     @classmethod
     def _fits_scheme(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is not None and _is_socks(info):
-            _check_socks_login(value)
-        return value
+        return checked_username(value, info.data.get("server"))
 
     @field_validator("password")
     @classmethod
     def _has_username(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if value is None or "username" not in info.data:
-            return value
-        if info.data["username"] is None:
-            raise ValueError("needs a username beside it")
-        if _is_socks(info):
-            _check_socks_login(value.get_secret_value())
-        return value
+        if "username" not in info.data:
+            return value  # refused already
+        return checked_password(value, info.data["username"], info.data.get("server"))
 
 
 class Cookie(_Wire):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from captcha_bypass.browsers.pool import BrowserPool
 from captcha_bypass.egress.routes import Permit
@@ -19,6 +20,9 @@ logger = logging.getLogger(__name__)
 #: How often a task starts again whose browser was lost, as far as can be told by no fault of its
 #: own. If any page of that browser may have killed it, each gets a browser for itself next.
 RESTARTS = 2
+#: Told of each task that ends: the outcome (`completed`, `timeout`, `cancelled` or the code of its
+#: error), the seconds since it was taken, and the data of its result, empty if there is none.
+Report = Callable[[str, float, JsonDict], None]
 
 
 class Worker:
@@ -27,17 +31,39 @@ class Worker:
     Args:
         pool: Lends the pages.
         max_html_bytes: See Config.
+        proxy: That of tasks that name none.
+        report: Called once for each task.
     """
 
-    def __init__(self, pool: BrowserPool, max_html_bytes: int) -> None:
+    def __init__(
+        self,
+        pool: BrowserPool,
+        max_html_bytes: int,
+        proxy: Upstream | None = None,
+        report: Report = lambda outcome, seconds, data: None,
+    ) -> None:
         self._pool = pool
         self._max_html_bytes = max_html_bytes
+        self._proxy = proxy
+        self._report = report
 
     async def __call__(self, task_id: str, payload: JsonDict) -> JsonDict:
         """Run one task. Cancelling it closes its page, or kills its browser."""
-        request = Task.model_validate(payload)
         clock = asyncio.get_running_loop().time
         started = clock()
+        ended, result = "internal_error", JsonDict()
+        try:
+            ended, result = await self._run(task_id, Task.model_validate(payload), started)
+        except asyncio.CancelledError:
+            ended = "cancelled"
+            raise
+        finally:
+            self._report(ended, clock() - started, result.get("data", {}))
+        return result
+
+    async def _run(self, task_id: str, request: Task, started: float) -> tuple[str, JsonDict]:
+        """Return how a task ended, and what the queue keeps of it."""
+        clock = asyncio.get_running_loop().time
         event = {"task_id": task_id, "host": host_of(request.url)}
         logger.info("task started", extra=event)
         try:
@@ -46,15 +72,17 @@ class Worker:
             logger.info("task stopped", extra={**event, "seconds": round(clock() - started, 3)})
             raise
         except TaskError as error:
-            return self._failed(error, {**event, "seconds": round(clock() - started, 3)})
+            seconds = round(clock() - started, 3)
+            logger.info("task ended", extra={**event, "outcome": error.code, "seconds": seconds})
+            return error.code, _failed(error.code, str(error))
         except Exception:
             logger.exception("task failed unexpectedly", extra=event)
             message = f"Unexpected error; the log has it under task {task_id}."
-            return {"error": {"code": "internal_error", "message": message}}
+            return "internal_error", _failed("internal_error", message)
         solution.elapsed = round(clock() - started, 3)
         outcome = "timeout" if solution.timeout_reached else "completed"
         logger.info("task ended", extra={**event, "outcome": outcome, "seconds": solution.elapsed})
-        return {"data": solution.model_dump(mode="json")}
+        return outcome, {"data": solution.model_dump(mode="json")}
 
     async def _solve(self, request: Task, deadline: float, event: JsonDict) -> Solution:
         alone = False
@@ -71,7 +99,7 @@ class Worker:
     ) -> Solution:
         clock = asyncio.get_running_loop().time
         asked = clock()
-        permit = permit_of(request)
+        permit = permit_of(request, self._proxy)
         try:
             async with self._pool.page(
                 deadline=deadline,
@@ -88,18 +116,17 @@ class Worker:
             # No page before the deadline, or none that could be read five seconds past it.
             return Solution(url=request.url, timeout_reached=True, elapsed=0.0)
 
-    def _failed(self, error: TaskError, event: JsonDict) -> JsonDict:
-        logger.info("task ended", extra={**event, "outcome": error.code})
-        return {"error": {"code": error.code, "message": str(error)}}
+
+def _failed(code: str, message: str) -> JsonDict:
+    return {"error": {"code": code, "message": message}}
 
 
-def permit_of(request: SolveRequest) -> Permit:
-    """Return what a task may reach by its own words: the host it names, through its proxy."""
-    named = Destination.of(request.url)
+def permit_of(request: SolveRequest, default: Upstream | None = None) -> Permit:
+    """Return what a task may reach by its own words: the host it names, through its proxy.
+
+    Args:
+        default: The proxy where the task names none.
+    """
     proxy = request.proxy
-    if proxy is None:
-        return Permit(named)
-    scheme, _, authority = proxy.server.partition("://")
-    password = "" if proxy.password is None else proxy.password.get_secret_value()
-    place = Destination.parse(authority)
-    return Permit(named, Upstream(scheme, place, proxy.username, password))
+    upstream = Upstream.of(proxy.server, proxy.username, proxy.password) if proxy else default
+    return Permit(Destination.of(request.url), upstream)

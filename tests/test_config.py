@@ -12,7 +12,9 @@ import pytest
 from pydantic import SecretStr
 
 from captcha_bypass import __version__
-from captcha_bypass.config import BARE_NAMES, Config, parse, usable_cpus
+from captcha_bypass.config import Config, parse
+from captcha_bypass.cpus import usable_cpus
+from captcha_bypass.environment import BARE_NAMES
 
 PREFIX = "CAPTCHA_BYPASS_"
 NAMES = sorted(Config.model_fields)
@@ -78,6 +80,11 @@ def test_defaults_are_those_of_the_contract() -> None:
         "max_html_bytes": 10 * 1024 * 1024,
         "max_task_bytes": 100 * 1024 * 1024,
         "allow_private_host": (),
+        "proxy_url": None,
+        "proxy_username": None,
+        "proxy_password": None,
+        "disable_media": False,
+        "metrics_domains": False,
         "shutdown_timeout": 30.0,
         "log_level": "info",
         "log_format": "text",
@@ -115,6 +122,15 @@ SOURCES = [
         ("intranet", "10.0.0.0/8"),
         ("[::1]:8000",),
     ),
+    (
+        "proxy_url",
+        "http://proxy.test:3128/",
+        "SOCKS5://[::1]:1080",
+        "http://proxy.test:3128",
+        "socks5://[::1]:1080",
+    ),
+    ("disable_media", "True", "true", True, True),
+    ("metrics_domains", "1", "false", True, False),
     ("shutdown_timeout", "0", "5", 0.0, 5.0),
     ("log_level", "DEBUG", "Error", "debug", "error"),
     ("log_format", "JSON", "text", "json", "text"),
@@ -138,7 +154,8 @@ def test_flag_beats_environment_beats_default(
 
 
 def test_sources_are_tested_for_every_setting() -> None:
-    assert {source[0] for source in SOURCES} | {"browser_path", "api_key_file"} == set(NAMES)
+    elsewhere = {"browser_path", "api_key_file", "proxy_username", "proxy_password"}
+    assert {source[0] for source in SOURCES} | elsewhere == set(NAMES)
 
 
 def test_browser_path_is_an_existing_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -222,19 +239,35 @@ def test_only_loopback_addresses_and_localhost_are_loopback(host: str, expected:
     assert config("--host", host).loopback_only is expected
 
 
-@pytest.mark.parametrize("name", sorted(BARE_NAMES))
+BARE = {
+    # setting: three values and what becomes of them
+    **dict.fromkeys(("workers", "port", "result_ttl"), (("7", "8", "9"), (7, 8, 9))),
+    "log_level": (("INFO", "debug", "error"), ("info", "debug", "error")),
+    "host": (("0.0.0.0", "::", "a.test"), ("0.0.0.0", "::", "a.test")),
+    "headless": (("False", "virtual", "true"), ("false", "virtual", "true")),
+    "disable_media": (("True", "false", "true"), (True, False, True)),
+    "proxy_url": (
+        ("http://a.test:1/", "socks5://b.test:2", "https://c.test:3"),
+        ("http://a.test:1", "socks5://b.test:2", "https://c.test:3"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BARE))
 def test_bare_name_is_read_and_prefixed_name_and_flag_beat_it(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setenv(name.upper(), "7")
-    assert getattr(config(), name) == 7
-    monkeypatch.setenv(PREFIX + name.upper(), "8")
-    assert getattr(config(), name) == 8
-    assert getattr(config("--" + name.replace("_", "-"), "9"), name) == 9
+    (bare, prefixed, flag), expected = BARE[name]
+    monkeypatch.setenv(name.upper(), bare)
+    found = [getattr(config(), name)]
+    monkeypatch.setenv(PREFIX + name.upper(), prefixed)
+    found.append(getattr(config(), name))
+    found.append(getattr(config("--" + name.replace("_", "-"), flag), name))
+    assert tuple(found) == expected
 
 
-def test_bare_names_are_workers_port_and_result_ttl() -> None:
-    assert {"workers", "port", "result_ttl"} == BARE_NAMES
+def test_bare_names_are_all_tested() -> None:
+    assert set(BARE) | {"proxy_username", "proxy_password"} == BARE_NAMES
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - BARE_NAMES))
@@ -300,6 +333,17 @@ BAD = {
     "max_html_bytes": ["0", "1023", "10MB"],
     "max_task_bytes": ["0", "1024", "100MB"],
     "allow_private_host": ["10.0.0.1/8", "http://intranet", "intranet:0", "intranet:99999", "a b"],
+    "proxy_url": [
+        "proxy.test:3128",
+        "http://proxy.test",
+        "socks4://proxy.test:1080",
+        "http://user:pass@proxy.test:3128",
+        "http://proxy.test:3128/x",
+    ],
+    "proxy_username": ["without-a-url", "x" * 257],
+    "proxy_password": ["without-a-username", "x" * 1025],
+    "disable_media": ["2", "maybe"],
+    "metrics_domains": ["2", "maybe"],
     "shutdown_timeout": ["-1", "nan", "inf", "soon"],
     "log_level": ["loud", "10"],
     "log_format": ["xml", "yaml"],

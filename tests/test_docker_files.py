@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import yaml
 
-from captcha_bypass.config import BARE_NAMES, Config
+from captcha_bypass.config import Config
+from captcha_bypass.environment import BARE_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

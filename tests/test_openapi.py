@@ -18,11 +18,13 @@ from schemathesis.specs.openapi import checks as openapi_checks
 
 from captcha_bypass import __version__, errors, fields, models
 from captcha_bypass.api.access import middlewares
+from captcha_bypass.api.metrics import MetricsApi
 from captcha_bypass.api.native import MAX_WAIT, NativeApi
 from captcha_bypass.api.openapi import document
 from captcha_bypass.app import MAX_BODY_BYTES
 from captcha_bypass.config import Config
 from captcha_bypass.errors import RequestError, RequestErrorCode, TaskErrorCode
+from captcha_bypass.metrics import Metrics
 from captcha_bypass.tasks.base import JsonDict
 from captcha_bypass.tasks.memory import MemoryQueue
 from tests.test_native_api import SOLUTION
@@ -52,6 +54,7 @@ async def serve(ready: threading.Event, found: dict[str, Any]) -> None:
     )
     app = web.Application(middlewares=middlewares(config), client_max_size=MAX_BODY_BYTES)
     app.add_routes(api.routes())
+    app.add_routes(MetricsApi(Metrics(), queue, census=dict, tally=dict).routes())
     await queue.start(handler, 4)
     for task_id in (COMPLETED, FAILED):
         await queue.submit(task_id, {}, 5)
@@ -137,16 +140,18 @@ def test_description_names_the_version_of_the_service() -> None:
 
 
 def test_every_route_is_described() -> None:
+    queue = MemoryQueue(max_pending=1, result_ttl=1, max_results_bytes=1)
     api = NativeApi(
         Config(workers=1),
-        MemoryQueue(max_pending=1, result_ttl=1, max_results_bytes=1),
+        queue,
         browser="x",
         warning=None,
         unavailable=lambda: None,
         census=dict,
         tally=dict,
     )
-    routes = {(route.path, route.method.lower()) for route in api.routes()}
+    table = api.routes() + MetricsApi(Metrics(), queue, census=dict, tally=dict).routes()
+    routes = {(route.path, route.method.lower()) for route in table}
     described = {(path, method) for path, item in document()["paths"].items() for method in item}
     assert described == routes - {("/openapi.json", "get")}
 

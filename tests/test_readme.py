@@ -12,7 +12,9 @@ import pytest
 from captcha_bypass import __version__, errors
 from captcha_bypass.api.openapi import document
 from captcha_bypass.config import Config
+from captcha_bypass.metrics import Metrics, State
 from captcha_bypass.models import SolveRequest
+from captcha_bypass.tasks.base import Stats
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -33,12 +35,20 @@ def test_every_setting_stands_in_the_table_with_its_default(name: str) -> None:
     if field.default_factory is None and field.default is not None:
         default = field.default
         shown = f"{default:g}" if isinstance(default, float) else str(default)
+        shown = shown.lower() if isinstance(default, bool) else shown
         assert row.group(1).strip() == f"`{shown}`"
 
 
 def test_every_error_code_is_explained() -> None:
     codes = leaves(errors.RequestError) | set(get_args(errors.TaskErrorCode))
     assert not [code for code in sorted(codes) if f"`{code}`" not in README]
+
+
+def test_every_metric_is_explained() -> None:
+    text = Metrics().exposition(State(Stats(0, 0, 0))).decode()
+    names = re.findall(r"^# TYPE ((?:captcha_bypass|flaresolverr)_\w+)", text, re.MULTILINE)
+    assert len(names) > 10
+    assert not [n for n in names if not re.search(rf"`{n}(?:_total)?[`{{]", README)]
 
 
 def test_every_field_of_a_request_is_explained() -> None:

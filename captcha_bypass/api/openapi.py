@@ -46,6 +46,7 @@ def document(max_timeout: float = Config.model_fields["max_timeout"].default) ->
             "/result/{task_id}": {"get": _result()},
             "/task/{task_id}": {"delete": _remove()},
             "/health": {"get": _health()},
+            "/metrics": {"get": _metrics()},
         },
         "components": {
             "schemas": schemas["$defs"],
@@ -142,5 +143,17 @@ def _health() -> dict[str, Any]:
             "200": _answer("they can", Health),
             "403": _refused()["403"],
             "503": _answer("they cannot", Unavailable),
+        },
+    }
+
+
+def _metrics() -> dict[str, Any]:
+    text = {"text/plain": {"schema": {"type": "string"}}}
+    return {
+        "operationId": "metrics",
+        "summary": "Numbers for Prometheus",
+        "responses": {
+            "200": {"description": "the text format, version 0.0.4", "content": text},
+            **_refused(),
         },
     }

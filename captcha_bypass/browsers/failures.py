@@ -18,7 +18,7 @@ _TABLE: tuple[tuple[str, TaskErrorCode, str], ...] = (
     (
         r"NS_ERROR_UNKNOWN_PROXY_HOST",
         "proxy_error",
-        "The proxy's host name cannot be resolved; check proxy.server.",
+        "The proxy's host name cannot be resolved; check proxy.server (or --proxy-url).",
     ),
     (
         r"NS_ERROR_PROXY_|SOCKS|InvalidIP|InvalidProxy",

@@ -52,7 +52,9 @@ class Session:
 
     async def open(self, permit: Permit) -> Tab:
         """Return a fresh page of its context; see WarmBrowser.open."""
-        permit = Permit(permit.named, permit.upstream or self._upstream)
+        asked = permit.upstream
+        if self._upstream is not None and (asked is None or asked.trusted):
+            permit = Permit(permit.named, self._upstream)  # it beats the operator's default
         try:
             async with self._changing:
                 if self._tab is None:

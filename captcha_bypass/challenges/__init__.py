@@ -14,7 +14,10 @@ from .signatures import BODY_RULES, HEADER_RULES, REFINED_BY_BODY, Kind
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Challenge", "Kind", "body_matters", "detect", "detect_headers"]
+__all__ = ["VENDORS", "Challenge", "Kind", "body_matters", "detect", "detect_headers"]
+
+#: Every name that `Challenge.vendor` may have.
+VENDORS = frozenset(rule.vendor for rules in (HEADER_RULES, BODY_RULES) for rule in rules)
 
 # Challenge pages are small and carry their marks near the top; what follows is content.
 _SCAN_LIMIT = 16 * 1024

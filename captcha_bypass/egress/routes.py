@@ -103,20 +103,25 @@ class Router:
 
     async def _resolve_proxy(self, proxy: Upstream) -> list[AddrInfo]:
         try:
-            # Named by the task, like its own host.
-            return await self._resolve(proxy.destination, named=True)
+            # Named by the task, like its own host, or by the operator.
+            return await self._resolve(proxy.destination, named=True, trusted=proxy.trusted)
         except TaskError as error:
             if error.code == "blocked_address":
                 raise TaskError("blocked_address", f"The proxy: {error}") from None
-            message = "The proxy's host name cannot be resolved; check proxy.server."
+            message = (
+                "The proxy's host name cannot be resolved; check proxy.server (or --proxy-url)."
+            )
             raise TaskError("proxy_error", message) from None
 
-    async def _resolve(self, destination: Destination, *, named: bool) -> list[AddrInfo]:
+    async def _resolve(
+        self, destination: Destination, *, named: bool, trusted: bool = False
+    ) -> list[AddrInfo]:
         found = self._known.get(destination)
         if found is None:
             found = await self._look_up(destination)
-            addresses = [without_zone(str(info[4][0])) for info in found]
-            self._rules.check(destination, addresses, named=named)
+            if not trusted:
+                addresses = [without_zone(str(info[4][0])) for info in found]
+                self._rules.check(destination, addresses, named=named)
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()  # what is asked for again is checked again
             # Two lookups of one name at once: whichever is first counts.

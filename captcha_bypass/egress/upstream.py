@@ -1,4 +1,4 @@
-"""The task's own proxy: who it is, and how a connection through it is asked for."""
+"""The proxy of a task: who it is, and how a connection through it is asked for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Self
 
+from pydantic import SecretStr
 from python_socks import ProxyError, ProxyType
 from python_socks.async_.asyncio.v2 import Proxy as Socks
 
@@ -30,6 +31,17 @@ class Upstream:
     destination: Destination
     username: str | None = None
     password: str = field(default="", repr=False)
+    #: The operator's own: it may have an address that is not public.
+    trusted: bool = False
+
+    @classmethod
+    def of(
+        cls, server: str, username: str | None, password: SecretStr | None, *, trusted: bool = False
+    ) -> Upstream:
+        """Take scheme and place out of `scheme://host:port`."""
+        scheme, _, authority = server.partition("://")
+        secret = "" if password is None else password.get_secret_value()
+        return cls(scheme, Destination.parse(authority), username, secret, trusted)
 
     @property
     def is_http(self) -> bool:
@@ -127,13 +139,17 @@ class _Dialled:
 
 def unreachable() -> TaskError:
     """Return the error for a proxy that does not answer at all."""
-    return TaskError("proxy_error", "The proxy cannot be reached; check proxy.server.")
+    message = "The proxy cannot be reached; check proxy.server (or --proxy-url)."
+    return TaskError("proxy_error", message)
 
 
 def refusal(status: int | None) -> TaskError:
     """Return the error for a proxy that answered with that HTTP status or SOCKS reply code."""
     if status == WRONG_LOGIN:
-        message = "The proxy wants other credentials; check proxy.username and proxy.password."
+        message = (
+            "The proxy wants other credentials; check proxy.username and proxy.password "
+            "(or --proxy-username and --proxy-password)."
+        )
     elif status is None:
         message = "The proxy refused; check its kind, address and credentials."
     else:

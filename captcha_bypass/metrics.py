@@ -1,0 +1,172 @@
+"""What the service counts for Prometheus. No label has values without bound, or that tell of users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from captcha_bypass.challenges import VENDORS
+from captcha_bypass.tasks.base import Stats
+
+#: Seconds, from a page without a challenge to the longest timeout that is usual.
+SOLVE_BUCKETS = (0.2, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300)
+#: FlareSolverr's own, so that its dashboards keep working.
+V1_BUCKETS = (0, 10, 25, 50)
+V1_RESULTS = frozenset({"solved", "not_detected", "error", "unknown"})
+#: Hosts that have a label of their own; all others share one.
+MAX_DOMAINS = 100
+
+_PREFIX = "captcha_bypass_"
+_GOOD = frozenset({"completed", "timeout", "cancelled"})
+
+
+@dataclass(frozen=True)
+class State:
+    """What the service knows without counting it here.
+
+    Attributes:
+        census: The numbers of models.Browsers.
+        tally: The numbers of models.Egress.
+    """
+
+    stats: Stats
+    census: Mapping[str, Any] = field(default_factory=dict)
+    tally: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Metrics:
+    """The numbers of one service.
+
+    Args:
+        domains: Whether the hosts that `/v1` is asked for become labels.
+    """
+
+    def __init__(self, *, domains: bool = False) -> None:
+        # A second sample beside each counter, with the time of its birth; for the whole process.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = registry = CollectorRegistry()
+        self._state = _StateCollector()
+        registry.register(self._state)
+        ProcessCollector(registry=registry)
+        self._solves = Counter(
+            f"{_PREFIX}solves",
+            "Tasks that ended, by outcome and by the vendor of the challenge they met",
+            ["outcome", "challenge"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            f"{_PREFIX}solve_seconds",
+            "Time from the moment a worker took a task until it ended",
+            ["outcome"],
+            buckets=SOLVE_BUCKETS,
+            registry=registry,
+        )
+        self._v1 = Counter(
+            "flaresolverr_request",
+            "Requests of /v1 by result",
+            ["domain", "result"],
+            registry=registry,
+        )
+        self._v1_seconds = Histogram(
+            "flaresolverr_request_duration",
+            "Seconds that requests of /v1 took",
+            ["domain"],
+            buckets=V1_BUCKETS,
+            registry=registry,
+        )
+        self._domains: set[str] | None = set() if domains else None
+
+    def task_ended(self, outcome: str, seconds: float, data: Mapping[str, Any]) -> None:
+        """Count a task that a worker had.
+
+        Args:
+            outcome: `completed`, `timeout`, `cancelled` or the code of a task error.
+            data: Its result (models.Solution); empty if it has none.
+        """
+        vendor = data.get("solved") or data.get("challenge") or "none"
+        known = vendor == "none" or vendor in VENDORS
+        self._solves.labels(outcome, vendor if known else "other").inc()
+        self._seconds.labels(outcome if outcome in _GOOD else "error").observe(seconds)
+
+    def v1_request(self, domain: str, result: str, seconds: float) -> None:
+        """Count a request of `/v1`, by FlareSolverr's names.
+
+        Args:
+            domain: The host it was for.
+            result: One of V1_RESULTS.
+        """
+        label = self._domain(domain)
+        self._v1.labels(label, result if result in V1_RESULTS else "unknown").inc()
+        self._v1_seconds.labels(label).observe(seconds)
+
+    def exposition(self, state: State) -> bytes:
+        """Return all numbers as text, in the format whose version is 0.0.4."""
+        self._state.state = state
+        return generate_latest(self._registry)
+
+    def _domain(self, host: str) -> str:
+        if self._domains is None:
+            return ""
+        if host not in self._domains and len(self._domains) >= MAX_DOMAINS:
+            return "other"
+        self._domains.add(host)
+        return host
+
+
+class _StateCollector(Collector):
+    """Passes on what was counted elsewhere, so that nothing is counted twice."""
+
+    def __init__(self) -> None:
+        self.state = State(Stats(0, 0, 0))
+
+    def describe(self) -> list[Metric]:
+        """Not to be collected for its names while it is registered."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the numbers of the state that was set last."""
+        stats, census, tally = self.state.stats, self.state.census, self.state.tally
+        yield _gauge("queue_depth", "Tasks that wait for a worker", stats.queued)
+        yield _gauge("tasks_running", "Tasks that a worker has", stats.running)
+        yield _gauge("workers", "Tasks that can run at once", stats.slots)
+        yield _gauge("browsers_alive", "Browsers that run", len(census.get("tasks", ())))
+        yield _gauge("browsers_starting", "Browsers being started", census.get("starting", 0))
+        restarts = census.get("restarts", {})
+        yield _counter("browser_restarts", "Browsers that are no more", "cause", restarts)
+        for name, text in (
+            ("sent", "Bytes that pages sent to sites"),
+            ("received", "Bytes that pages received from sites"),
+        ):
+            yield _total(f"egress_{name}_bytes", text, tally.get(f"bytes_{name}", 0))
+        connections = tally.get("connections", 0)
+        yield _total("egress_connections", "Connections made for pages", connections)
+        failures = tally.get("failures", {})
+        text = "Hosts that a task's page could not reach"
+        yield _counter("egress_failures", text, "code", failures)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(_PREFIX + name, text, value=value)
+
+
+def _total(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(_PREFIX + name, text, value=value)
+
+
+def _counter(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = CounterMetricFamily(_PREFIX + name, text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
