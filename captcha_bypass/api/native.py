@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
-from uuid import uuid4
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
@@ -14,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from captcha_bypass import __version__
 from captcha_bypass.api.errors import invalid
 from captcha_bypass.api.openapi import document
+from captcha_bypass.api.submitting import submit
 from captcha_bypass.config import Config
 from captcha_bypass.errors import (
     FieldError,
@@ -92,14 +91,7 @@ class NativeApi:
             solve_request = SolveRequest.model_validate_json(await request.read())
         except ValidationError as error:
             raise invalid(error) from None
-        if solve_request.timeout > self._config.max_timeout:
-            message = f"must be at most {self._config.max_timeout:g} seconds (--max-timeout)"
-            raise InvalidRequest([FieldError("timeout", message)])
-        task_id = str(uuid4())
-        # The host as a group, whatever the scheme and port: politeness is owed to machines.
-        host = (urlsplit(solve_request.url).hostname or "").removesuffix(".")
-        payload = solve_request.to_payload()
-        await self._queue.submit(task_id, payload, solve_request.timeout, group=host)
+        task_id = await submit(self._queue, self._config, solve_request)
         return _json(SolveAnswer(task_id=task_id), status=202)
 
     async def result(self, request: web.Request) -> web.Response:
