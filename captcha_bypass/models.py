@@ -179,6 +179,18 @@ class SolveRequest(_Wire):
         return payload
 
 
+class Task(SolveRequest):
+    """What the queue carries: a request, and what only other APIs than the native one ask for."""
+
+    form: str | None = Field(None, repr=False)
+    """An application/x-www-form-urlencoded body; makes it a POST."""
+    settle: float = 0.0
+    """Seconds to wait after success, before collecting, within the deadline."""
+    session: str | None = None
+    session_ttl: float | None = None
+    """A session older than so many seconds is made anew before the task."""
+
+
 class ResultCookie(BaseModel):
     """A cookie of the browser's context."""
 
