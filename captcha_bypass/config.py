@@ -190,6 +190,10 @@ class Config(BaseSettings):
         ge=64 * 1024,
         description="what one task's page may move, both directions together",
     )
+    disable_media: bool = Field(
+        False,
+        description="pages of /v1 load no images, media, fonts and styles unless a request says so",
+    )
     allow_private_host: Annotated[tuple[PrivateHost, ...], NoDecode, Listed] = Field(
         default_factory=tuple,
         description="host, host:port or CIDR that a task may name although it is not public",

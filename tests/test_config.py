@@ -77,6 +77,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "max_results_bytes": 268_435_456,
         "max_html_bytes": 10 * 1024 * 1024,
         "max_task_bytes": 100 * 1024 * 1024,
+        "disable_media": False,
         "allow_private_host": (),
         "shutdown_timeout": 30.0,
         "log_level": "info",
@@ -108,6 +109,7 @@ SOURCES = [
     ("max_results_bytes", "1048576", "2000000", 1_048_576, 2_000_000),
     ("max_html_bytes", "2048", "4096", 2048, 4096),
     ("max_task_bytes", "100000", "200000", 100_000, 200_000),
+    ("disable_media", "true", "false", True, False),
     (
         "allow_private_host",
         "intranet, 10.0.0.0/8",
@@ -299,6 +301,7 @@ BAD = {
     "max_results_bytes": ["0", "-1", "1048575", "1G"],
     "max_html_bytes": ["0", "1023", "10MB"],
     "max_task_bytes": ["0", "1024", "100MB"],
+    "disable_media": ["perhaps", "2"],
     "allow_private_host": ["10.0.0.1/8", "http://intranet", "intranet:0", "intranet:99999", "a b"],
     "shutdown_timeout": ["-1", "nan", "inf", "soon"],
     "log_level": ["loud", "10"],
