@@ -552,7 +552,8 @@ async def test_body_not_declared_as_json_is_415(service: Service, content_type: 
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/nope", "/solve/", "/result", "/result/", "/result/a/b", "/task", "/v0/solve"]
+    "path",
+    ["/index", "/nope", "/solve/", "/result", "/result/", "/result/a/b", "/task", "/v0/solve"],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 async def test_unknown_route_is_a_json_404(service: Service, method: str, path: str) -> None:
