@@ -80,6 +80,13 @@ class Scripted:
         assert (await sent)["status"] == "ok"
         return task
 
+    async def next_task(self) -> Task:
+        """Wait for somebody else's task, end it well, and return it."""
+        await until(lambda: self.script.running != set())
+        (task_id,) = self.script.running
+        self.end(DATA)
+        return Task.model_validate(self.script.payloads[task_id])
+
     async def answer(self, outcome: Json, **command: object) -> Json:
         """Send a command whose task ends so, and return the answer."""
         sent, _ = await self.running(**command)

@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from captcha_bypass.api.access import middlewares
 from captcha_bypass.api.flaresolverr import FlareSolverrApi
+from captcha_bypass.api.native import NativeApi
 from captcha_bypass.app import MAX_BODY_BYTES
 from captcha_bypass.config import Config
 from captcha_bypass.egress.upstream import Upstream
@@ -108,8 +109,17 @@ async def serving(handler: Handler, sessions: FakeSessions, **settings: Any) -> 
         stopping=lambda: stopping[0],
         report=lambda domain, result, seconds: reports.append((domain, result)),
     )
+    native = NativeApi(
+        config,
+        queue,
+        browser="firefox 140.0.1",
+        warning=None,
+        unavailable=lambda: None,
+        census=lambda: {"tasks": [], "starting": 0, "restarts": {}},
+        tally=dict,
+    )
     app = web.Application(middlewares=middlewares(config), client_max_size=MAX_BODY_BYTES)
-    app.add_routes(api.routes())
+    app.add_routes([*native.routes(), *api.routes()])
     async with AsyncExitStack() as stack:
         await queue.start(handler, config.workers)
         stack.push_async_callback(queue.stop, 0)
