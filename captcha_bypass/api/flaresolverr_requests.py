@@ -137,10 +137,13 @@ class Command(BaseModel):
 
 
 def _cookie(given: dict[str, Any]) -> JsonDict:
-    """Take a cookie of Selenium's, Puppeteer's or our own shape; other keys say nothing new."""
+    """Take a cookie of Selenium's, Puppeteer's or our own shape; other keys say nothing new.
+
+    Classes of clients have 0 for no end, and null or nothing for what they do not know.
+    """
     fields = {name: given.get(name) for name in _COOKIE_FIELDS}
-    expires = given.get("expiry", given.get("expires"))
-    return {k: v for k, v in {**fields, "expires": expires}.items() if v is not None}
+    fields["expires"] = given.get("expiry", given.get("expires")) or None
+    return {k: v for k, v in fields.items() if v is not None and (v != "" or k == "value")}
 
 
 def refusal(error: ValidationError, within: str = "") -> Refused:

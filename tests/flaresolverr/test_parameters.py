@@ -132,6 +132,25 @@ async def test_cookies_of_an_answer_can_be_sent_back(scripted: Scripted) -> None
     ]
 
 
+async def test_cookie_of_a_class_with_its_defaults_is_one_of_the_session(
+    scripted: Scripted,
+) -> None:
+    cookie = {
+        "name": "a",
+        "value": "",
+        "domain": "",
+        "path": None,
+        "sameSite": "",
+        "size": 0,
+        "expires": 0,
+        "httpOnly": False,
+        "secure": False,
+        "session": False,
+    }
+    (found,) = (await scripted.task(**GET, cookies=[cookie])).cookies
+    assert (found.value, found.domain, found.path, found.expires) == ("", None, "/", -1)
+
+
 @pytest.mark.parametrize("name", ["expiry", "expires"])
 async def test_cookie_may_name_its_end_in_either_way(scripted: Scripted, name: str) -> None:
     cookie = {"name": "a", "value": "b", "domain": None, "sameSite": None, name: 2e9}
