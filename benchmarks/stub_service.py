@@ -16,6 +16,7 @@ from aiohttp import web
 
 from captcha_bypass.api.access import middlewares
 from captcha_bypass.api.native import NativeApi
+from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
 from captcha_bypass.models import SolveRequest
 from captcha_bypass.tasks.base import JsonDict
@@ -70,6 +71,7 @@ async def _serve(delay: float, slots: int) -> None:
         unavailable=lambda: None,
         census=lambda: {"tasks": [1], "starting": 0, "restarts": {}},
         tally=dict,
+        sessions=Sessions(most=1, ttl=1.0),
     )
 
     async def fill(request: web.Request) -> web.Response:

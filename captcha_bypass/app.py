@@ -15,6 +15,7 @@ from aiohttp import web
 from captcha_bypass import __version__
 from captcha_bypass.api.access import middlewares
 from captcha_bypass.api.errors import not_about_broken_http
+from captcha_bypass.api.flaresolverr import FlareSolverrApi
 from captcha_bypass.api.metrics import MetricsApi
 from captcha_bypass.api.native import NativeApi
 from captcha_bypass.browsers.engines import Engine
@@ -77,7 +78,16 @@ def create_app(config: Config, engine: Engine) -> web.Application:
         sessions=pool.sessions,
     )
     app[API], app[QUEUE], app[POOL] = api, queue, pool
+    drop_in = FlareSolverrApi(
+        config,
+        queue,
+        pool.sessions,
+        browser_version=engine.version,
+        stopping=lambda: api.stopping,
+        report=metrics.v1_request,
+    )
     app.add_routes(api.routes())
+    app.add_routes(drop_in.routes())
     app.add_routes(MetricsApi(metrics, queue, census=census, tally=tally).routes())
 
     async def life(_: web.Application) -> AsyncIterator[None]:

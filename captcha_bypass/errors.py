@@ -12,7 +12,8 @@ CaptchaBypassError
 │   ├── TooManySessions        503 too_many_sessions
 │   ├── QueueFull              503 queue_full
 │   ├── TooManyWaiting         503 too_many_waiting
-│   └── ShuttingDown           503 shutting_down
+│   ├── ShuttingDown           503 shutting_down
+│   └── UnexpectedError        500 internal_error, a bug
 ├── TaskError             an accepted task ended without a page; the code says why
 │   └── BrowserLost            browser_crashed, but by no fault of the task's page
 └── StartupError          the service cannot start; exit code 3
@@ -21,6 +22,7 @@ CaptchaBypassError
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -124,6 +126,11 @@ class MethodNotAllowed(RequestError):
     code = "method_not_allowed"
     status = 405
 
+    def __init__(self, allowed: Iterable[str]) -> None:
+        #: The methods that do, as in the header Allow.
+        self.allowed = ", ".join(sorted(allowed))
+        super().__init__(f"This route takes {self.allowed}.")
+
 
 class BodyTooLarge(RequestError):
     """The request body is over the limit."""
@@ -171,6 +178,13 @@ class ShuttingDown(RequestError):
     code = "shutting_down"
     status = 503
     headers: ClassVar[dict[str, str]] = {"Retry-After": "30"}
+
+
+class UnexpectedError(RequestError):
+    """A bug; the log has the rest."""
+
+    code = "internal_error"
+    status = 500
 
 
 class TaskError(CaptchaBypassError):

@@ -173,7 +173,9 @@ class Task(SolveRequest):
     """What the queue keeps of a request: all of it, and what only other APIs ask for."""
 
     form: str | None = Field(
-        None, description="application/x-www-form-urlencoded; makes the first request a POST"
+        None,
+        repr=False,
+        description="application/x-www-form-urlencoded; makes the first request a POST",
     )
     settle: float = Field(0.0, ge=0, description="seconds to wait once the conditions hold")
     session_ttl: float | None = Field(

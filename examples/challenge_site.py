@@ -49,6 +49,7 @@ class SiteOptions:
         puzzles: Number of puzzles in a challenge; the time's spread is work / sqrt(puzzles).
         challenge_seconds: How long a challenge may be answered.
         clearance_seconds: How long a clearance lasts where its page sets no other time.
+        cookie: What the clearance of the plain pages is called.
         clock: Returns the time in seconds; tests put in their own.
     """
 
@@ -56,6 +57,7 @@ class SiteOptions:
     puzzles: int = 64
     challenge_seconds: float = 60
     clearance_seconds: float = 3600
+    cookie: str = "clearance"
     clock: Callable[[], float] = time.monotonic
 
     @property
@@ -176,7 +178,8 @@ _GATE = web.AppKey("_GATE", _Gate)
 
 
 def _plain_grant(request: web.Request) -> _Grant:
-    return _Grant("clearance", request.app[_OPTIONS].clearance_seconds)
+    options = request.app[_OPTIONS]
+    return _Grant(options.cookie, options.clearance_seconds)
 
 
 def _expires_grant(request: web.Request) -> _Grant:

@@ -220,6 +220,7 @@ async def test_unknown_paths_and_methods_cannot_be_told_from_known_ones(
             (answer.status, answer.body)
             for path in paths
             for method in ("GET", "POST", "DELETE", "OPTIONS", "PATCH")
+            if method != "POST" or path not in ("/", "/v1")  # FlareSolverr's answers to commands
             for answer in [await peer.request(method, path)]
         }
         whole_server = await peer.request("OPTIONS", "*")

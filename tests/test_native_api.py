@@ -21,6 +21,7 @@ from captcha_bypass import __version__
 from captcha_bypass.api.access import middlewares
 from captcha_bypass.api.native import NativeApi
 from captcha_bypass.app import MAX_BODY_BYTES
+from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
 from captcha_bypass.models import Solution, SolveRequest
 from captcha_bypass.tasks.base import Stats
@@ -124,6 +125,7 @@ async def make_service() -> AsyncIterator[MakeService]:
                 unavailable=lambda: made.unavailable(),
                 census=lambda: {"tasks": [3], "starting": 0, "restarts": {"tasks": 2}},
                 tally=lambda: {"bytes_received": 7, "connections": 1},
+                sessions=Sessions(most=1, ttl=1.0),
             )
             app = web.Application(middlewares=middlewares(config), client_max_size=MAX_BODY_BYTES)
             app.add_routes(api.routes())
@@ -551,7 +553,8 @@ async def test_body_not_declared_as_json_is_415(service: Service, content_type: 
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/nope", "/solve/", "/result", "/result/", "/result/a/b", "/task", "/v0/solve"]
+    "path",
+    ["/index", "/nope", "/solve/", "/result", "/result/", "/result/a/b", "/task", "/v0/solve"],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 async def test_unknown_route_is_a_json_404(service: Service, method: str, path: str) -> None:

@@ -22,6 +22,7 @@ from captcha_bypass.api.metrics import MetricsApi
 from captcha_bypass.api.native import MAX_WAIT, NativeApi
 from captcha_bypass.api.openapi import document
 from captcha_bypass.app import MAX_BODY_BYTES
+from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
 from captcha_bypass.errors import RequestError, RequestErrorCode, TaskErrorCode
 from captcha_bypass.metrics import Metrics
@@ -51,6 +52,7 @@ async def serve(ready: threading.Event, found: dict[str, Any]) -> None:
         unavailable=lambda: None,
         census=lambda: {"tasks": [3], "starting": 0, "restarts": {"tasks": 2}},
         tally=dict,
+        sessions=Sessions(most=1, ttl=1.0),
     )
     app = web.Application(middlewares=middlewares(config), client_max_size=MAX_BODY_BYTES)
     app.add_routes(api.routes())
@@ -149,6 +151,7 @@ def test_every_route_is_described() -> None:
         unavailable=lambda: None,
         census=dict,
         tally=dict,
+        sessions=Sessions(most=1, ttl=1.0),
     )
     table = api.routes() + MetricsApi(Metrics(), queue, census=dict, tally=dict).routes()
     routes = {(route.path, route.method.lower()) for route in table}

@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 
 from captcha_bypass import __version__, errors
+from captcha_bypass.api.flaresolverr_requests import Command
 from captcha_bypass.api.openapi import document
 from captcha_bypass.config import Config
 from captcha_bypass.metrics import Metrics, State
@@ -53,6 +54,11 @@ def test_every_metric_is_explained() -> None:
 
 def test_every_field_of_a_request_is_explained() -> None:
     assert not [name for name in SolveRequest.model_fields if f"| `{name}` |" not in README]
+
+
+def test_every_parameter_of_flaresolverr_is_named() -> None:
+    section = README[README.index("## Coming from FlareSolverr") : README.index("## Scrapy\n")]
+    assert not [name for name in Command.model_fields if f"`{name}`" not in section]
 
 
 @pytest.mark.parametrize("route", [*document()["paths"], "/openapi.json"])

@@ -11,6 +11,7 @@ from aiohttp.typedefs import Middleware
 from pydantic import SecretStr
 
 from captcha_bypass.api.errors import Handler, error_middleware
+from captcha_bypass.api.flaresolverr_answers import FLARESOLVERR_PATHS, V1_PATH
 from captcha_bypass.config import Config, is_loopback
 from captcha_bypass.errors import HostNotAllowed, Unauthorized
 
@@ -42,7 +43,8 @@ def _key_guard(keys: tuple[SecretStr, ...]) -> Middleware:
         is_open = request.path == "/health" and request.method in ("GET", "HEAD")
         if not is_open and not any(is_key(presented, keys) for presented in _presented(request)):
             raise Unauthorized(
-                "An API key is needed: send Authorization: Bearer KEY or X-API-Key: KEY."
+                "An API key is needed: send Authorization: Bearer KEY or X-API-Key: KEY, "
+                "or open /v1?key=KEY."
             )
         return await handler(request)
 
@@ -52,7 +54,10 @@ def _key_guard(keys: tuple[SecretStr, ...]) -> Middleware:
 def _presented(request: web.Request) -> list[str]:
     scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     bearer = [token.strip()] if scheme.lower() == "bearer" else []
-    return [*bearer, *request.headers.getall("X-API-Key", [])]
+    # FlareSolverr's clients know no keys, but take any URL; all they do is to put /v1 at its end.
+    in_url = request.query.getall("key", []) if request.path in FLARESOLVERR_PATHS else []
+    in_url += [key.removesuffix(V1_PATH) for key in in_url]
+    return [*bearer, *request.headers.getall("X-API-Key", []), *in_url]
 
 
 @web.middleware

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import ValidationError
 
+from captcha_bypass.api import flaresolverr_answers
 from captcha_bypass.errors import (
     BodyTooLarge,
     FieldError,
@@ -17,6 +19,7 @@ from captcha_bypass.errors import (
     MethodNotAllowed,
     NotFound,
     RequestError,
+    UnexpectedError,
 )
 
 logger = logging.getLogger(__name__)
@@ -27,29 +30,32 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 @web.middleware
 async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer errors as JSON; a traceback goes to the log and never to a client."""
+    started = time.time()
     try:
         return await handler(request)
-    except RequestError as error:
-        return answer(error)
-    except web.HTTPNotFound:
-        return answer(NotFound("No such route; /openapi.json lists them."))
-    except web.HTTPMethodNotAllowed as error:
-        allowed = ", ".join(sorted(error.allowed_methods))
-        response = answer(MethodNotAllowed(f"This route takes {allowed}."))
-        response.headers["Allow"] = allowed
-        return response
-    except web.HTTPRequestEntityTooLarge:
-        limit = request.client_max_size
-        return answer(BodyTooLarge(f"The body is over {limit} bytes; send less."))
-    except web.RequestPayloadError:
+    except Exception as error:  # noqa: BLE001 - what was not expected is logged
+        refusal = _refusal(request, error)
+    if flaresolverr_answers.is_v1(request):
+        return flaresolverr_answers.failure(str(refusal), started)
+    return answer(refusal)
+
+
+def _refusal(request: web.Request, error: Exception) -> RequestError:
+    if isinstance(error, RequestError):
+        return error
+    if isinstance(error, web.HTTPNotFound):
+        return NotFound("No such route; /openapi.json lists them.")
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return MethodNotAllowed(error.allowed_methods)
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return BodyTooLarge(f"The body is over {request.client_max_size} bytes; send less.")
+    if isinstance(error, web.RequestPayloadError):
         message = "cannot be read: the connection or its Content-Encoding is broken"
-        return answer(InvalidRequest([FieldError("body", message)]))
-    except web.HTTPException:
-        raise
-    except Exception:
-        logger.exception("%s %r failed unexpectedly", request.method, request.path)
-        body = {"code": "internal_error", "message": "Unexpected error; see the service's log."}
-        return web.json_response({"error": body}, status=500)
+        return InvalidRequest([FieldError("body", message)])
+    if isinstance(error, web.HTTPException):
+        raise error
+    logger.error("%s %r failed unexpectedly", request.method, request.path, exc_info=error)
+    return UnexpectedError("Unexpected error; see the service's log.")
 
 
 def not_about_broken_http(record: logging.LogRecord) -> bool:
@@ -62,7 +68,10 @@ def answer(error: RequestError) -> web.Response:
     body: dict[str, Any] = {"code": error.code, "message": str(error)}
     if isinstance(error, InvalidRequest):
         body["fields"] = [{"field": i.field, "message": i.message} for i in error.fields]
-    return web.json_response({"error": body}, status=error.status, headers=error.headers)
+    headers = error.headers
+    if isinstance(error, MethodNotAllowed):
+        headers = {"Allow": error.allowed}
+    return web.json_response({"error": body}, status=error.status, headers=headers)
 
 
 def invalid(error: ValidationError) -> InvalidRequest:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
-from urllib.parse import urlsplit
-from uuid import uuid4
+from typing import Any
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
@@ -14,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 from captcha_bypass import __version__
 from captcha_bypass.api.errors import invalid
 from captcha_bypass.api.openapi import document
+from captcha_bypass.api.sessions import SessionBook
+from captcha_bypass.api.submitting import submit
 from captcha_bypass.config import Config
 from captcha_bypass.errors import (
     FieldError,
@@ -37,16 +37,6 @@ from captcha_bypass.tasks.base import Record, TaskQueue
 
 #: Longest `wait` of a long-poll, in seconds; proxies between us and the client give up at 60.
 MAX_WAIT = 30.0
-
-
-class SessionBook(Protocol):
-    """The sessions of the service; see browsers.sessions."""
-
-    def names(self) -> list[str]:
-        """Return the names of those that are open, oldest first."""
-
-    async def destroy(self, name: str) -> bool:
-        """End one; False: there is none of that name."""
 
 
 class NativeApi:
@@ -108,15 +98,7 @@ class NativeApi:
             solve_request = SolveRequest.model_validate_json(await request.read())
         except ValidationError as error:
             raise invalid(error) from None
-        if solve_request.timeout > self._config.max_timeout:
-            message = f"must be at most {self._config.max_timeout:g} seconds (--max-timeout)"
-            raise InvalidRequest([FieldError("timeout", message)])
-        task_id = str(uuid4())
-        payload = solve_request.to_payload()
-        bounds = host_bound(solve_request.url, self._config.max_per_host)
-        if solve_request.session is not None:
-            bounds[f"session:{solve_request.session}"] = 1
-        await self._queue.submit(task_id, payload, solve_request.timeout, bounds)
+        task_id = await submit(self._queue, self._config, solve_request)
         return _json(SolveAnswer(task_id=task_id), status=202)
 
     async def result(self, request: web.Request) -> web.Response:
@@ -183,16 +165,6 @@ class NativeApi:
     async def openapi(self, request: web.Request) -> web.Response:
         """Return the description of this API."""
         return web.json_response(self._openapi)
-
-
-def host_bound(url: str, most: int) -> dict[str, int]:
-    """Return the queue's group for a URL's host, whatever scheme and port: a machine is owed peace.
-
-    Args:
-        most: See Config.max_per_host.
-    """
-    host = (urlsplit(url).hostname or "").removesuffix(".")
-    return {f"host:{host}": most} if most else {}
 
 
 def _wait(request: web.Request) -> float:

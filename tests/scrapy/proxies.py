@@ -17,6 +17,7 @@ class Proxy:
 
     Attributes:
         address: The loopback address its requests come from.
+        wants_login: Whether it asks for one.
         refused: How many requests came without the right login.
     """
 
@@ -24,6 +25,7 @@ class Proxy:
     username: str
     password: str = "pass:word"  # a colon, which a careless rebuild would cut at
     port: int = 0
+    wants_login: bool = True
     served: int = 0
     refused: int = 0
 
@@ -44,7 +46,7 @@ class Proxy:
         line, *fields = head.decode("latin-1").strip().split("\r\n")
         headers = {name.lower(): value for name, _, value in (f.partition(": ") for f in fields)}
         login = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
-        if headers.get("proxy-authorization") != f"Basic {login}":
+        if self.wants_login and headers.get("proxy-authorization") != f"Basic {login}":
             self.refused += 1
             return (
                 b"HTTP/1.1 407 Proxy Authentication Required\r\nConnection: close\r\n"

@@ -1,0 +1,204 @@
+"""FlareSolverr's API over our queue: POST /v1 and GET /."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from aiohttp import web
+from pydantic_core import from_json
+
+from captcha_bypass import __version__
+from captcha_bypass.api.flaresolverr_answers import FLARESOLVERR_PATHS, failure, solution, success
+from captcha_bypass.api.flaresolverr_requests import Command, Refused
+from captcha_bypass.api.sessions import SessionBook
+from captcha_bypass.api.submitting import submit
+from captcha_bypass.background import uninterrupted
+from captcha_bypass.config import Config
+from captcha_bypass.egress.upstream import Upstream
+from captcha_bypass.errors import ShuttingDown
+from captcha_bypass.models import Task
+from captcha_bypass.tasks.base import JsonDict, TaskQueue
+
+#: A body of any other type counts as empty, so that no page of another origin can send commands.
+JSON_TYPES = frozenset({"application/json", "application/json-rpc"})
+#: Seconds between two looks at a task; it is only looked at again where it has not ended by then.
+LOOK_SECONDS = 30.0
+_FAILED = "Error solving the challenge. "
+_BLOCKED = (
+    "Cloudflare has blocked this request. Probably your IP is banned for this site, "
+    "check in your web browser."
+)
+
+
+def _unreported(domain: str, result: str, seconds: float) -> None:
+    pass
+
+
+class FlareSolverrApi:
+    """The routes, over a queue and sessions.
+
+    Args:
+        browser_version: The Firefox version in the user agent that `GET /` shows until a page was
+            opened; from then on it is what the browser sent last.
+        stopping: Whether the service takes no new work.
+        report: Called once a task of `/v1` is over with the host, how it ended (`solved`,
+            `not_detected`, `error`, or `unknown` where the client hung up) and the seconds it took.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        queue: TaskQueue,
+        sessions: SessionBook,
+        *,
+        browser_version: str,
+        stopping: Callable[[], bool],
+        report: Callable[[str, str, float], None] = _unreported,
+    ) -> None:
+        self._config = config
+        self._queue = queue
+        self._sessions = sessions
+        self._stopping = stopping
+        self._report = report
+        major = browser_version.partition(".")[0]
+        self._user_agent = (
+            f"Mozilla/5.0 (X11; Linux x86_64; rv:{major}.0) Gecko/20100101 Firefox/{major}.0"
+        )
+        self._commands: dict[str, Callable[[Command], Awaitable[JsonDict]]] = {
+            "request.get": self._get,
+            "request.post": self._post,
+            "sessions.create": self._create,
+            "sessions.list": self._list,
+            "sessions.destroy": self._destroy,
+        }
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the route table."""
+        commands = [web.post(path, self.v1) for path in sorted(FLARESOLVERR_PATHS)]
+        return [*commands, web.get("/", self.index)]
+
+    async def index(self, request: web.Request) -> web.Response:
+        """Say what FlareSolverr says; some clients look for it."""
+        return web.json_response(
+            {
+                "msg": "FlareSolverr is ready!",
+                "version": __version__,
+                "userAgent": self._user_agent,
+            }
+        )
+
+    async def v1(self, request: web.Request) -> web.Response:
+        """Run one command, and answer when it is done. Errors not refused here get the same shape."""
+        started = time.time()
+        try:
+            return success(await self._run(await _body(request)), started)
+        except Refused as error:
+            return failure(str(error), started)
+
+    async def _run(self, body: JsonDict) -> JsonDict:
+        name = body.get("cmd")
+        if name is None:
+            raise Refused("Request parameter 'cmd' is mandatory.")
+        command = self._commands.get(str(name))
+        if command is None:
+            raise Refused(f"Request parameter 'cmd' = '{name}' is invalid.")
+        if self._stopping():
+            raise ShuttingDown("The service is stopping; try again once it is back.")
+        return await command(Command.parse(body))
+
+    async def _get(self, command: Command) -> JsonDict:
+        if command.url is None:
+            raise Refused("Request parameter 'url' is mandatory in 'request.get' command.")
+        if command.postData is not None:
+            raise Refused("Cannot use 'postBody' when sending a GET request.")
+        return await self._solve(command)
+
+    async def _post(self, command: Command) -> JsonDict:
+        if command.postData is None:
+            raise Refused("Request parameter 'postData' is mandatory in 'request.post' command.")
+        if command.url is None:
+            raise Refused("Request parameter 'url' is mandatory in 'request.post' command.")
+        return await self._solve(command)
+
+    async def _create(self, command: Command) -> JsonDict:
+        name = command.session or str(uuid4())
+        proxy = command.to_proxy()
+        upstream = None
+        if proxy is not None:
+            upstream = Upstream.of(proxy.server, proxy.username, proxy.password)
+        is_new = self._sessions.create(name, upstream)
+        message = "Session created successfully." if is_new else "Session already exists."
+        return {"message": message, "session": name}
+
+    async def _list(self, command: Command) -> JsonDict:
+        return {"message": "", "sessions": self._sessions.names()}
+
+    async def _destroy(self, command: Command) -> JsonDict:
+        if command.session is None or not await self._sessions.destroy(command.session):
+            raise Refused("The session doesn't exist.")
+        return {"message": "The session has been removed."}
+
+    async def _solve(self, command: Command) -> JsonDict:
+        task = command.to_task(self._config)
+        clock = asyncio.get_running_loop().time
+        started, result = clock(), "unknown"
+        try:
+            data = await self._outcome(task)
+            result = "solved" if data["solved"] else "not_detected"
+        except Exception:
+            result = "error"
+            raise
+        finally:
+            domain = urlsplit(task.url).hostname or ""
+            self._report(domain, result, clock() - started)
+        found = solution(
+            data,
+            self._user_agent,
+            only_cookies=bool(command.returnOnlyCookies),
+            screenshot=task.screenshot,
+        )
+        self._user_agent = found["userAgent"]
+        verdict = "Challenge solved!" if result == "solved" else "Challenge not detected!"
+        return {"message": verdict, "solution": found}
+
+    async def _outcome(self, task: Task) -> JsonDict:
+        """Return what the browser has when no challenge is in the way (models.Solution).
+
+        Raises:
+            Refused: one is, or there is no page.
+            RequestError: the queue does not take the task.
+        """
+        task_id = await submit(self._queue, self._config, task)
+        try:
+            record = await self._queue.wait(task_id, LOOK_SECONDS)
+            while record is not None and not record.finished:
+                record = await self._queue.wait(task_id, LOOK_SECONDS)
+        finally:
+            # Nobody else knows the id. A client that hangs up cancels this, and so ends its task.
+            await uninterrupted(self._queue.remove(task_id))
+        if record is not None and record.error is not None:
+            raise Refused(_FAILED + record.error["message"])
+        if record is None or record.data is None:
+            raise Refused(_FAILED + "The result was dropped; raise --max-results-bytes.")
+        data = record.data
+        if data["block"] is not None:
+            raise Refused(_FAILED + _BLOCKED)
+        if data["timeout_reached"] or data["challenge"] is not None or data["status_code"] is None:
+            raise Refused(f"{_FAILED}Timeout after {task.timeout} seconds.")
+        return data
+
+
+async def _body(request: web.Request) -> JsonDict:
+    """Return the command as JSON; what is no object has no parameters."""
+    data = await request.read() if request.content_type in JSON_TYPES else b""
+    if not data:
+        return {}
+    try:
+        body = from_json(data)
+    except ValueError:
+        raise Refused("Invalid JSON") from None
+    return body if isinstance(body, dict) else {}

@@ -1,0 +1,156 @@
+"""What FlareSolverr's API is asked (its version 3.5.0), and the tasks of ours that this makes."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from captcha_bypass.api.errors import invalid
+from captcha_bypass.config import Config
+from captcha_bypass.errors import CaptchaBypassError
+from captcha_bypass.models import Proxy, Task
+from captcha_bypass.tasks.base import JsonDict
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_TIMEOUT_MS = 60_000
+#: What our fields are called in a command.
+_PARAMETERS = {
+    "form": "postData",
+    "timeout": "maxTimeout",
+    "settle": "waitInSeconds",
+    "session_ttl": "session_ttl_minutes",
+    "proxy.server": "proxy.url",
+}
+_COOKIE_FIELDS = ("name", "value", "domain", "path", "httpOnly", "secure", "sameSite")
+
+
+class Refused(CaptchaBypassError):
+    """A command is not done; the message is what FlareSolverr says then, if it has words for it."""
+
+
+def _milliseconds(value: object) -> int:
+    if value is None:
+        return DEFAULT_TIMEOUT_MS
+    try:
+        number = int(value)  # type: ignore[call-overload]  # whatever Python makes a number of
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError("must be a whole number of milliseconds") from None
+    return number if number >= 1 else DEFAULT_TIMEOUT_MS
+
+
+#: Anything empty counts as not given; a client without a proxy may send {}, [] or "".
+Empty = BeforeValidator(lambda value: value or None)
+
+
+class Command(BaseModel):
+    """The parameters of all commands."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        allow_inf_nan=False,
+        coerce_numbers_to_str=True,
+        hide_input_in_errors=True,
+    )
+
+    url: str | None = None
+    postData: str | None = Field(None, repr=False)
+    maxTimeout: Annotated[int, BeforeValidator(_milliseconds)] = DEFAULT_TIMEOUT_MS
+    session: Annotated[Annotated[str, Field(max_length=256)] | None, Empty] = None
+    session_ttl_minutes: Annotated[float, Field(ge=0)] | None = None
+    proxy: Annotated[dict[str, Any] | None, Empty, Field(repr=False)] = None
+    cookies: Annotated[list[dict[str, Any]] | None, Empty, Field(repr=False)] = None
+    returnOnlyCookies: bool | None = None
+    returnScreenshot: bool | None = None
+    waitInSeconds: float | None = None
+    disableMedia: bool | None = None
+
+    @classmethod
+    def parse(cls, body: JsonDict) -> Command:
+        """Read a command, and say in the log what of it is not looked at.
+
+        Raises:
+            Refused: a parameter cannot be what was sent.
+        """
+        ignored = sorted(set(body) - set(cls.model_fields) - {"cmd"})
+        if ignored:
+            logger.debug("/v1 ignores parameters it does not know: %.500r", ignored)
+        try:
+            return cls.model_validate(body)
+        except ValidationError as error:
+            raise refusal(error) from None
+
+    def to_proxy(self) -> Proxy | None:
+        """Return the proxy, if there is one.
+
+        Raises:
+            Refused: it is none of ours, or a login is given and no proxy to log in to.
+        """
+        given = self.proxy or {}
+        server, username, password = (given.get(key) for key in ("url", "username", "password"))
+        if not (server or username or password):
+            return None
+        fields = {
+            "server": server or "",
+            "username": username or None,
+            "password": password or None,
+        }
+        try:
+            return Proxy.model_validate(fields)
+        except ValidationError as error:
+            raise refusal(error, "proxy") from None
+
+    def to_task(self, config: Config) -> Task:
+        """Return the task that does what is asked.
+
+        Raises:
+            Refused: a parameter is not valid.
+        """
+        proxy = self.to_proxy()
+        block_media = config.disable_media if self.disableMedia is None else self.disableMedia
+        # Skipped by FlareSolverr, too, where nobody is going to look at the page.
+        settle = 0.0 if self.returnOnlyCookies else max(0.0, self.waitInSeconds or 0.0)
+        form = None if self.postData is None else self.postData.removeprefix("?")
+        ttl = self.session_ttl_minutes
+        fields = {
+            # Clients in .NET send blanks where others send %20, and browsers read them so.
+            "url": (self.url or "").strip().replace(" ", "%20"),
+            "timeout": min(self.maxTimeout, config.max_timeout * 1000) / 1000,
+            "no_challenge": True,
+            "proxy": proxy,
+            "cookies": [_cookie(cookie) for cookie in self.cookies or []],
+            "screenshot": bool(self.returnScreenshot),
+            "block": ["image", "media", "font", "stylesheet"] if block_media else [],
+            "form": form,
+            "settle": settle,
+            "session": self.session,
+            "session_ttl": ttl * 60 if ttl else None,
+        }
+        try:
+            return Task.model_validate(fields)
+        except ValidationError as error:
+            raise refusal(error) from None
+
+
+def _cookie(given: dict[str, Any]) -> JsonDict:
+    """Take a cookie of Selenium's, Puppeteer's or our own shape; other keys say nothing new.
+
+    Classes of clients have 0 for no end, and null or nothing for what they do not know.
+    """
+    fields = {name: given.get(name) for name in _COOKIE_FIELDS}
+    fields["expires"] = given.get("expiry", given.get("expires")) or None
+    return {k: v for k, v in fields.items() if v is not None and (v != "" or k == "value")}
+
+
+def refusal(error: ValidationError, within: str = "") -> Refused:
+    """Name the first parameter at fault, and never its value.
+
+    Args:
+        within: Parameter that the fields are part of.
+    """
+    first = invalid(error).fields[0]
+    field = f"{within}.{first.field}" if within else first.field
+    name = _PARAMETERS.get(field, field)
+    return Refused(f"Request parameter '{name}' is invalid: {first.message}.")

@@ -1,0 +1,129 @@
+"""FlareSolverr's API over a real server and a real queue, without a browser."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import ClientResponse, web
+from aiohttp.test_utils import TestClient, TestServer
+
+from captcha_bypass.api.access import middlewares
+from captcha_bypass.api.flaresolverr import FlareSolverrApi
+from captcha_bypass.api.native import NativeApi
+from captcha_bypass.app import MAX_BODY_BYTES
+from captcha_bypass.browsers.sessions import Sessions
+from captcha_bypass.config import Config
+from captcha_bypass.egress.upstream import Upstream
+from captcha_bypass.tasks.base import Handler
+from captcha_bypass.tasks.memory import MemoryQueue
+
+Json = dict[str, Any]
+
+
+@dataclass
+class FakeSessions:
+    """Sessions as far as the API sees them: names, and the proxies they were made with."""
+
+    made: dict[str, Upstream | None] = field(default_factory=dict)
+
+    def names(self) -> list[str]:
+        return list(self.made)
+
+    def create(self, name: str, upstream: Upstream | None) -> bool:
+        if name in self.made:
+            return False
+        self.made[name] = upstream
+        return True
+
+    async def destroy(self, name: str) -> bool:
+        if name not in self.made:
+            return False
+        del self.made[name]
+        return True
+
+
+@dataclass
+class V1:
+    """The service, and a client of it."""
+
+    client: TestClient[web.Request, web.Application]
+    queue: MemoryQueue
+    sessions: FakeSessions
+    #: What was reported of tasks: domain, result.
+    reports: list[tuple[str, str]]
+    #: Set to have the service stop.
+    stopping: list[bool]
+
+    @property
+    def url(self) -> str:
+        return str(self.client.make_url("/")).rstrip("/")
+
+    async def post(self, **command: object) -> ClientResponse:
+        return await self.client.post("/v1", json=command)
+
+    async def ok(self, **command: object) -> Json:
+        """Send a command that must succeed, and return the answer."""
+        response = await self.post(**command)
+        body: Json = await response.json()
+        assert response.status == 200, body
+        assert body["status"] == "ok"
+        return body
+
+    async def message(self, **command: object) -> str:
+        """Send a command that must fail, and return the message."""
+        response = await self.post(**command)
+        return await failure_of(response)
+
+
+async def failure_of(response: ClientResponse) -> str:
+    """Check that an answer is a failure of the contract's shape, and return its message."""
+    body = await response.json()
+    assert response.status == 500, body
+    assert response.content_type == "application/json"
+    assert set(body) == {"status", "message", "startTimestamp", "endTimestamp", "version"}
+    assert body["status"] == "error"
+    assert body["message"].startswith("Error: ")
+    message: str = body["message"]
+    return message
+
+
+@asynccontextmanager
+async def serving(handler: Handler, sessions: FakeSessions, **settings: Any) -> AsyncIterator[V1]:  # noqa: ANN401
+    """Run the API over a handler."""
+    config = Config(**{"workers": 2, "max_timeout": 300.0, **settings})
+    queue = MemoryQueue(
+        max_pending=config.max_queue,
+        result_ttl=config.result_ttl,
+        max_results_bytes=config.max_results_bytes,
+    )
+    reports: list[tuple[str, str]] = []
+    stopping = [False]
+    api = FlareSolverrApi(
+        config,
+        queue,
+        sessions,
+        browser_version="140.0.1",
+        stopping=lambda: stopping[0],
+        report=lambda domain, result, seconds: reports.append((domain, result)),
+    )
+    native = NativeApi(
+        config,
+        queue,
+        browser="firefox 140.0.1",
+        warning=None,
+        unavailable=lambda: None,
+        census=lambda: {"tasks": [], "starting": 0, "restarts": {}},
+        tally=dict,
+        sessions=Sessions(most=1, ttl=1.0),
+    )
+    app = web.Application(middlewares=middlewares(config), client_max_size=MAX_BODY_BYTES)
+    app.add_routes([*native.routes(), *api.routes()])
+    async with AsyncExitStack() as stack:
+        await queue.start(handler, config.workers)
+        stack.push_async_callback(queue.stop, 0)
+        server = TestServer(app, handler_cancellation=True)
+        client = await stack.enter_async_context(TestClient(server))
+        yield V1(client, queue, sessions, reports, stopping)
