@@ -20,6 +20,7 @@ from captcha_bypass import app as app_module
 from captcha_bypass.api.access import is_key
 from captcha_bypass.app import serve
 from captcha_bypass.browsers.fleet import Census
+from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
 from tests.fake_browsers import FakeEngine
 
@@ -31,6 +32,7 @@ class NoBrowsers:
     """Stands in for the pool: tasks wait for ever."""
 
     unavailable = None
+    sessions = Sessions(most=1, ttl=1.0)
 
     def __init__(self, *_: object) -> None:
         pass

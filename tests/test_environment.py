@@ -97,7 +97,7 @@ def test_prefixed_names_and_flags_give_the_login_too(monkeypatch: pytest.MonkeyP
         ({"PROXY_URL": "http://p.test:80", "PROXY_PASSWORD": "CANARY"}, "--proxy-password .*user"),
         (
             {"PROXY_URL": "socks5://p.test:80", "PROXY_USERNAME": "CANARY" * 42 + "xxxx"},
-            "--proxy-username .*255 bytes",
+            "--proxy-username .*255 ASCII",
         ),
     ],
 )

@@ -20,6 +20,7 @@ from captcha_bypass.api.metrics import MetricsApi
 from captcha_bypass.api.native import NativeApi
 from captcha_bypass.app import create_app
 from captcha_bypass.browsers.fleet import Census
+from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.challenges import VENDORS
 from captcha_bypass.config import Config
 from captcha_bypass.egress.guard import Tally
@@ -78,6 +79,7 @@ class Pages:
     """Stands in for browsers: what a page shows is what its URL's path says."""
 
     permits: list[Any] = field(default_factory=list)
+    sessions: Sessions = field(default_factory=lambda: Sessions(most=1, ttl=1.0))
     ends: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __aenter__(self) -> None:
@@ -162,7 +164,13 @@ async def make_service() -> AsyncIterator[MakeService]:
             pool: Any = pages
             numbers: Any = {"census": lambda: CENSUS, "tally": lambda: TALLY}
             api = NativeApi(
-                config, queue, browser="b 1", warning=None, unavailable=lambda: None, **numbers
+                config,
+                queue,
+                browser="b 1",
+                warning=None,
+                unavailable=lambda: None,
+                sessions=Sessions(most=1, ttl=1.0),
+                **numbers,
             )
             app = web.Application(middlewares=middlewares(config))
             app.add_routes(api.routes() + MetricsApi(metrics, queue, **numbers).routes())
@@ -254,7 +262,7 @@ async def test_scrapes_do_not_disturb_each_other(make_service: MakeService) -> N
 
 
 async def test_application_counts_tasks_and_gives_them_its_proxy() -> None:
-    pages, engine = Pages(), Mock(warning=None)
+    pages, engine = Pages(), Mock(warning=None, version="153.0")
     config = Config(workers=1, proxy_url="http://10.0.0.1:3128")
     with (
         patch("captcha_bypass.app.BrowserPool", lambda *_: pages),

@@ -198,6 +198,8 @@ async def test_completed_result_is_the_whole_contract(service: Service) -> None:
             "user_agent": "Mozilla/5.0",
             "request_headers": {"user-agent": "Mozilla/5.0"},
             "challenge": None,
+            "solved": None,
+            "block": None,
             "screenshot": None,
             "elapsed": 1.5,
         },

@@ -63,7 +63,7 @@ def test_every_parameter_of_flaresolverr_is_named() -> None:
 
 @pytest.mark.parametrize("route", [*document()["paths"], "/openapi.json"])
 def test_every_endpoint_has_an_example_for_curl_and_for_httpie(route: str) -> None:
-    path = route.replace("{task_id}", "TASK_ID")
+    path = route.replace("{task_id}", "TASK_ID").replace("{name}", "NAME")
     blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     assert any(block.startswith("curl") and f"localhost:8191{path}" in block for block in blocks)
     assert any(block.startswith("http ") and f":8191{path}" in block for block in blocks)

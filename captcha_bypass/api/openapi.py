@@ -13,6 +13,7 @@ from captcha_bypass.models import (
     ErrorAnswer,
     Health,
     RemoveAnswer,
+    SessionsAnswer,
     SolveAnswer,
     SolveRequest,
     TaskView,
@@ -26,7 +27,9 @@ _SECURITY: list[dict[str, list[str]]] = [{}, {"bearer": []}, {"header": []}]
 
 def document(max_timeout: float = Config.model_fields["max_timeout"].default) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of a service with that `--max-timeout` as a JSON dict."""
-    answers = (SolveAnswer, TaskView, RemoveAnswer, Health, Unavailable, ErrorAnswer)
+    answers = (
+        *(SolveAnswer, TaskView, RemoveAnswer, SessionsAnswer, Health, Unavailable, ErrorAnswer),
+    )
     _, schemas = models_json_schema(
         [(SolveRequest, "validation"), *((model, "validation") for model in answers)],
         ref_template=_REF,
@@ -45,6 +48,8 @@ def document(max_timeout: float = Config.model_fields["max_timeout"].default) ->
             "/solve": {"post": _solve()},
             "/result/{task_id}": {"get": _result()},
             "/task/{task_id}": {"delete": _remove()},
+            "/sessions": {"get": _sessions()},
+            "/sessions/{name}": {"delete": _destroy_session()},
             "/health": {"get": _health()},
             "/metrics": {"get": _metrics()},
         },
@@ -130,6 +135,28 @@ def _remove() -> dict[str, Any]:
             "200": _answer("gone", RemoveAnswer),
             **_refused(),
             "404": _answer("no such task", RemoveAnswer),
+        },
+    }
+
+
+def _sessions() -> dict[str, Any]:
+    return {
+        "operationId": "sessions",
+        "summary": "The open sessions",
+        "responses": {"200": _answer("their names", SessionsAnswer), **_refused()},
+    }
+
+
+def _destroy_session() -> dict[str, Any]:
+    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+    return {
+        "operationId": "destroySession",
+        "summary": "End a session and all it holds",
+        "parameters": [name],
+        "responses": {
+            "200": _answer("gone", RemoveAnswer),
+            **_refused(),
+            "404": _answer("no such session", RemoveAnswer),
         },
     }
 
