@@ -40,6 +40,8 @@ class DocumentTracker:
         self._failed: tuple[str, str] | None = None
         #: The last response that could be the document shown; None before the first.
         self.document: Document | None = None
+        #: The first that could.
+        self.first: Document | None = None
         page.on("response", self._on_response)
         page.on("requestfailed", self._on_failed)
 
@@ -72,6 +74,7 @@ class DocumentTracker:
         ).lower().startswith("attachment")
         if not leaves_page and not (300 <= response.status < 400 and "location" in headers):
             self.document = Document(response, response.status, headers)
+            self.first = self.first or self.document
 
     def _on_failed(self, request: Request) -> None:
         if self._is_main(request):

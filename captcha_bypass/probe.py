@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -23,6 +24,10 @@ LOOK_EVERY = 0.25
 ANSWER_SECONDS = 0.1
 #: A challenge's marks stand at the top of its document; characters of HTML that are looked at.
 CHALLENGE_CHARS = 64 * 1024
+#: What the first document's source may take once all conditions hold; it is there by then as a rule.
+FIRST_SECONDS = 0.5
+
+logger = logging.getLogger(__name__)
 
 
 class Look(TypedDict):
@@ -81,8 +86,9 @@ class Watcher:
         self._conditions = conditions
         self._asked: dict[Frame, asyncio.Task[Look | None]] = {}
         self._parsed = asyncio.Event()
-        #: Vendor of the last challenge that was seen; only where there must be none.
+        #: Vendor of a challenge that was seen on the way; only where there must be none.
         self.met: str | None = None
+        self._first: asyncio.Task[None] | None = None
         page.on("domcontentloaded", lambda _: self._parsed.set())
 
     async def until_through(self) -> None:
@@ -91,17 +97,38 @@ class Watcher:
         Raises:
             TaskError: they never can: the browser shows an error page, or the selector is none.
         """
+        if self._conditions.no_challenge and self._first is None:
+            self._first = asyncio.create_task(self._look_at_first())
         try:
             while True:
                 self._parsed.clear()
                 if await self._through():
-                    return
+                    break
                 await self._something_new()
+            if self._first is not None:
+                await asyncio.wait({self._first}, timeout=FIRST_SECONDS)
         finally:
+            if self._first is not None:
+                self._first.cancel()
             for task in self._asked.values():
                 task.cancel()
             await asyncio.gather(*self._asked.values(), return_exceptions=True)
             self._asked.clear()
+
+    async def _look_at_first(self) -> None:
+        """See whether the first document was a challenge: it may be gone before a look at it."""
+        first = self._tracker.first
+        if first is None:
+            return
+        source = b""
+        if challenges.body_matters(first.status, first.headers):
+            try:
+                source = await first.response.body()
+            except Error:
+                logger.debug("the first document's source was gone")
+        found = challenges.detect(first.status, first.headers, source)
+        if found is not None and found.solvable:
+            self.met = self.met or found.vendor
 
     async def _something_new(self) -> None:
         try:
