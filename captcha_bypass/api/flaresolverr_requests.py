@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from captcha_bypass.api.errors import invalid
 from captcha_bypass.config import Config
 from captcha_bypass.errors import CaptchaBypassError
+from captcha_bypass.fields import SessionName
 from captcha_bypass.models import Proxy, Task
 from captcha_bypass.tasks.base import JsonDict
 
@@ -58,7 +59,7 @@ class Command(BaseModel):
     url: str | None = None
     postData: str | None = Field(None, repr=False)
     maxTimeout: Annotated[int, BeforeValidator(_milliseconds)] = DEFAULT_TIMEOUT_MS
-    session: Annotated[Annotated[str, Field(max_length=256)] | None, Empty] = None
+    session: Annotated[SessionName | None, Empty] = None
     session_ttl_minutes: Annotated[float, Field(ge=0)] | None = None
     proxy: Annotated[dict[str, Any] | None, Empty, Field(repr=False)] = None
     cookies: Annotated[list[dict[str, Any]] | None, Empty, Field(repr=False)] = None
