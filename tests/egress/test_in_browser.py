@@ -70,7 +70,7 @@ class _Behind(Server):
 
 @pytest.fixture
 async def socks(pages: TestServer) -> AsyncIterator[SocksProxy]:
-    proxy = SocksProxy("j\u00fcrgen", "canary-1")
+    proxy = SocksProxy("user", "canary-1")
     assert pages.port is not None
     proxy.behind = _Behind(pages.port)
     async with proxy.running():
