@@ -265,3 +265,44 @@ async def test_fifty_races_of_use_and_deletion_leave_nothing_behind(
             assert await eventually(lambda: len(service.content_processes()) <= 4, 20)
             assert number(await visit(client, visits, None)) == 1
     assert not service.family()
+
+
+async def test_fifty_races_of_commands_leave_nothing_behind(tmp_path: Path, visits: Visits) -> None:
+    """The same by FlareSolverr's commands, with sessions that are created before they are used."""
+    draw = seeded()
+    with run_service(tmp_path, "--workers", "3", "--max-sessions", "50") as service:
+        async with client_of(service) as client, aiohttp.ClientSession() as http:
+            await client.until_warm()
+
+            async def command(**body: object) -> Json:
+                async with http.post(f"{client.url}/v1", json=body) as response:
+                    answer: Json = await response.json()
+                    return answer
+
+            async def race(n: int) -> None:
+                name = f"s{n % 25}"
+                await command(cmd="sessions.create", session=name)
+                if n % 3 == 0:
+                    url = str(visits.server.make_url("/"))
+                    await command(cmd="request.get", url=url, session=name, maxTimeout=20000)
+                await asyncio.sleep(draw.random())
+                await command(cmd="sessions.destroy", session=name)
+
+            async with asyncio.TaskGroup() as group:
+                for n in range(50):
+                    group.create_task(race(n))
+            assert (await command(cmd="sessions.list"))["sessions"] == []
+            assert await eventually(lambda: len(service.labels()) <= 2, 20)
+            assert await eventually(lambda: len(service.content_processes()) <= 4, 20)
+    assert not service.family()
+
+
+async def test_session_as_old_as_its_last_task_allows_ends_by_itself(
+    user: Client, visits: Visits
+) -> None:
+    url = str(visits.server.make_url("/"))
+    body = {"cmd": "request.get", "url": url, "session": "short", "session_ttl_minutes": 0.05}
+    async with aiohttp.request("POST", f"{user.url}/v1", json=body) as response:
+        assert response.status == 200
+    assert await names(user) == ["short"]
+    await until_none(user)

@@ -139,7 +139,7 @@ class BrowserPool:
             async with self._lend(kept, kept.browser, lease, deadline, permit) as tab:
                 yield tab
         except BrowserLost as error:
-            if kept.served or kept.over:
+            if kept.served or kept.over:  # or deleted meanwhile
                 raise session_lost() from error
             raise  # nothing was in it yet
         finally:

@@ -10,14 +10,11 @@ from captcha_bypass.browsers.fleet import Fleet
 from captcha_bypass.browsers.keeper import TEND_EVERY
 from captcha_bypass.browsers.warm import Lease, Tab, WarmBrowser
 from captcha_bypass.egress.routes import Permit
-from captcha_bypass.egress.rules import Destination
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import TaskError, TooManySessions
 
 #: Names of sessions that ended by themselves whose users have not been told yet.
 MAX_LOST = 1000
-#: Before its first task a session may reach nothing private.
-NOWHERE = Destination("", 0)
 
 
 class Session:
@@ -40,15 +37,19 @@ class Session:
         self.lease: Lease | None = None
         #: Tasks that it has had.
         self.served = 0
-        #: It takes no more tasks.
+        #: Seconds of its life that its last task would have granted it.
+        self.max_age: float | None = None
+        #: It was ended, by its user or by time.
         self.over = False
+        #: Its page could not be opened, or died.
+        self.broken = False
         browser.sessions.add(self)
 
     @property
     def alive(self) -> bool:
         """Whether it still has what its tasks left in it."""
         overrun = self._tab is not None and self._tab.guard.overrun is not None
-        return not (self.over or self.browser.dead or overrun)
+        return not (self.over or self.broken or self.browser.dead or overrun)
 
     async def open(self, permit: Permit) -> Tab:
         """Return a fresh page of its context; see WarmBrowser.open."""
@@ -66,7 +67,7 @@ class Session:
                     self._tab.guard.admit(permit)
                 return self._tab
         except BaseException:
-            self.over = True
+            self.broken = True
             raise
 
     async def close_tab(self, tab: Tab) -> bool:
@@ -159,7 +160,7 @@ class Sessions:
             del self._lost[name]
             raise session_lost()
         session = self._sessions.get(name)
-        if session is not None and max_age is not None and _now() - session.born > max_age:
+        if session is not None and _is_older(session, max_age):
             del self._sessions[name]
             self._fleet.background.run(self._end(session))
             session = None
@@ -171,6 +172,7 @@ class Sessions:
             session = self._sessions[name]
         if session.lease is not None:
             raise RuntimeError("two tasks of one session at once")  # the queue sees to that
+        session.max_age = max_age
         session.lease = lease
         self._fleet.seat(session.browser, lease)
         return session
@@ -181,7 +183,7 @@ class Sessions:
         session.served += 1
         session.used = _now()
         if lease.crashed or lease.lost:
-            session.over = True  # its task has been told
+            session.broken = True  # its task has been told
         if not session.alive and self._sessions.get(session.name) is session:
             del self._sessions[session.name]
             self._fleet.background.run(self._end(session))
@@ -193,7 +195,7 @@ class Sessions:
                 continue
             if not session.alive:
                 self._lost[name] = None
-            elif _now() - session.used <= self._ttl:
+            elif _now() - session.used <= self._ttl and not _is_older(session, session.max_age):
                 continue
             del self._sessions[name]
             self._fleet.background.run(self._end(session))
@@ -210,6 +212,10 @@ class Sessions:
         if session.browser.retiring:
             self._fleet.retire(session.browser, session.browser.retiring)
         self._fleet.plan()
+
+
+def _is_older(session: Session, seconds: float | None) -> bool:
+    return seconds is not None and _now() - session.born > seconds
 
 
 def _now() -> float:

@@ -110,7 +110,14 @@ class Guard:
         self.url = f"http://{host}:{port}"
 
     def admit(self, permit: Permit) -> None:
-        """Give the context to a task."""
+        """Give the context to a task.
+
+        What an earlier one of its session has opened is cut: it may lead through another proxy, or
+        to a host that only that task could name.
+        """
+        self._background.cancel()
+        self._bytes = 0
+        self._failures.clear()
         self._router = Router(self._egress.rules, self._egress.resolver, permit)
 
     async def close(self) -> None:
