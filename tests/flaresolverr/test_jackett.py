@@ -20,8 +20,14 @@ CHALLENGED_SERVERS = {"cloudflare", "cloudflare-nginx", "ddos-guard"}
 #: The only cookies that are taken over.
 PREFIXES = ("cf_", "__cf", "__ddg")
 OWN_AGENT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/120.0 Safari/537.36"
-#: Jackett has one semaphore for all its indexers.
+#: Jackett has one semaphore for all its indexers; a new one for each test, which has its own loop.
 ONE_AT_A_TIME = asyncio.Semaphore(1)
+
+
+@pytest.fixture(autouse=True)
+def _jackett_has_just_started() -> None:
+    global ONE_AT_A_TIME
+    ONE_AT_A_TIME = asyncio.Semaphore(1)
 
 
 class Dto(BaseModel):
