@@ -8,7 +8,7 @@ from collections import OrderedDict
 from captcha_bypass.background import uninterrupted
 from captcha_bypass.browsers.fleet import Fleet
 from captcha_bypass.browsers.keeper import TEND_EVERY
-from captcha_bypass.browsers.warm import Lease, Tab, WarmBrowser
+from captcha_bypass.browsers.warm import OPEN_SECONDS, Lease, Tab, WarmBrowser
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import TaskError, TooManySessions
@@ -29,6 +29,7 @@ class Session:
         self.browser = browser
         self._upstream = upstream
         self._tab: Tab | None = None
+        #: The page for the next task, being made ready.
         self._next: asyncio.Task[Tab] | None = None
         #: A page is closed behind its task's back; the next one opens after that.
         self._changing = asyncio.Lock()
@@ -61,9 +62,10 @@ class Session:
                 if self._tab is None:
                     self._tab = await self.browser.open(permit)
                 else:
-                    opening = self._next or self.browser.open_beside(self._tab)
+                    self._next = self._next or self.browser.open_beside(self._tab)
+                    async with asyncio.timeout(OPEN_SECONDS):
+                        self._tab = await asyncio.shield(self._next)
                     self._next = None
-                    self._tab = await self.browser.opened(opening)
                     self._tab.guard.admit(permit)
                 return self._tab
         except BaseException:
@@ -84,7 +86,11 @@ class Session:
         """End it and all it stored; False if its browser does not let go of it."""
         self.over = True
         self.browser.sessions.discard(self)
-        return self._tab is None or await self.browser.close_tab(self._tab)
+        async with self._changing:
+            if self._next is not None:
+                # A page that opens while its context closes may stay behind.
+                await asyncio.wait({self._next}, timeout=OPEN_SECONDS)
+            return self._tab is None or await self.browser.close_tab(self._tab)
 
 
 class Sessions:
