@@ -37,8 +37,8 @@ class State:
     """What the service knows without counting it here.
 
     Attributes:
-        census: The numbers of models.Browsers.
-        tally: The numbers of models.Egress.
+        census: The numbers of api.answers.Browsers.
+        tally: The numbers of api.answers.Egress.
     """
 
     stats: Stats

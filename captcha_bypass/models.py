@@ -1,4 +1,4 @@
-"""The wire format of the native API: what a request may say and what an answer holds."""
+"""The wire format of tasks: what a request may say, and what a result holds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pydantic import (
     model_validator,
 )
 
-from captcha_bypass.errors import RequestErrorCode, TaskErrorCode
 from captcha_bypass.fields import (
     CookieDomain,
     CookieName,
@@ -218,103 +217,3 @@ class Solution(BaseModel):
     block: str | None = Field(None, description="vendor, if the page refuses the visitor")
     screenshot: str | None = Field(None, description="PNG, base64")
     elapsed: float = Field(description="seconds since a worker took the task")
-
-
-class TaskErrorBody(BaseModel):
-    """Why a task failed."""
-
-    code: TaskErrorCode
-    message: str
-
-
-class FieldMessage(BaseModel):
-    """What is wrong with one field."""
-
-    field: str
-    message: str
-
-
-class RequestErrorBody(BaseModel):
-    """Why a request was refused."""
-
-    code: RequestErrorCode
-    message: str
-    fields: list[FieldMessage] | None = Field(None, description="only for invalid_request")
-
-
-class ErrorAnswer(BaseModel):
-    """Every error answer."""
-
-    error: RequestErrorBody
-
-
-class SolveAnswer(BaseModel):
-    """Answer of POST /solve."""
-
-    task_id: str = Field(json_schema_extra={"format": "uuid"})
-
-
-class TaskView(BaseModel):
-    """Answer of GET /result/{task_id}."""
-
-    status: Literal["pending", "running", "completed", "error", "not_found"]
-    error: TaskErrorBody | None = None
-    data: Solution | None = None
-
-
-class RemoveAnswer(BaseModel):
-    """Answer of DELETE /task/{task_id}."""
-
-    success: bool
-    message: str
-
-
-class SessionsAnswer(BaseModel):
-    """Answer of GET /sessions."""
-
-    sessions: list[str] = Field(description="names, oldest first")
-
-
-class Browsers(BaseModel):
-    """The browsers of the service, in numbers."""
-
-    tasks: list[int] = Field(description="one number for each that runs: tasks it has taken")
-    starting: int
-    restarts: dict[str, int] = Field(
-        description="browsers that are no more, by cause: tasks, memory, idle, crash, page_crash, "
-        "popups, hang, open, close, driver"
-    )
-
-
-class Egress(BaseModel):
-    """What the pages of all tasks have moved since the service started."""
-
-    bytes_sent: int = 0
-    bytes_received: int = 0
-    connections: int = 0
-    failures: dict[str, int] = Field(
-        default_factory=dict,
-        description="hosts a task's page could not reach, by task error code, such as "
-        "blocked_address where the guard refused",
-    )
-
-
-class Health(BaseModel):
-    """Answer of GET /health while work can be done."""
-
-    status: Literal["ok"] = "ok"
-    workers: int
-    running: int
-    queue: int
-    browser: str = Field(description="name and version of the browser in use")
-    version: str
-    browsers: Browsers
-    egress: Egress
-    warning: str | None = Field(None, description="only when another browser stands in")
-
-
-class Unavailable(BaseModel):
-    """Answer of GET /health while it cannot."""
-
-    status: Literal["unavailable"] = "unavailable"
-    reason: str

@@ -16,8 +16,8 @@ class MetricsApi:
     """The route, over what counts.
 
     Args:
-        census: Returns the numbers of models.Browsers, without asking a browser.
-        tally: Returns the numbers of models.Egress.
+        census: Returns the numbers of api.answers.Browsers, without asking a browser.
+        tally: Returns the numbers of api.answers.Egress.
     """
 
     def __init__(

@@ -10,6 +10,16 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from captcha_bypass import __version__
+from captcha_bypass.api.answers import (
+    Browsers,
+    Egress,
+    Health,
+    RemoveAnswer,
+    SessionsAnswer,
+    SolveAnswer,
+    TaskView,
+    Unavailable,
+)
 from captcha_bypass.api.errors import invalid
 from captcha_bypass.api.openapi import document
 from captcha_bypass.api.sessions import SessionBook
@@ -22,17 +32,7 @@ from captcha_bypass.errors import (
     TooManyWaiting,
     UnsupportedMediaType,
 )
-from captcha_bypass.models import (
-    Browsers,
-    Egress,
-    Health,
-    RemoveAnswer,
-    SessionsAnswer,
-    SolveAnswer,
-    SolveRequest,
-    TaskView,
-    Unavailable,
-)
+from captcha_bypass.models import SolveRequest
 from captcha_bypass.tasks.base import Record, TaskQueue
 
 #: Longest `wait` of a long-poll, in seconds; proxies between us and the client give up at 60.
@@ -46,9 +46,9 @@ class NativeApi:
         browser: Name and version of the browser, for `/health`.
         warning: Why another browser than the default is in use, or None.
         unavailable: Returns why no task can run now, or None.
-        census: Returns the numbers of models.Browsers.
+        census: Returns the numbers of api.answers.Browsers.
         sessions: Where tasks' sessions are kept.
-        tally: Returns the numbers of models.Egress.
+        tally: Returns the numbers of api.answers.Egress.
     """
 
     def __init__(

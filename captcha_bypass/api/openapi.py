@@ -8,17 +8,17 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from captcha_bypass import __version__
-from captcha_bypass.config import Config
-from captcha_bypass.models import (
+from captcha_bypass.api.answers import (
     ErrorAnswer,
     Health,
     RemoveAnswer,
     SessionsAnswer,
     SolveAnswer,
-    SolveRequest,
     TaskView,
     Unavailable,
 )
+from captcha_bypass.config import Config
+from captcha_bypass.models import SolveRequest
 
 _REF = "#/components/schemas/{model}"
 #: Asked for only where the service has keys, so none is one of the ways.

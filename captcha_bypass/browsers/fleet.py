@@ -13,8 +13,9 @@ from captcha_bypass.background import Background
 from captcha_bypass.browsers.driver import Driver
 from captcha_bypass.browsers.engines import Engine
 from captcha_bypass.browsers.launcher import Launcher
+from captcha_bypass.browsers.lease import Lease
 from captcha_bypass.browsers.reaper import Workspace
-from captcha_bypass.browsers.warm import Cause, Lease, WarmBrowser
+from captcha_bypass.browsers.warm import Cause, WarmBrowser
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.errors import TaskError, Unguarded
 

@@ -16,9 +16,10 @@ from captcha_bypass.browsers.failures import translate
 from captcha_bypass.browsers.fleet import Census, Fleet, Limits
 from captcha_bypass.browsers.keeper import Keeper
 from captcha_bypass.browsers.launcher import Launcher
+from captcha_bypass.browsers.lease import Lease, Tab
 from captcha_bypass.browsers.reaper import Workspace
 from captcha_bypass.browsers.sessions import Session, Sessions, session_lost
-from captcha_bypass.browsers.warm import Lease, Tab, WarmBrowser
+from captcha_bypass.browsers.warm import WarmBrowser
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import BrowserLost, TaskError, Unguarded

@@ -8,7 +8,8 @@ from collections import OrderedDict
 from captcha_bypass.background import uninterrupted
 from captcha_bypass.browsers.fleet import Fleet
 from captcha_bypass.browsers.keeper import TEND_EVERY
-from captcha_bypass.browsers.warm import OPEN_SECONDS, Lease, Tab, WarmBrowser
+from captcha_bypass.browsers.lease import Lease, Tab
+from captcha_bypass.browsers.warm import OPEN_SECONDS, WarmBrowser
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import TaskError, TooManySessions

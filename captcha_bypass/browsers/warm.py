@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import uuid4
 from weakref import WeakKeyDictionary
@@ -14,12 +13,11 @@ from playwright.async_api import BrowserContext, Error, Frame, Page
 
 from captcha_bypass.background import Background, uninterrupted, within
 from captcha_bypass.browsers.engines import Engine
-from captcha_bypass.browsers.failures import CRASHED
 from captcha_bypass.browsers.launcher import Launched, Launcher
+from captcha_bypass.browsers.lease import Lease, Tab
 from captcha_bypass.browsers.reaper import BROWSER_MARK, is_alive, kill_marked
 from captcha_bypass.egress.guard import Egress, Guard
 from captcha_bypass.egress.routes import Permit
-from captcha_bypass.errors import BrowserLost, TaskError
 
 logger = logging.getLogger(__name__)
 
@@ -47,50 +45,6 @@ OPEN_SECONDS = 15.0
 #: Windows a page may open before its browser counts as spoilt: after a storm of them Firefox does not
 #: always show any more that a page's process has died.
 MAX_POPUPS = 5
-
-
-@dataclass(frozen=True, eq=False)
-class Tab:
-    """A page, alone in its context, and the guard that all its traffic goes through."""
-
-    page: Page
-    guard: Guard
-
-
-class Lease:
-    """A page that a task has: what can happen to it meanwhile, and how its user is told."""
-
-    def __init__(self) -> None:
-        #: Bounds the time it is lent; the pool's, from before anything can happen to it.
-        self.scope: asyncio.Timeout | None = None
-        self.tab: Tab | None = None
-        #: The browser is dead, and this page is not to blame, as far as can be told.
-        self.lost = False
-        #: Lost in a crash that some page of the browser may have caused.
-        self.suspect = False
-        #: The page is dead: its content process, or the browser it had for itself.
-        self.crashed = False
-        #: It is being given back; nobody is left to be told.
-        self.over = False
-
-    def interrupt(self) -> None:
-        """End the time it is lent at once, whatever its user waits for."""
-        if self.scope is not None and not self.over and not self.scope.expired():
-            self.scope.reschedule(asyncio.get_running_loop().time())
-
-    def raise_if_dead(self) -> None:
-        """Raise what happened to the page, if anything did.
-
-        Raises:
-            TaskError: `browser_crashed`: it died by itself; `too_much_traffic`: it was cut off.
-            BrowserLost: its browser died.
-        """
-        if self.tab is not None and self.tab.guard.overrun is not None:
-            raise self.tab.guard.overrun
-        if self.crashed:
-            raise TaskError("browser_crashed", CRASHED)
-        if self.lost:
-            raise BrowserLost(suspect=self.suspect)
 
 
 class WarmBrowser:
