@@ -45,6 +45,11 @@ class DocumentTracker:
         page.on("response", self._on_response)
         page.on("requestfailed", self._on_failed)
 
+    def close(self) -> None:
+        """Follow no longer: a session's page is used again."""
+        self._page.remove_listener("response", self._on_response)
+        self._page.remove_listener("requestfailed", self._on_failed)
+
     def raise_if_failed(self) -> None:
         """Raise the TaskError for the browser's own error page, if that is what it shows."""
         shows_error = self._page.url.startswith(("about:neterror", "about:certerror"))

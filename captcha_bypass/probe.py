@@ -89,7 +89,14 @@ class Watcher:
         #: Vendor of a challenge that was seen on the way; only where there must be none.
         self.met: str | None = None
         self._first: asyncio.Task[None] | None = None
-        page.on("domcontentloaded", lambda _: self._parsed.set())
+        page.on("domcontentloaded", self._on_parsed)
+
+    def close(self) -> None:
+        """Look no longer: a session's page is used again."""
+        self._page.remove_listener("domcontentloaded", self._on_parsed)
+
+    def _on_parsed(self, _: Page) -> None:
+        self._parsed.set()
 
     async def until_through(self) -> None:
         """Return when all conditions hold at once; bounded only by the caller's timeout.

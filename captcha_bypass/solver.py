@@ -73,6 +73,9 @@ async def solve(
             solution.solved = watcher.met
     except Exception as error:
         raise tracker.explain(error) from error
+    finally:
+        watcher.close()
+        tracker.close()
     solution.timeout_reached = timeout_reached
     return solution
 

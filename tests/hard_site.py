@@ -18,6 +18,7 @@ PAGES: dict[str, str] = {
     "spin-later": "<p>shown first</p><script>setTimeout(() => { while (true) {} }, 700)</script>",
     "reload": "<p>round</p><script>location.reload()</script>",
     "alerts": "<p>alerts</p><script>setInterval(() => alert('again'), 1)</script>",
+    "leave": "<p>stay</p><script>onbeforeunload = (e) => e.preventDefault()</script>",
     "popups": "<p>popups</p><script>setInterval(() => open('/plain'), 50)</script>",
     "big": "<p>start</p>" + "<div>x</div>" * (50 * 1024 * 1024 // 12) + "<p>end</p>",
     "late": "<script>setTimeout(() => document.body.append('late words'), 600)</script>",

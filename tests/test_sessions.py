@@ -306,3 +306,16 @@ async def test_session_as_old_as_its_last_task_allows_ends_by_itself(
         assert response.status == 200
     assert await names(user) == ["short"]
     await until_none(user)
+
+
+@pytest.mark.parametrize("page", ["alerts", "spin-later", "reload", "leave", "drip"])
+async def test_page_that_does_not_want_to_go_is_gone_for_the_next_task(
+    user: Client, visits: Visits, hard: TestServer, page: str
+) -> None:
+    assert number(await visit(user, visits, "a")) == 1
+    url = str(hard.make_url(f"/{page}"))
+    view = await user.solve(url=url, success_text="never", timeout=2, session="a")
+    assert view["data"]["timeout_reached"] is True
+    seen = await visit(user, visits, "a")
+    assert number(seen) == 2
+    assert seen["data"]["url"] == str(visits.server.make_url("/"))

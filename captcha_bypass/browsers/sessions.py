@@ -1,4 +1,4 @@
-"""Named contexts that outlive their tasks: cookies, storage and logins stay, the page does not."""
+"""Named contexts that outlive their tasks: cookies, storage and logins stay, what was shown does not."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Session:
         self.browser = browser
         self._upstream = upstream
         self._tab: Tab | None = None
-        #: The page for the next task, being made ready.
+        #: A new page for the next task, being made ready.
         self._next: asyncio.Task[Tab] | None = None
         #: A page is closed behind its task's back; the next one opens after that.
         self._changing = asyncio.Lock()
@@ -54,7 +54,7 @@ class Session:
         return not (self.over or self.broken or self.browser.dead or overrun)
 
     async def open(self, permit: Permit) -> Tab:
-        """Return a fresh page of its context; see WarmBrowser.open."""
+        """Return its page, which is empty; see WarmBrowser.open."""
         asked = permit.upstream
         if self._upstream is not None and (asked is None or asked.trusted):
             permit = Permit(permit.named, self._upstream)  # it beats the operator's default
@@ -62,22 +62,25 @@ class Session:
             async with self._changing:
                 if self._tab is None:
                     self._tab = await self.browser.open(permit)
-                else:
-                    self._next = self._next or self.browser.open_beside(self._tab)
+                    return self._tab
+                if self._next is not None:
                     async with asyncio.timeout(OPEN_SECONDS):
                         self._tab = await asyncio.shield(self._next)
                     self._next = None
-                    self._tab.guard.admit(permit)
+                self._tab.guard.admit(permit)
                 return self._tab
         except BaseException:
             self.broken = True
             raise
 
     async def close_tab(self, tab: Tab) -> bool:
-        """Close the page and make the next one ready, or close all of it if it is over."""
+        """Make the page ready for the next task, or close all of it if it is over."""
         async with self._changing:
             if not self.alive:
                 return await self.browser.close_tab(tab)
+            # Opening a page is more than half of what a task costs, so it stays if it lets go.
+            if await self.browser.clear_page(tab):
+                return True
             if not await self.browser.close_page(tab):
                 return False
             self._next = self.browser.open_beside(tab)
