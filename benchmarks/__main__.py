@@ -75,7 +75,7 @@ def _arguments() -> argparse.Namespace:
         action="append",
         default=[],
         metavar="NAME=ADAPTER:URL[@PID]",
-        help="another service that is running; ADAPTER: native or flaresolverr; repeatable",
+        help="another service that is running; ADAPTER: native, flaresolverr or flaresolverr-session; repeatable",
     )
     add("--skip-api", action="store_true", help="leave out the cost of the API by itself")
     add(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -62,17 +63,37 @@ def flaresolverr(session: aiohttp.ClientSession, base: str) -> Solve:
     """Solve through FlareSolverr's API, for it and those that took it over."""
 
     async def solve(url: str) -> Solved:
-        order = {"cmd": "request.get", "url": url, "maxTimeout": SOLVE_SECONDS * 1000}
-        async with session.post(f"{base}/v1", json=order) as response:
-            answer: Json = await response.json()
-        if answer.get("status") != "ok":
-            return Solved(error=json.dumps(answer)[:500])
-        return judged(answer["solution"]["response"])
+        return await _get(session, base, url)
 
     return solve
+
+
+def flaresolverr_session(session: aiohttp.ClientSession, base: str) -> Solve:
+    """The same with a session, which is a browser that stays: one for each solve at once."""
+    names = itertools.count(1)
+    free: list[str] = []
+
+    async def solve(url: str) -> Solved:
+        name = free.pop() if free else f"benchmark-{next(names)}"
+        try:
+            return await _get(session, base, url, session=name)
+        finally:
+            free.append(name)
+
+    return solve
+
+
+async def _get(http: aiohttp.ClientSession, base: str, url: str, **more: str) -> Solved:
+    order = {"cmd": "request.get", "url": url, "maxTimeout": SOLVE_SECONDS * 1000, **more}
+    async with http.post(f"{base}/v1", json=order) as response:
+        answer: Json = await response.json()
+    if answer.get("status") != "ok":
+        return Solved(error=json.dumps(answer)[:500])
+    return judged(answer["solution"]["response"])
 
 
 ADAPTERS: dict[str, Callable[[aiohttp.ClientSession, str], Solve]] = {
     "native": native,
     "flaresolverr": flaresolverr,
+    "flaresolverr-session": flaresolverr_session,
 }

@@ -108,7 +108,9 @@ class _Turns:
 
     async def take(self, contestant: Contestant, at_once: int, number: int, solves: int) -> Batch:
         """Let a contestant solve so many pages, so many at once."""
-        urls = iter([f"{self._site}/page/{next(self._numbers)}" for _ in range(solves)])
+        # A clearance for one use: whoever keeps cookies has the challenge to solve all the same.
+        pages = (f"/uses/{next(self._numbers)}?uses=1" for _ in range(solves))
+        urls = iter([f"{self._site}{page}" for page in pages])
 
         async def solve_some() -> list[Timed]:
             return [await _timed(contestant, url) for url in urls]

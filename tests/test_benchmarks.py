@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -18,7 +19,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from benchmarks import api_cost
-from benchmarks.adapters import flaresolverr, native
+from benchmarks.adapters import flaresolverr, flaresolverr_session, native
 from benchmarks.contestants import Peer, hand_over_seconds
 from benchmarks.meter import Meter, ProcessTree, left_behind
 from benchmarks.report import Batch, Timed, contest_table, overheads, percentile, ratio, rows
@@ -136,6 +137,24 @@ async def test_flaresolverr_adapter(answer: dict[str, Any], failed: bool) -> Non
             "http://site/page/1"
         )
     assert (solved.error is not None) is failed
+
+
+async def test_session_adapter_has_one_session_for_each_solve_at_once() -> None:
+    names: list[str] = []
+
+    async def v1(request: web.Request) -> web.Response:
+        names.append((await request.json())["session"])
+        await asyncio.sleep(0.01)
+        page = f"<h1>{SUCCESS_TEXT}</h1>"
+        return web.json_response({"status": "ok", "solution": {"response": page}})
+
+    app = web.Application()
+    app.router.add_post("/v1", v1)
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        solve = flaresolverr_session(session, str(server.make_url("")).rstrip("/"))
+        for _ in range(2):
+            await asyncio.gather(solve("http://site/1"), solve("http://site/2"))
+    assert sorted(names) == ["benchmark-1", "benchmark-1", "benchmark-2", "benchmark-2"]
 
 
 async def test_native_adapter_reports_a_refused_task() -> None:
