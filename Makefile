@@ -16,7 +16,7 @@ demo: $(INSTALLED) ## Open a challenged page through the service and prove the c
 	@$(PYTHON_ENV) examples/demo.py $(ARGS)
 
 test: $(INSTALLED) ## Run all tests, those with a real Firefox too
-	@bash .ci/setup firefox xvfb networks
+	@bash .ci/setup firefox xvfb networks curl
 	$(PYTHON_ENV) -m pytest $(ARGS)
 
 soak: $(INSTALLED) ## Prove for half an hour that nothing leaks, grows or hangs: thousands of solves, hundreds of kills

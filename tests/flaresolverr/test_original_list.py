@@ -299,7 +299,7 @@ async def test_session_keeps_its_cookies(api: Api) -> None:
 
 
 async def test_session_past_its_time_is_made_anew(api: Api) -> None:
-    first = await api.page("/page/1", session="one", session_ttl_minutes=0.001)
+    first = await api.page("/page/1", session="one", session_ttl_minutes=5)
     within = await api.page("/page/1", session="one", session_ttl_minutes=5)
     await asyncio.sleep(0.05)
     past = await api.page("/page/1", session="one", session_ttl_minutes=0.0001)
