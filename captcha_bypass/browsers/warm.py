@@ -138,23 +138,19 @@ class WarmBrowser:
             assert opening is not None  # noqa: S101 - prepare() has set it
         else:
             opening = self._background.start(self._new_tab(permit))
-        tab = await self.opened(opening)
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                tab = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # Playwright goes on with what it was asked for: wait for it behind our back.
+            self._background.run(self._close_unwanted(opening))
+            raise
         tab.guard.admit(permit)
         return tab
 
     def open_beside(self, tab: Tab) -> asyncio.Task[Tab]:
         """Begin to open a page in the context of one that is closed."""
         return self._background.start(self._new_tab_beside(tab))
-
-    async def opened(self, opening: asyncio.Task[Tab]) -> Tab:
-        """Wait for a page; raises as `open` does."""
-        try:
-            async with asyncio.timeout(OPEN_SECONDS):
-                return await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            # Playwright goes on with what it was asked for: wait for it behind our back.
-            self._background.run(self._close_unwanted(opening))
-            raise
 
     async def _new_tab_beside(self, tab: Tab) -> Tab:
         context = tab.page.context

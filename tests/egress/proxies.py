@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import socket
+from abc import ABC, abstractmethod
 from urllib.parse import urlsplit
 
 from captcha_bypass.egress.guard import Guard
@@ -31,7 +32,7 @@ async def join(
         other[1].transport.abort()
 
 
-class _Proxy(Server):
+class _Proxy(Server, ABC):
     """What it is asked for is on loopback in truth, whatever it is called."""
 
     def __init__(self, username: str | None = None, password: str = "") -> None:
@@ -45,8 +46,9 @@ class _Proxy(Server):
         #: Where requests really go.
         self.behind: Server | None = None
 
+    @abstractmethod
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        raise NotImplementedError
+        """Serve one connection."""
 
     async def dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         assert self.behind is not None
