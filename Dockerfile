@@ -16,7 +16,8 @@ RUN apt-get update \
 # does not start if it cannot make the folders it keeps lists of profiles in.
 RUN useradd --create-home --uid 1000 captcha \
     && install -d -o captcha -g captcha /opt/venv /home/captcha/.camoufox /home/captcha/.config \
-        /home/captcha/.cache /home/captcha/.cache/mozilla
+        /home/captcha/.cache /home/captcha/.cache/mozilla \
+        /home/captcha/.cache/fontconfig /home/captcha/.cache/camoufox/fontconfig
 USER 1000
 WORKDIR /home/captcha/app
 ENV PATH=/opt/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PYTHONUNBUFFERED=1

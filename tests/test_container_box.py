@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from tests.camoufox_bundle import lay_out
 from tests.service import Service, client_of, run_service
 
 if TYPE_CHECKING:
@@ -50,9 +51,21 @@ def compose_service(file: str, name: str) -> dict[str, Any]:
     return loaded
 
 
-def box_command(tmpfs: list[str]) -> list[str]:
-    places = (sys.base_prefix, sysconfig.get_path("purelib"), str(ROOT))
-    return ["unshare", "--mount", "--propagation", "private", str(BOX), *places, *tmpfs, "--"]
+def home_of_image(tmp: Path) -> Path:
+    """A home as the Dockerfile makes it, with a Camoufox of the pinned build fetched into it."""
+    home = tmp / "home"
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    made = set(re.findall(r"/home/captcha/(\.[\w./]+)", dockerfile))
+    for folder in {*made, "app", "python", "packages"}:
+        (home / folder).mkdir(parents=True, exist_ok=True)
+    lay_out(home / ".cache/camoufox")
+    return home
+
+
+def box_command(home: Path, tmpfs: list[str], user: str = "1000:0") -> list[str]:
+    places = (str(home), sys.base_prefix, sysconfig.get_path("purelib"), str(ROOT))
+    unshare = ["unshare", "--mount", "--propagation", "private"]
+    return [*unshare, str(BOX), user, *places, *tmpfs, "--"]
 
 
 #: run_service's command names a Python that the box may hide: what follows it is what counts.
@@ -62,10 +75,13 @@ RUN_AS_MODULE = (
 
 
 @contextmanager
-def boxed_service(tmp: Path, tmpfs: list[str], *flags: str) -> Iterator[Service]:
-    """The service as the container runs it."""
-    prefix = [*box_command(tmpfs), "-c", RUN_AS_MODULE]
-    with run_service(tmp, "--workers", "1", *flags, prefix=prefix) as running:
+def boxed_service(
+    tmp: Path, tmpfs: list[str], *flags: str, user: str = "1000:0"
+) -> Iterator[Service]:
+    """The service as the container runs it, with Camoufox's own launch code."""
+    prefix = [*box_command(home_of_image(tmp), tmpfs, user), "-c", RUN_AS_MODULE]
+    module = "tests.camoufox_bundle"
+    with run_service(tmp, "--workers", "1", *flags, prefix=prefix, module=module) as running:
         yield running
 
 
@@ -77,28 +93,38 @@ def standing(process_id: int) -> dict[str, str]:
 
 @pytest.mark.browser
 @needs_root
-@pytest.mark.parametrize("headless", ["true", "virtual"])
+@pytest.mark.parametrize(
+    ("file", "browser", "headless", "user"),
+    [
+        ("docker-compose.yml", "camoufox", "true", "1000:0"),
+        # A user that the image does not know, as OpenShift chooses one.
+        ("compose.hardened.yaml", "camoufox", "virtual", "1000660000:0"),
+        ("docker-compose.yml", "firefox", "true", "1000:0"),
+    ],
+)
 async def test_a_page_is_solved_with_a_read_only_root_and_no_privileges(
-    tmp_path: Path, site: TestServer, headless: str
+    tmp_path: Path, site: TestServer, file: str, browser: str, headless: str, user: str
 ) -> None:
-    tmpfs = compose_service("docker-compose.yml", "captcha-bypass")["tmpfs"]
-    with boxed_service(tmp_path, tmpfs, "--headless", headless) as boxed:
+    tmpfs = compose_service(file, "captcha-bypass")["tmpfs"]
+    flags = ("--browser", browser, "--headless", headless)
+    with boxed_service(tmp_path, tmpfs, *flags, user=user) as boxed:
         async with client_of(boxed) as client:
             await client.until_warm()
+            assert (await client.health())[1]["browser"].startswith(browser)
             data = await client.solved(url=str(site.make_url("/")), no_challenge=True, timeout=30)
         kernel = standing(boxed.process.pid)
     assert data["status_code"] == 200
     assert not data["timeout_reached"]
-    assert set(kernel["Uid"].split()) == {"1000"}
+    assert set(kernel["Uid"].split()) == {user.partition(":")[0]}
     assert int(kernel["CapBnd"], 16) == 0
     assert kernel["NoNewPrivs"] == "1"
 
 
 @pytest.mark.browser
 @needs_root
-def test_the_box_refuses_what_docker_would() -> None:
+def test_the_box_refuses_what_docker_would(tmp_path: Path) -> None:
     """Else the test above proved nothing."""
-    tmpfs = ["/tmp:mode=1777", "/home/captcha/.config:uid=1000,mode=0700"]
+    tmpfs = ["/tmp:mode=1777", "/home/captcha/.config:mode=1777"]
     tried = """
 import os, subprocess
 def attempt(path):
@@ -116,7 +142,11 @@ except OSError as error:
     print("run", os.strerror(error.errno))
 """
     done = subprocess.run(
-        [*box_command(tmpfs), "-c", tried], capture_output=True, text=True, timeout=30, check=True
+        [*box_command(home_of_image(tmp_path), tmpfs), "-c", tried],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
     )
     assert done.stdout.splitlines() == [
         "/var/tmp/x Read-only file system",

@@ -1,0 +1,81 @@
+"""A stand-in for Camoufox's files, by which its package's own launch code runs on stock Firefox.
+
+Run as a program (`python -m tests.camoufox_bundle ARGUMENTS`) it is the service, but for three
+arguments that the package's `launch_options` gets beside ours: the channel that this Firefox
+speaks, and a recorded identity in place of one drawn from the model that only GitHub has.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import camoufox.browser_pin
+import camoufox.fingerprints
+import camoufox.utils
+
+from captcha_bypass.browsers.engines import find_firefox
+from captcha_bypass.cli import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def lay_out(installed: Path) -> Path:
+    """Lay a bundle out as `camoufox fetch` does below `installed`, ~/.cache/camoufox of a user.
+
+    Returns:
+        The bundle's own folder.
+    """
+    pin = camoufox.browser_pin.load_pin()
+    assert pin is not None
+    place = f"browsers/{pin.repo_name}/{pin.spec}"
+    bundle = installed / place
+    for system in ("linux", "macos", "windows"):
+        (bundle / "fontconfig" / system).mkdir(parents=True)
+        (bundle / "fontconfig" / system / "fonts.conf").write_text(
+            '<?xml version="1.0"?><fontconfig><dir prefix="cwd">fonts</dir>'
+            '<cachedir prefix="xdg">fontconfig</cachedir></fontconfig>\n'
+        )
+    (bundle / "fonts").mkdir()
+    (bundle / "camoufox-bin").symlink_to(find_firefox(None).executable)
+    (bundle / "application.ini").write_text(f"[App]\nVersion={pin.version}\n")
+    (bundle / "properties.json").write_text("[]")
+    version = {"version": pin.version, "build": pin.build, "interface": 1, "prerelease": False}
+    (bundle / "version.json").write_text(json.dumps(version))
+    (installed / "config.json").write_text(json.dumps({"active_version": place}))
+    (installed / ".0.5_FLAG").touch()
+    return bundle
+
+
+def _on_stock_firefox() -> None:
+    real: Any = camoufox.utils.launch_options
+    beside: dict[str, Any] = {
+        "channel": "moz-firefox",
+        "fingerprint_preset": True,
+        "block_webgl": True,
+        "i_know_what_im_doing": True,
+    }
+
+    def launch_options(**options: Any) -> dict[str, Any]:  # noqa: ANN401 - the package's own
+        drawn: dict[str, Any] = real(**options, **beside)
+        return drawn
+
+    patch("camoufox.utils.launch_options", launch_options).start()
+    presets = json.loads((files("camoufox") / "fingerprint-presets-v150.json").read_text())
+    chosen = presets["presets"]["linux"][0]
+    generate: Any = camoufox.fingerprints.generate_context_fingerprint
+
+    def fingerprint(**options: Any) -> dict[str, Any]:  # noqa: ANN401 - the package's own
+        made: dict[str, Any] = generate(**{**options, "preset": chosen})
+        return made
+
+    patch("camoufox.async_api.generate_context_fingerprint", fingerprint).start()
+
+
+if __name__ == "__main__":
+    _on_stock_firefox()
+    main(sys.argv[1:])
