@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from playwright.async_api import Error, Page, Request, Response
 
-from captcha_bypass.browsers.failures import translate
+from captcha_bypass.browsers.failures import is_abort, is_error_page, translate, translate_page
 from captcha_bypass.errors import TaskError
 
 #: Answers that leave the document as it is.
@@ -38,6 +38,8 @@ class DocumentTracker:
         self._why = failure
         #: The URL of the last request that failed, and what the browser says.
         self._failed: tuple[str, str] | None = None
+        #: That request, if it failed after the document came and is not the one that brought it.
+        self._failed_since: Request | None = None
         #: The last response that could be the document shown; None before the first.
         self.document: Document | None = None
         #: The first that could.
@@ -50,11 +52,31 @@ class DocumentTracker:
         self._page.remove_listener("response", self._on_response)
         self._page.remove_listener("requestfailed", self._on_failed)
 
-    def raise_if_failed(self) -> None:
-        """Raise the TaskError for the browser's own error page, if that is what it shows."""
-        shows_error = self._page.url.startswith(("about:neterror", "about:certerror"))
-        if self._failed is not None and shows_error:
-            raise self.explain(self._failed[1])
+    def raise_if_failed(self, error_page: str | None = None, *, answered: bool = True) -> None:
+        """Raise the TaskError for the browser's own error page, if that is what it shows.
+
+        Args:
+            error_page: The document's own URI if it says that it is one.
+            answered: Whether the document has been asked; one that does not answer is judged by
+                what failed last.
+        """
+        # Firefox's error pages have an address of their own in one protocol, and in the other that
+        # of what could not be opened.
+        if error_page is None and is_error_page(self._page.url):
+            error_page = self._page.url
+        if error_page is not None:
+            raise self._explain_page(error_page)
+        failed = self._failed_since
+        if failed is not None and not answered and _same_page(failed.url, self._page.url):
+            raise self.explain(failed.failure or "")
+
+    def _explain_page(self, error_page: str) -> TaskError:
+        if self._failed is not None:
+            explained = self.explain(self._failed[1])
+            if explained.code != "navigation_error":
+                return explained
+        shown = translate_page(error_page)
+        return shown if self._failed is None else self.explain(shown)
 
     def explain(self, error: Exception | str) -> TaskError:
         """Turn an error of the browser into ours, by what is known about the last failed request."""
@@ -78,9 +100,19 @@ class DocumentTracker:
             "content-disposition", ""
         ).lower().startswith("attachment")
         if not leaves_page and not (300 <= response.status < 400 and "location" in headers):
+            self._failed_since = None
             self.document = Document(response, response.status, headers)
             self.first = self.first or self.document
 
     def _on_failed(self, request: Request) -> None:
-        if self._is_main(request):
-            self._failed = request.url, request.failure or ""
+        if not self._is_main(request):
+            return
+        failure = request.failure or ""
+        self._failed = request.url, failure
+        shown = None if self.document is None else self.document.response.request
+        if request is not shown and not is_abort(failure):
+            self._failed_since = request
+
+
+def _same_page(left: str, right: str) -> bool:
+    return left.partition("#")[0] == right.partition("#")[0]

@@ -1,8 +1,12 @@
-// What one frame shows right now. Runs in the frame; must not change anything there.
+// What one frame shows right now, as JSON. Runs in the frame, in a world of our own (isolated.py);
+// must not change anything there.
 // Takes {text, selector, html, limit}; text is folded already (text.py, the same rule).
-({ text, selector, html, limit }) => {
+((look) => (argument) => JSON.stringify(look(argument)))(({ text, selector, html, limit }) => {
   const root = document.documentElement;
   const result = { text: false, selector: false, badSelector: false, html: null };
+  // What the address bar says need not be so: an error page may stand under the URL it was for.
+  result.errorPage = /^about:(net|cert)error/.test(document.documentURI)
+    ? document.documentURI.slice(0, 4096) : null;
   result.ready = document.readyState !== "loading";
   result.bytes = performance.getEntriesByType("navigation")[0]?.decodedBodySize ?? 0;
   if (!root || result.bytes > limit) return result;
@@ -46,4 +50,4 @@
     }
   }
   return result;
-}
+})

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import TypedDict
 
 from playwright.async_api import Error, Frame, Page
@@ -14,6 +13,7 @@ from playwright.async_api import Error, Frame, Page
 from captcha_bypass import challenges
 from captcha_bypass.documents import Document, DocumentTracker
 from captcha_bypass.errors import TaskError
+from captcha_bypass.isolated import ask
 from captcha_bypass.models import SolveRequest
 from captcha_bypass.text import fold
 
@@ -40,12 +40,8 @@ class Look(TypedDict):
     #: Of the document's source; 0 while it loads.
     bytes: int
     html: str | None
-
-
-@cache
-def script() -> str:
-    """Return the source of the function that runs in the frames."""
-    return (files("captcha_bypass") / "probe.js").read_text(encoding="utf-8")
+    #: Its `documentURI` if it is the browser's own error page.
+    errorPage: str | None
 
 
 def page_too_large(size: int, limit: int) -> TaskError:
@@ -153,8 +149,8 @@ class Watcher:
                 "invalid_request",
                 "success_selector: is not a selector that the browser understands",
             )
-        self._tracker.raise_if_failed()
         main = looks.get(self._page.main_frame)
+        self._tracker.raise_if_failed(main["errorPage"] if main else None, answered=bool(main))
         if main is not None and main["bytes"] > self._limit:
             raise page_too_large(main["bytes"], self._limit)
         if document is not self._tracker.document:
@@ -206,7 +202,7 @@ class Watcher:
             "limit": self._limit,
         }
         try:
-            look: Look = await frame.evaluate(script(), argument)
+            look: Look = json.loads(await ask(frame, "probe", argument))
         except Error:
             if self._page.is_closed():
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from playwright.async_api import Error, Page, Route
 from captcha_bypass import challenges
 from captcha_bypass.documents import Document, DocumentTracker
 from captcha_bypass.errors import TaskError
+from captcha_bypass.isolated import ask
 from captcha_bypass.models import Cookie, ResultCookie, Solution, Task
 from captcha_bypass.probe import Conditions, Watcher, page_too_large
 
@@ -21,13 +23,6 @@ from captcha_bypass.probe import Conditions, Watcher, page_too_large
 COLLECT_SECONDS = 2.0
 #: For the document's source where its DOM cannot be had in time.
 SOURCE_SECONDS = 1.0
-
-#: The page's HTML, or its length where that is over the limit: 50 MB need not cross the wire.
-_HTML = """limit => {
-  const type = document.doctype ? new XMLSerializer().serializeToString(document.doctype) : "";
-  const html = type + (document.documentElement ? document.documentElement.outerHTML : "");
-  return html.length > limit ? html.length : html;
-}"""
 
 T = TypeVar("T")
 
@@ -68,7 +63,7 @@ async def solve(
         except TimeoutError:
             timeout_reached = True
         tracker.raise_if_failed()
-        solution = await _collect(page, tracker.document, request, max_html_bytes)
+        solution = await _collect(page, tracker, request, max_html_bytes)
         if solution.challenge is None:
             solution.solved = watcher.met
     except Exception as error:
@@ -162,14 +157,15 @@ async def _go(page: Page, request: Task, tracker: DocumentTracker) -> None:
 
 
 async def _collect(
-    page: Page, document: Document | None, request: Task, max_html_bytes: int
+    page: Page, tracker: DocumentTracker, request: Task, max_html_bytes: int
 ) -> Solution:
+    document = tracker.document
     solution = Solution(url=request.url, timeout_reached=False, elapsed=0.0)
     if document is None:
         return solution
     cookies, html, headers, sent, shot = await asyncio.gather(
         _within(page, page.context.cookies()),
-        _html(page, document, max_html_bytes),
+        _html(page, tracker, document, max_html_bytes),
         _within(page, document.response.all_headers()),
         _within(page, document.response.request.all_headers()),
         _within(page, page.screenshot(timeout=0)) if request.screenshot else _nothing(),
@@ -190,12 +186,12 @@ async def _collect(
     return solution
 
 
-async def _html(page: Page, document: Document, limit: int) -> str:
+async def _html(page: Page, tracker: DocumentTracker, document: Document, limit: int) -> str:
     """Return the DOM as HTML, or the source as it came where the page's script spins."""
     found: str | int
     try:
         async with asyncio.timeout(COLLECT_SECONDS):
-            found = await _serialized(page, limit)
+            found = await _serialized(page, tracker, limit)
     except TimeoutError:
         source = await _within(page, document.response.body(), SOURCE_SECONDS)
         found = (source or b"").decode("utf-8", "replace")
@@ -205,16 +201,21 @@ async def _html(page: Page, document: Document, limit: int) -> str:
     return found
 
 
-async def _serialized(page: Page, limit: int) -> str | int:
+async def _serialized(page: Page, tracker: DocumentTracker, limit: int) -> str | int:
+    """Return the DOM as HTML, or its length where that is over the limit."""
     while True:
         try:
-            found: str | int = await page.evaluate(_HTML, limit)
+            answer = await ask(page.main_frame, "collect", {"limit": limit})
         except Error:
             if page.is_closed():
                 raise
             await asyncio.sleep(0.05)  # it is navigating: its next document can be asked
         else:
-            return found
+            about, _, html = answer.partition("\n")
+            told = json.loads(about)
+            tracker.raise_if_failed(told["errorPage"])
+            length = int(told["length"])
+            return length if length > limit else html
 
 
 async def _within(page: Page, part: Awaitable[T], seconds: float = COLLECT_SECONDS) -> T | None:

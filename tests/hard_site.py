@@ -12,7 +12,23 @@ SHADOW = """<div id=host></div><script>
 const root = document.getElementById("host").attachShadow({mode: "open"});
 root.innerHTML = "<p>shadow&nbsp;words</p>";</script>"""
 
+# Replaces all that a script in the page's own world would call to describe the page.
+LIAR = """<p>true words</p><script>
+let deep = 1;
+for (let i = 0; i < 450; i++) deep = {a: deep};
+const lie = { get() { return { slice: () => deep, length: 1, toString: () => "x" } } };
+for (const name of ["outerHTML", "innerHTML"]) Object.defineProperty(Element.prototype, name, lie);
+for (const name of ["textContent", "documentURI"]) Object.defineProperty(Node.prototype, name, lie);
+Object.defineProperty(HTMLElement.prototype, "innerText", lie);
+for (const [where, name] of [[JSON, "stringify"], [JSON, "parse"], [document, "createElement"],
+    [String.prototype, "slice"], [String.prototype, "includes"], [XMLSerializer.prototype,
+    "serializeToString"], [window, "eval"], [window, "decodeURIComponent"], [Array, "isArray"],
+    [Array.prototype, "map"], [Object, "entries"]]) where[name] = () => () => deep;
+</script>"""
+
 PAGES: dict[str, str] = {
+    "liar": LIAR,
+    "to-garbled": "<p>left</p><script>setTimeout(() => location = '/garbled', 300)</script>",
     "plain": "<h1>plain page</h1>",
     "spin": "<p>spin source</p><script>while (true) {}</script>",
     "spin-later": "<p>shown first</p><script>setTimeout(() => { while (true) {} }, 700)</script>",
@@ -65,6 +81,10 @@ async def _download(request: web.Request) -> web.StreamResponse:
     return web.Response(body=b"x" * 1000, headers=headers)
 
 
+async def _garbled(request: web.Request) -> web.StreamResponse:
+    return web.Response(text="plain words", headers={"Content-Encoding": "gzip"})
+
+
 async def _empty(request: web.Request) -> web.StreamResponse:
     return web.Response(status=204)
 
@@ -106,6 +126,7 @@ def create_hard_site() -> web.Application:
             web.get("/drip", _drip),
             web.get("/download", _download),
             web.get("/empty", _empty),
+            web.get("/garbled", _garbled),
             web.get("/echo", _echo),
             web.get("/hop", _hop),
             web.get("/loop", _loop),

@@ -54,6 +54,17 @@ async def test_connection_broken_off(client: Client) -> None:
         assert await code(client, f"http://127.0.0.1:{port}/") == "connection_reset"
 
 
+@pytest.mark.parametrize("page", ["garbled", "to-garbled"])
+async def test_page_that_the_browser_cannot_decode(
+    client: Client, hard: TestServer, page: str
+) -> None:
+    url = str(hard.make_url(f"/{page}"))
+    view = await client.solve(url=url, success_text="compression", timeout=15)
+    assert view["status"] == "error", view
+    assert view["error"]["code"] == "navigation_error"
+    assert "contentEncodingError" in view["error"]["message"]
+
+
 async def test_https_to_a_plain_port(client: Client, hard: TestServer) -> None:
     assert await code(client, f"https://127.0.0.1:{hard.port}/") == "tls_error"
 

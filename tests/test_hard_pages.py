@@ -35,6 +35,18 @@ async def test_script_that_spins_while_loading_gives_its_source(
     assert "spin source" in view["data"]["html"]
 
 
+async def test_page_that_replaces_every_function_is_seen_as_it_is(
+    client: Client, hard: TestServer
+) -> None:
+    before = (await client.health())[1]["browsers"]["restarts"]
+    url = str(hard.make_url("/liar"))
+    for wanted in ({"no_challenge": True}, {"success_text": "true words"}):
+        data = await client.solved(url=url, timeout=15, **wanted)
+        assert data["timeout_reached"] is False
+        assert "<p>true words</p>" in data["html"]
+    assert (await client.health())[1]["browsers"]["restarts"] == before
+
+
 async def test_script_that_spins_after_loading_ends_in_time(
     client: Client, hard: TestServer
 ) -> None:

@@ -14,6 +14,7 @@ from playwright._impl._driver import compute_driver_executable
 from playwright.async_api import Playwright, async_playwright
 from playwright.async_api._context_manager import PlaywrightContextManager
 
+from captcha_bypass import isolated
 from captcha_bypass.background import within
 from captcha_bypass.browsers.reaper import INSTANCE_MARK, Workspace, is_alive, kill
 
@@ -87,9 +88,11 @@ class Driver:
         manager = async_playwright()
         with _environment("PLAYWRIGHT_NODEJS_PATH", str(script)):
             async with asyncio.timeout(DRIVER_SECONDS):
-                self._playwright = await manager.start()
+                playwright = await manager.start()
         self._manager = manager
         self._process = self._find()
+        await within(DRIVER_SECONDS, isolated.install(playwright))
+        self._playwright = playwright
 
     def _find(self) -> psutil.Process | None:
         mine = str(self._workspace.path)

@@ -16,36 +16,40 @@ _TABLE: tuple[tuple[str, TaskErrorCode, str], ...] = (
         CRASHED,
     ),
     (
-        r"NS_ERROR_UNKNOWN_PROXY_HOST",
+        r"NS_ERROR_UNKNOWN_PROXY_HOST|\bproxyResolveFailure\b",
         "proxy_error",
         "The proxy's host name cannot be resolved; check proxy.server (or --proxy-url).",
     ),
     (
-        r"NS_ERROR_PROXY_|SOCKS|InvalidIP|InvalidProxy",
+        r"NS_ERROR_PROXY_|SOCKS|\bproxyConnectFailure\b",
         "proxy_error",
         "The proxy refused or cannot be reached; check its address and credentials.",
     ),
     (
-        r"NS_ERROR_UNKNOWN_HOST|NS_ERROR_DNS",
+        r"NS_ERROR_UNKNOWN_HOST|NS_ERROR_DNS|\bdnsNotFound\b",
         "dns_error",
         "The host name cannot be resolved; check the URL.",
     ),
     (
-        r"NS_ERROR_CONNECTION_REFUSED",
+        r"NS_ERROR_CONNECTION_REFUSED|\bconnectionFailure\b",
         "connection_refused",
         "The site refused the connection; check host and port.",
     ),
     (
-        r"NS_ERROR_NET_(RESET|INTERRUPT|PARTIAL_TRANSFER|EMPTY_RESPONSE)|NS_ERROR_ABORT\b",
+        r"NS_ERROR_(NET_(RESET|INTERRUPT|PARTIAL_TRANSFER|EMPTY_RESPONSE)|ABORT\b)|\bnet(Reset|Int)",
         "connection_reset",
         "The site broke the connection off.",
     ),
     (
-        r"MODULE_SECURITY|SEC_ERROR|SSL_ERROR|MOZILLA_PKIX",
+        r"MODULE_SECURITY|SEC_ERROR|SSL_ERROR|MOZILLA_PKIX|\bnssFailure2\b|\bcertError\b",
         "tls_error",
         "No trusted TLS connection; check the site's certificate and the scheme.",
     ),
-    (r"NS_ERROR_REDIRECT_LOOP", "redirect_loop", "The site redirects in a circle."),
+    (
+        r"NS_ERROR_REDIRECT_LOOP|\bredirectLoop\b",
+        "redirect_loop",
+        "The site redirects in a circle.",
+    ),
     (
         r"deniedPortAccess|NS_ERROR_PORT_ACCESS_NOT_ALLOWED",
         "blocked_address",
@@ -71,5 +75,27 @@ def translate(error: Exception | str) -> TaskError:
         if re.search(pattern, text):
             return TaskError(code, message)
     name = re.search(r"\b(NS_ERROR_\w+|nssFailure\w*|\w+Failure)\b", text)
-    reason = name.group(1) if name else "no further reason given"
+    return _not_opened(name.group(1) if name else "no further reason given")
+
+
+def translate_page(uri: str) -> TaskError:
+    """Turn the address of Firefox's own error page, such as `about:neterror?e=netReset`, into ours."""
+    name = re.search(r"[?&]e=(\w{1,60})", uri)
+    if name is None:
+        return _not_opened("no further reason given")
+    known = translate("certError" if uri.startswith("about:certerror") else name.group(1))
+    return known if known.code != "navigation_error" else _not_opened(name.group(1))
+
+
+def is_error_page(uri: str) -> bool:
+    """Whether an address is that of a page which Firefox shows in place of one it cannot open."""
+    return uri.startswith(("about:neterror", "about:certerror"))
+
+
+def is_abort(failure: str) -> bool:
+    """Whether a request ended because something else took its place: no error page follows."""
+    return "NS_BINDING_ABORTED" in failure or "NS_ERROR_ABORT" in failure
+
+
+def _not_opened(reason: str) -> TaskError:
     return TaskError("navigation_error", f"The browser could not open the page: {reason}.")

@@ -1,0 +1,115 @@
+"""Firefox's own error pages are told from a site's, whatever address they stand under."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from captcha_bypass.browsers.failures import translate_page
+from captcha_bypass.documents import DocumentTracker
+from captcha_bypass.errors import TaskError
+
+URL = "http://site.test/page"
+
+
+class Page:
+    """A page that is told what happens to it."""
+
+    def __init__(self) -> None:
+        self.url = URL
+        self.main_frame = object()
+        self._listeners: dict[str, Any] = {}
+
+    def on(self, event: str, listener: object) -> None:
+        self._listeners[event] = listener
+
+    def request(self, url: str = URL, failure: str | None = None) -> Any:  # noqa: ANN401
+        return SimpleNamespace(
+            url=url,
+            failure=failure,
+            frame=self.main_frame,
+            is_navigation_request=lambda: True,
+        )
+
+    def respond(self, request: object) -> None:
+        response = SimpleNamespace(request=request, status=200, headers={})
+        self._listeners["response"](response)
+
+    def fail(self, request: object) -> None:
+        self._listeners["requestfailed"](request)
+
+
+@pytest.fixture
+def page() -> Page:
+    return Page()
+
+
+@pytest.fixture
+def tracker(page: Page) -> DocumentTracker:
+    stand_in: Any = page
+    return DocumentTracker(stand_in, lambda url: None)
+
+
+def test_error_page_under_the_url_that_was_attempted_is_known_by_what_it_says(
+    page: Page, tracker: DocumentTracker
+) -> None:
+    page.respond(page.request())
+    page.fail(page.request(failure="NS_ERROR_NET_RESET"))
+    with pytest.raises(TaskError) as caught:
+        tracker.raise_if_failed(f"about:neterror?e=netReset&u={URL}")
+    assert caught.value.code == "connection_reset"
+
+
+def test_error_page_that_says_nothing_is_known_by_the_request_that_failed_last(
+    page: Page, tracker: DocumentTracker
+) -> None:
+    page.respond(page.request())
+    page.fail(page.request(failure="NS_ERROR_CONNECTION_REFUSED"))
+    tracker.raise_if_failed()
+    with pytest.raises(TaskError) as caught:
+        tracker.raise_if_failed(answered=False)
+    assert caught.value.code == "connection_refused"
+
+
+def test_document_that_came_after_a_failure_is_none(page: Page, tracker: DocumentTracker) -> None:
+    page.fail(page.request(failure="NS_ERROR_NET_RESET"))
+    page.respond(page.request())
+    tracker.raise_if_failed(answered=False)
+
+
+def test_document_whose_own_rest_is_missing_is_none(page: Page, tracker: DocumentTracker) -> None:
+    request = page.request()
+    page.respond(request)
+    request.failure = "NS_ERROR_NET_PARTIAL_TRANSFER"
+    page.fail(request)
+    tracker.raise_if_failed(answered=False)
+
+
+@pytest.mark.parametrize("failure", ["NS_BINDING_ABORTED", "NS_ERROR_ABORT"])
+def test_navigation_that_was_given_up_leaves_the_page(
+    page: Page, tracker: DocumentTracker, failure: str
+) -> None:
+    page.respond(page.request())
+    page.fail(page.request(failure=failure))
+    tracker.raise_if_failed(answered=False)
+
+
+@pytest.mark.parametrize(
+    ("uri", "code"),
+    [
+        ("about:neterror?e=dnsNotFound&u=x", "dns_error"),
+        ("about:neterror?e=connectionFailure&u=x", "connection_refused"),
+        ("about:neterror?u=x&e=netReset", "connection_reset"),
+        ("about:neterror?e=proxyConnectFailure", "proxy_error"),
+        ("about:neterror?e=redirectLoop", "redirect_loop"),
+        ("about:neterror?e=deniedPortAccess", "blocked_address"),
+        ("about:neterror?e=nssFailure2", "tls_error"),
+        ("about:certerror?e=nssBadCert", "tls_error"),
+        ("about:neterror?e=contentEncodingError", "navigation_error"),
+        ("about:neterror", "navigation_error"),
+    ],
+)
+def test_error_page_gives_the_code_that_its_request_would(uri: str, code: str) -> None:
+    assert translate_page(uri).code == code
