@@ -93,6 +93,9 @@ class FakePage(_Emitter):
         await self.browser.do(0.2, hangs=self.browser.world.open_hangs)
         return self
 
+    async def goto(self, url: str, wait_until: str) -> None:
+        await self.browser.do(0.02, hangs=self.browser.world.open_hangs)
+
     def set_default_timeout(self, timeout: float) -> None:
         """Nothing here waits with a timeout of its own."""
 

@@ -49,6 +49,8 @@ PAGES: dict[str, str] = {
     "meta": "<meta http-equiv=refresh content='0;url=/plain'>",
     "js-to-dead": "<script>location.href = 'http://nowhere.invalid/'</script>",
     "js-to-inside": "<script>location.href = 'http://127.0.0.1:65431/'</script>",
+    "closes": "<p>paid words</p><script>close(); setTimeout(close, 200)</script>",
+    "prints": "<p>receipt words</p><script>print(); onload = () => print()</script>",
     "images": "<img src=/seen.png><link rel=stylesheet href=/seen.css><p>images</p>",
 }
 

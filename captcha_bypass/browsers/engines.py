@@ -45,6 +45,8 @@ PREFS: dict[str, str | float | bool] = {
     "media.peerconnection.ice.proxy_only": True,
     # JSON as the site sent it, not inside the viewer's interface.
     "devtools.jsonview.enabled": False,
+    # print() shows its dialog to nobody; while that is open there are no screenshots.
+    "print.enabled": False,
     # No traffic of the browser's own: updates, telemetry, lists, portal checks, push, prefetch.
     "app.normandy.enabled": False,
     "app.update.auto": False,

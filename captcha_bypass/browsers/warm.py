@@ -156,7 +156,7 @@ class WarmBrowser:
         context = tab.page.context
         context.remove_listener("page", self._close_popup)
         try:
-            return Tab(self._watched(await context.new_page()), tab.guard)
+            return Tab(self._watched(await _open_page(context)), tab.guard)
         finally:
             context.on("page", self._close_popup)
 
@@ -177,7 +177,7 @@ class WarmBrowser:
         assert self.launched is not None  # noqa: S101 - only a started browser is asked
         browser = self.launched.browser
         context = await self._engine.new_context(browser, guard.url, proxied=proxied)
-        page = await context.new_page()
+        page = await _open_page(context)
         # Bounded by the task's deadline instead, which is one for all its steps.
         context.set_default_timeout(0)
         context.on("page", self._close_popup)
@@ -262,6 +262,14 @@ class WarmBrowser:
     async def _cut(self, guard: Guard) -> None:
         self._guards.discard(guard)
         await guard.close()
+
+
+async def _open_page(context: BrowserContext) -> Page:
+    page = await context.new_page()
+    # A script may close a window whose history has one entry. A person's has the new tab page before
+    # what was opened in it.
+    await page.goto("about:blank", wait_until="commit")
+    return page
 
 
 async def _clear(page: Page) -> None:
