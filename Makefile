@@ -6,7 +6,7 @@ PYTHON_ENV := .venv/bin/python
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench run lint clean
+.PHONY: help demo test soak bench run lint lock clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 14
@@ -31,10 +31,15 @@ run: $(INSTALLED) ## Run the service in the foreground (ARGS="--workers 2 ...")
 	@bash .ci/setup browser
 	$(PYTHON_ENV) -m captcha_bypass $(ARGS)
 
-lint: $(INSTALLED) ## Check style, formatting and types
+lint: $(INSTALLED) ## Check style, formatting, types and the Dockerfile
 	$(PYTHON_ENV) -m ruff check
 	$(PYTHON_ENV) -m ruff format --check
 	$(PYTHON_ENV) -m mypy
+	.venv/bin/hadolint Dockerfile
+
+lock: $(INSTALLED) ## Write the image's dependencies anew, as docker/requirements.txt (ARGS=--upgrade for newer ones)
+	.venv/bin/uv pip compile pyproject.toml --group build --universal --python-version 3.13 --generate-hashes \
+		--no-emit-index-url --custom-compile-command "make lock" --quiet -o docker/requirements.txt $(ARGS)
 
 clean: ## Remove .venv and everything else that was generated
 	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis benchmarks/results

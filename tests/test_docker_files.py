@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import tomllib
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from ipaddress import ip_address, ip_network
@@ -19,9 +20,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from captcha_bypass.config import Config
 from captcha_bypass.environment import BARE_NAMES
+from captcha_bypass.healthcheck import flags_of, healthy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +41,7 @@ SETTINGS = set(Config.model_fields)
 FLAGS = {f"--{name.replace('_', '-')}" for name in SETTINGS}
 VARIABLES = {PREFIX + name.upper() for name in SETTINGS} | {name.upper() for name in BARE_NAMES}
 # Read by the shell, pip and Python while the image is built or run; not by the service.
-FOREIGN_VARIABLES = {"PATH", "PIP_NO_CACHE_DIR", "PYTHONUNBUFFERED"}
+FOREIGN_VARIABLES = {"HOME", "PATH", "PIP_NO_CACHE_DIR", "PYTHONUNBUFFERED"}
 
 
 @dataclass(frozen=True)
@@ -175,6 +179,12 @@ def test_everything_copied_exists_and_reaches_the_engine() -> None:
         if not word.startswith("--")  # options such as --chown=
     ]
     assert {"pyproject.toml", "captcha_bypass", "captcha_bypass_scrapy"} <= set(sources)
+    # What the browser's layer is made of names no file that other changes touch.
+    before = DOCKERFILE[: next(i for i, run in enumerate(DOCKERFILE) if "fetch" in run.arguments)]
+    assert [copy.words()[0] for copy in before if copy.name == "COPY"] == [
+        "docker/requirements.txt",
+        "docker/check_pinned.py",
+    ]
     for source in sources:
         path = ROOT / source
         assert path.exists(), source
@@ -292,6 +302,54 @@ def test_what_writes_beside_its_own_package_runs_as_the_owner() -> None:
     assert "/home/captcha/.camoufox" in owned
 
 
+def test_group_0_may_write_what_the_user_may() -> None:
+    owned = next(i for i in all_of("RUN") if "useradd" in i.arguments).arguments
+    assert "--gid 0 captcha" in owned
+    assert "install -d -o captcha -g 0 -m 0775 " in owned
+    # A user that the image does not know has no home but this.
+    environment = dict(pair.split("=", 1) for env in all_of("ENV") for pair in env.words())
+    assert environment["HOME"] == "/home/captcha"
+    user = DOCKERFILE.index(only("USER"))
+    for run in (item for item in DOCKERFILE[user:] if item.name == "RUN"):
+        commands = re.sub(r"--mount=\S+ ", "", run.arguments)
+        assert commands.startswith("umask 002 &&"), run
+    # What an archive says of its files beats the umask.
+    (fetch,) = (run.arguments for run in all_of("RUN") if "camoufox fetch" in run.arguments)
+    assert "chmod -R g=u /home/captcha/.cache " in fetch
+
+
+def test_a_build_ends_where_a_part_of_camoufox_is_missing() -> None:
+    (fetch,) = (run.arguments for run in all_of("RUN") if "camoufox fetch" in run.arguments)
+    assert " && python docker/check_pinned.py && " in fetch
+    assert ";" not in fetch
+
+
+def test_the_image_names_its_processors() -> None:
+    assert "amd64 | arm64) ;;" in all_of("RUN")[0].arguments
+    assert "on amd64 or arm64" in (ROOT / "README.md").read_text()
+
+
+def locked() -> dict[str, str]:
+    """Versions in the image's locked dependencies; each must have a hash."""
+    text = (ROOT / "docker/requirements.txt").read_text()
+    entries = re.findall(r"^([a-z0-9-]+)==(\S+).*?\\\n((?: +--hash.*\n)+)", text, re.MULTILINE)
+    assert len(entries) == len(re.findall(r"^[a-z]", text, re.MULTILINE)) > 30
+    return {name: version for name, version, _ in entries}
+
+
+def test_locked_dependencies_are_those_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = project["project"]["dependencies"] + project["dependency-groups"]["build"]
+    assert project["build-system"]["requires"] == project["dependency-groups"]["build"]
+    versions = locked()
+    for requirement in map(Requirement, wanted):
+        found = versions.get(canonicalize_name(requirement.name), "none")
+        assert requirement.specifier.contains(found), f"{requirement}: run `make lock`"
+    installs = [run.arguments for run in all_of("RUN") if "pip install" in run.arguments]
+    assert "--require-hashes" in installs[0]
+    assert "--no-deps --no-build-isolation ." in installs[1]
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_container_has_no_power_it_does_not_need(name: str) -> None:
     container = SERVICES[name]
@@ -327,14 +385,14 @@ def tmpfs_mounts() -> dict[str, list[str]]:
 
 
 def test_every_tmpfs_is_a_folder_that_the_images_user_may_write_to() -> None:
-    owned = next(i for i in all_of("RUN") if "useradd" in i.arguments).words()
+    made = " ".join(run.arguments for run in all_of("RUN")).split()
     for path, options in tmpfs_mounts().items():
         names = {option.partition("=")[0] for option in options}
         assert "mode=1777" in options, path
         assert "size" in names, path
         # Podman refuses to mount with an option that it does not know, such as uid= and gid=.
         assert names <= {"mode", "size", "exec"}, path
-        assert path == "/tmp" or path in owned
+        assert path == "/tmp" or path in made
 
 
 def test_only_tmp_may_run_programs_because_scripts_start_the_browsers() -> None:
@@ -523,6 +581,30 @@ def test_health_check_asks_where_the_service_listens(
 
 def test_health_check_fails_where_nothing_listens() -> None:
     assert health_check({"PORT": "9"}) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "flags"),
+    [
+        (["tini", "--", "captcha-bypass"], []),
+        (["tini", "--", "captcha-bypass", "--port", "9000"], ["--port", "9000"]),
+        (["docker-init", "--", "tini", "--", "/x/captcha-bypass", "--port=1"], ["--port=1"]),
+        (["/sbin/init"], []),
+    ],
+)
+def test_health_check_finds_the_flags_the_container_was_started_with(
+    tmp_path: Path, command: list[str], flags: list[str]
+) -> None:
+    first_process = tmp_path / "cmdline"
+    first_process.write_text("".join(f"{word}\0" for word in command))
+    assert flags_of(first_process) == flags
+    assert flags_of(tmp_path / "none") == []
+
+
+def test_health_check_follows_flag_and_address(health_server: HealthServer) -> None:
+    port = str(health_server.server_port)
+    assert healthy(Config(host="0.0.0.0", _cli_parse_args=["--port", port]))
+    assert not healthy(Config(host="127.0.0.1", port=9))
 
 
 def test_variables_left_empty_mean_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
