@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import Error, Page, Route
 
-from captcha_bypass import challenges
+from captcha_bypass import challenges, first_request
 from captcha_bypass.documents import Document, DocumentTracker
+from captcha_bypass.egress.gate import Gate
 from captcha_bypass.errors import TaskError
 from captcha_bypass.isolated import ask
 from captcha_bypass.models import Cookie, ResultCookie, Solution, Task
@@ -33,6 +34,7 @@ async def solve(
     deadline: float,
     max_html_bytes: int,
     failure: Callable[[str], TaskError | None],
+    gate: Gate,
 ) -> Solution:
     """Open the request's URL, wait for its conditions until `deadline`, return what is there.
 
@@ -41,6 +43,7 @@ async def solve(
         deadline: On the event loop's clock.
         max_html_bytes: A larger page raises `page_too_large`.
         failure: Tells why a URL could not be reached, as whoever connects for the browser knows.
+        gate: Keeps the browser from other hosts while the task's own headers are on their way.
 
     Raises:
         TaskError: there is no page to return; reaching the deadline is not an error.
@@ -51,12 +54,10 @@ async def solve(
         try:
             async with asyncio.timeout_at(deadline):
                 await _prepare(page, request)
-                await _go(page, request, tracker)
+                await first_request.go(page, request, tracker, gate)
                 await watcher.until_through()
-                if request.form is not None and watcher.met is not None:
-                    # The challenge has answered the form, so the site has not seen it yet.
-                    await _prepare_first_request(page, request)
-                    await _go(page, request, tracker)
+                if _wants_form_again(request, tracker, watcher):
+                    await first_request.go(page, request, tracker, gate)
                     await watcher.until_through()
                 await asyncio.sleep(request.settle)
             timeout_reached = False
@@ -75,25 +76,19 @@ async def solve(
     return solution
 
 
+def _wants_form_again(request: Task, tracker: DocumentTracker, watcher: Watcher) -> bool:
+    """Whether the challenge has answered the form, and the site has not seen it yet."""
+    if request.form is None or watcher.met is None:
+        return False
+    return not first_request.has_posted(request, tracker)
+
+
 async def _prepare(page: Page, request: Task) -> None:
     if request.cookies:
         cookies: Any = [_browser_cookie(cookie, request.url) for cookie in request.cookies]
         await page.context.add_cookies(cookies)
     if request.block:
         await page.route("**/*", _blocker(frozenset(request.block)))
-    await _prepare_first_request(page, request)
-
-
-async def _prepare_first_request(page: Page, request: Task) -> None:
-    headers = dict(request.headers)
-    if request.form is not None:
-        # As from a form on the site itself; a real one on a page of ours would be a stranger's,
-        # and the browser would keep the site's cookies to itself.
-        parts = urlsplit(request.url)
-        headers = {"Origin": f"{parts.scheme}://{parts.netloc}", **headers}
-        headers["Content-Type"] = "application/x-www-form-urlencoded"
-    if headers:
-        await page.route("**/*", _first_request(headers, request.form), times=1)
 
 
 def _browser_cookie(cookie: Cookie, task_url: str) -> dict[str, Any]:
@@ -121,39 +116,6 @@ def _blocker(types: frozenset[str]) -> Any:  # noqa: ANN401 - Playwright's handl
             await route.fallback()
 
     return block
-
-
-def _first_request(headers: dict[str, str], form: str | None) -> Any:  # noqa: ANN401 - likewise
-    replaced = {name.lower() for name in headers}
-
-    async def add(route: Route) -> None:
-        # The array keeps the browser's own spelling; Firefox sets Host by itself.
-        own = {
-            header["name"]: header["value"]
-            for header in await route.request.headers_array()
-            if header["name"].lower() not in replaced | {"host"}
-        }
-        method = None if form is None else "POST"
-        await route.continue_(headers={**own, **headers}, method=method, post_data=form)
-
-    return add
-
-
-async def _go(page: Page, request: Task, tracker: DocumentTracker) -> None:
-    """Navigate until the first answer: `load` never comes on a page that keeps loading."""
-    # Firefox ignores a Referer among a request's changed headers, but not among a page's own.
-    referer = {name: val for name, val in request.headers.items() if name.lower() == "referer"}
-    if referer:
-        await page.set_extra_http_headers(referer)
-    try:
-        await page.goto(request.url, wait_until="commit", timeout=0)
-    except Error as error:
-        # A page that navigates on at once aborts the navigation that goto waits for.
-        interrupted = "NS_BINDING_ABORTED" in str(error) or "interrupted" in str(error)
-        if not interrupted or tracker.document is None:
-            raise
-    if referer:
-        await page.set_extra_http_headers({})
 
 
 async def _collect(

@@ -110,8 +110,10 @@ class Worker:
             ) as tab:
                 seconds = round(clock() - asked, 4)
                 logger.debug("page lent", extra={**event, "seconds": seconds})
-                failure = tab.guard.failure
-                return await solve(tab.page, request, deadline, self._max_html_bytes, failure)
+                guard = tab.guard
+                return await solve(
+                    tab.page, request, deadline, self._max_html_bytes, guard.failure, guard.gate
+                )
         except TimeoutError:
             # No page before the deadline, or none that could be read five seconds past it.
             return Solution(url=request.url, timeout_reached=True, elapsed=0.0)

@@ -114,7 +114,9 @@ async def test_camoufox_path_opens_a_page_with_a_fingerprint_of_its_own(
     async with BrowserPool(Camoufox(version="0"), egress) as pool:
         deadline = asyncio.get_running_loop().time() + 30
         async with pool.page(deadline=deadline, permit=permit_of(request)) as tab:
-            solution = await solve(tab.page, request, deadline, 10_000, tab.guard.failure)
+            solution = await solve(
+                tab.page, request, deadline, 10_000, tab.guard.failure, tab.guard.gate
+            )
             width = await tab.page.evaluate("screen.width")
     assert egress.tally.connections == 1
     assert solution.status_code == 200

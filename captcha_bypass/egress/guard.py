@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from captcha_bypass.background import Background
+from captcha_bypass.egress.gate import Gate
 from captcha_bypass.egress.relay import Relay
 from captcha_bypass.egress.routes import HEAD_BYTES, Permit, Router
 from captcha_bypass.egress.rules import Destination, Rules
@@ -97,6 +98,8 @@ class Guard:
         self.on_overrun: Callable[[], None] = lambda: None
         #: Why the task was cut off.
         self.overrun: TaskError | None = None
+        #: Holds back connections to other hosts while the task wants that.
+        self.gate = Gate()
         #: Its address, as browsers take a proxy.
         self.url = ""
 
@@ -118,6 +121,7 @@ class Guard:
         self._background.cancel()
         self._bytes = 0
         self._failures.clear()
+        self.gate = Gate()
         self._router = Router(self._egress.rules, self._egress.resolver, permit)
 
     async def close(self) -> None:
@@ -129,6 +133,10 @@ class Guard:
     def failure(self, url: str) -> TaskError | None:
         """Return why the last connection to a URL's host was not made; None if it was."""
         return self._failures.get(Destination.of(url))
+
+    async def admits(self, destination: Destination) -> bool:
+        """Whether a connection may be made now; returns once that is decided."""
+        return await self.gate.admits(destination)
 
     async def connect(self, destination: Destination, opening: Awaitable[Streams]) -> Streams:
         """Wait for a connection to a destination, and keep in mind why there is none.

@@ -32,6 +32,9 @@ _WANTS_LOGIN = (b"HTTP/1.1 407", b"HTTP/1.0 407")
 class Books(Protocol):
     """Where a relay accounts for what it does; see Guard."""
 
+    async def admits(self, destination: Destination) -> bool:
+        """Whether a connection may be made now; returns once that is decided."""
+
     async def connect(self, destination: Destination, opening: Awaitable[Streams]) -> Streams:
         """Wait for a connection; TaskError if there is none."""
 
@@ -74,18 +77,24 @@ class Relay:
     async def run(self) -> None:
         """Serve until one of the two ends hangs up; the caller then drops the connection."""
         try:
-            head = await read_head(self._reader)
+            head = await self._next_head()
             if head is not None and head.is_connect:
                 await self._tunnel(head.destination)
             while head is not None and not head.is_connect:
                 await self._forward(head)
-                head = await read_head(self._reader)
+                head = await self._next_head()
         except ValueError as error:
             logger.debug("a browser sent what a proxy does not take: %s", error)
         except (OSError, TaskError):
             pass  # an end hung up, or there was no connection: the guard knows why
         finally:
             await self._unlink()
+
+    async def _next_head(self) -> Head | None:
+        """Return what the browser asks for next, once it may; None if it has hung up, or may not."""
+        head = await read_head(self._reader)
+        admitted = head is not None and await self._books.admits(head.destination)
+        return head if admitted else None
 
     async def _tunnel(self, destination: Destination) -> None:
         try:
