@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 from playwright._impl._driver import compute_driver_executable
-from playwright.async_api import Playwright, async_playwright
-from playwright.async_api._context_manager import PlaywrightContextManager
+from playwright.async_api import Playwright
 
 from captcha_bypass import isolated
 from captcha_bypass.background import within
+from captcha_bypass.browsers.link import Link
 from captcha_bypass.browsers.reaper import INSTANCE_MARK, Workspace, is_alive, kill
 
 logger = logging.getLogger(__name__)
@@ -32,16 +32,18 @@ class Driver:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._lock = asyncio.Lock()
-        self._manager: PlaywrightContextManager | None = None
+        self._link: Link | None = None
         self._playwright: Playwright | None = None
         self._process: psutil.Process | None = None
+        #: Called when the driver died, or cannot be heard any more; its owner's.
+        self.on_lost: Callable[[], None] = lambda: None
 
     async def playwright(self) -> Playwright:
         """Return a working Playwright, starting the driver if there is none or it died."""
         async with self._lock:
             if self._playwright is not None and self.alive:
                 return self._playwright
-            if self._manager is not None:
+            if self._link is not None:
                 logger.warning("the Playwright driver died; starting another")
                 await self._stop()
             await self._start()
@@ -55,8 +57,9 @@ class Driver:
 
     @property
     def alive(self) -> bool:
-        """Whether the driver's process runs; a stopped one does."""
-        return self._process is not None and is_alive(self._process)
+        """Whether the driver's process runs and is listened to; a stopped one is."""
+        heard = self._link is not None and self._link.open
+        return heard and self._process is not None and is_alive(self._process)
 
     async def answers(self) -> bool:
         """Whether the driver, not a browser, does what it is asked within ANSWER_SECONDS."""
@@ -77,7 +80,7 @@ class Driver:
     async def close(self) -> None:
         """Stop the driver; kill it if it does not."""
         async with self._lock:
-            if self._manager is not None:
+            if self._link is not None:
                 await self._stop()
 
     async def _start(self) -> None:
@@ -85,14 +88,19 @@ class Driver:
         # Playwright leaves promises alone that fail when a browser dies at the wrong moment (while
         # a dialog opens, say). Node's own answer is to end the driver, and all browsers with it.
         script = self._workspace.wrap(node, "driver", NODE_OPTIONS="--unhandled-rejections=none")
-        manager = async_playwright()
-        with _environment("PLAYWRIGHT_NODEJS_PATH", str(script)):
-            async with asyncio.timeout(DRIVER_SECONDS):
-                playwright = await manager.start()
-        self._manager = manager
-        self._process = self._find()
+        self._link = Link(self._on_end)
+        try:
+            with _environment("PLAYWRIGHT_NODEJS_PATH", str(script)):
+                async with asyncio.timeout(DRIVER_SECONDS):
+                    playwright = await self._link.start()
+        finally:
+            self._process = self._find()  # also one that did not start in time: it is ended next
         await within(DRIVER_SECONDS, isolated.install(playwright))
         self._playwright = playwright
+
+    def _on_end(self) -> None:
+        self.kill()  # what it says is lost, so it is of no use
+        self.on_lost()
 
     def _find(self) -> psutil.Process | None:
         mine = str(self._workspace.path)
@@ -105,17 +113,19 @@ class Driver:
         return None
 
     async def _stop(self) -> None:
-        manager, self._manager, self._playwright = self._manager, None, None
+        link, self._link, self._playwright = self._link, None, None
         process, self._process = self._process, None
+        assert link is not None  # noqa: S101 - callers checked
         try:
             async with asyncio.timeout(DRIVER_SECONDS if process is None else 3):
-                assert manager is not None  # noqa: S101 - callers checked
-                await manager.__aexit__(None, None, None)
+                await link.stop()
         except Exception as error:  # noqa: BLE001 - a dead driver raises plain Exception
             logger.debug("the driver did not stop in order: %s", type(error).__name__)
         finally:
             if process is not None:
                 kill([process])
+                with suppress(TimeoutError):
+                    await within(ANSWER_SECONDS, link.gone())
 
 
 async def _ask(playwright: Playwright) -> None:

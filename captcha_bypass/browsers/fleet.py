@@ -68,6 +68,7 @@ class Fleet:
         self._engine = engine
         self._launcher = launcher
         self._driver = driver
+        driver.on_lost = self._check_all
         self._workspace = workspace
         self._egress = egress
         self._limits = limits
@@ -280,5 +281,8 @@ class Fleet:
         if self._driver.alive and not await self._driver.answers():
             logger.warning("the Playwright driver hangs: killing it")
             self._driver.kill()
-            for browser in list(self.browsers):
-                self.check(browser)
+            self._check_all()
+
+    def _check_all(self) -> None:
+        for browser in list(self.browsers):
+            self.check(browser)

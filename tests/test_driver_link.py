@@ -1,0 +1,118 @@
+"""Whatever ends the link to Playwright's driver is noticed at once, and the next driver works."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from captcha_bypass.browsers import link
+from captcha_bypass.browsers.driver import Driver
+from captcha_bypass.browsers.reaper import Workspace
+from tests.service import eventually
+
+DEEP = b'{"a":' * 5000 + b"1" + b"}" * 5000
+
+
+class Wire:
+    """A real driver that is frozen, and what arrives from it."""
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+        self.lost = 0
+        driver.on_lost = self._on_lost
+
+    def _on_lost(self) -> None:
+        self.lost += 1
+
+    async def asked(self) -> tuple[asyncio.Task[object], int]:
+        """Ask the driver something that it does not answer; return the call and its number."""
+        playwright = await self.driver.playwright()
+        assert self.driver._process is not None
+        self.driver._process.send_signal(signal.SIGSTOP)
+        call = asyncio.create_task(playwright.request.new_context())
+        await asyncio.sleep(0.05)
+        return call, self._link()._connection._last_id
+
+    def arrives(self, message: bytes) -> None:
+        stdout = self._link()._transport._proc.stdout
+        assert stdout is not None
+        stdout.feed_data(len(message).to_bytes(4, "little") + message)
+
+    def _link(self) -> link.Link:
+        found = self.driver._link
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+async def wire(tmp_path: Path) -> AsyncIterator[Wire]:
+    with Workspace(tmp_path) as workspace:
+        driver = Driver(workspace)
+        yield Wire(driver)
+        driver.kill()
+        await driver.close()
+
+
+async def test_event_that_cannot_be_read_ends_the_calls_and_the_next_driver_works(
+    wire: Wire,
+) -> None:
+    call, _ = await wire.asked()
+    wire.arrives(DEEP)
+    with pytest.raises(Exception, match="Connection closed"):
+        await asyncio.wait_for(call, 5)
+    assert wire.lost == 1
+    assert not wire.driver.alive
+    await wire.driver.playwright()
+    assert await wire.driver.answers()
+
+
+async def test_message_that_is_too_large_is_not_waited_for(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "MAX_MESSAGE", 100_000)
+    call, _ = await wire.asked()
+    wire.arrives(b"x" * 100_001)
+    with pytest.raises(Exception, match="Connection closed"):
+        await asyncio.wait_for(call, 5)
+    assert wire.lost == 1
+
+
+async def test_answer_that_cannot_be_read_is_an_error_of_its_call_alone(wire: Wire) -> None:
+    call, number = await wire.asked()
+    wire.arrives(b'{"id":%d,"result":' % number + DEEP + b"}")
+    with pytest.raises(Exception, match="cannot be read"):
+        await asyncio.wait_for(call, 5)
+    assert wire.lost == 0
+    assert wire.driver.alive
+
+
+@pytest.mark.parametrize("size", [10, link.PARSE_ASIDE, 40_000_000])
+async def test_answer_of_any_size_arrives(wire: Wire, size: int) -> None:
+    call, number = await wire.asked()
+    error: dict[str, Any] = {"name": "Error", "message": "x" * size, "stack": ""}
+    wire.arrives(
+        json.dumps({"id": number, "error": {"error": error}}, separators=(",", ":")).encode()
+    )
+    with pytest.raises(Exception, match=r"x{10}") as caught:
+        await asyncio.wait_for(call, 20)
+    assert str(caught.value).count("x") >= size
+    assert wire.lost == 0
+
+
+async def test_driver_that_is_stopped_in_order_is_not_lost(wire: Wire) -> None:
+    await wire.driver.playwright()
+    await wire.driver.close()
+    assert wire.lost == 0
+
+
+async def test_driver_that_dies_is_lost_at_once(wire: Wire) -> None:
+    await wire.driver.playwright()
+    wire.driver.kill()
+    assert await eventually(lambda: wire.lost == 1, 5)
+    assert not wire.driver.alive
