@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from html import unescape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -11,6 +9,7 @@ from scrapy.http import HtmlResponse, Response, TextResponse
 from scrapy.http.request import NO_CALLBACK
 
 from captcha_bypass_scrapy.cookies import parse_header
+from captcha_bypass_scrapy.documents import is_html, source_of
 from captcha_bypass_scrapy.errors import SolveError
 from captcha_bypass_scrapy.exits import same_site
 
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 FLAG = "captcha-bypass"
 #: They describe the transfer, or cookies that belong to the browser.
 _NOT_OURS = {"content-encoding", "content-length", "transfer-encoding", "connection", "set-cookie"}
-#: How Firefox shows a text that is not HTML.
-_SHOWN_TEXT = re.compile(r"<pre[^>]*>(.*)</pre>", re.DOTALL | re.IGNORECASE)
 
 
 def task_for(
@@ -116,11 +113,8 @@ def response_from(solution: Solution, request: Request) -> Response:
     kind = declared.partition(";")[0].strip().lower()
     text = solution["html"]
     cls: type[TextResponse] = HtmlResponse
-    if kind not in {"", "text/html", "application/xhtml+xml"}:
-        shown = _SHOWN_TEXT.search(text)
-        if shown is None:
-            raise SolveError(f"the browser's page is {kind}, which it cannot hand over")
-        text, cls = unescape(shown[1]), _class_for(kind)
+    if not is_html(kind):
+        text, cls = source_of(kind, text), _class_for(kind)
     headers["content-type"] = [f"{kind or 'text/html'}; charset=utf-8"]
     return cls(
         solution["url"],

@@ -130,6 +130,30 @@ SINGLE_MARKS: list[tuple[str, int, str, Kind]] = [
     ('<script src="https://challenges.cloudflare.com/turnstile/x">', 403, "captcha", "captcha"),
 ]
 
+INCAPSULA = "Request unsuccessful. Incapsula incident ID: 443000270038"
+#: As forums, articles and their editors have it.
+QUOTATIONS = [
+    f"<article><p>I get this answer: <i>{INCAPSULA}</i></p></article>",
+    f"<pre>{INCAPSULA}</pre>",
+    f"<script>const post = '{INCAPSULA}';</script>",
+    '<code>&lt;iframe src="/_Incapsula_Resource?x"&gt;</code>',
+    '<textarea><iframe src="/_Incapsula_Resource?x"></iframe></textarea>',
+    '<!-- <iframe src="/_Incapsula_Resource?x"></iframe> -->',
+    "<title>Just a moment...</title>",
+    '<script type="application/json">{"post": "window._cf_chl_opt = {}"}</script>',
+    '<script>feed.push("the page says window._cf_chl_opt = {}")</script>',
+    "<p>See window._cf_chl_opt = {}</p>",
+    "<style>/* window._cf_chl_opt = {} */</style>",
+    '<pre>&lt;script src="/cdn-cgi/challenge-platform/h/b/orchestrate/chl_page/v1"&gt;</pre>',
+    '<pre>&lt;div id="sec-if-cpt-container"&gt;</pre>',
+    '<pre>&lt;img src="/.within.website/x/cmd/anubis/static/img/pensive.webp"&gt;</pre>',
+    '<pre>&lt;link href="/.well-known/.go-away/assets/static/style.css"&gt;</pre>',
+    '<pre>&lt;meta content="0;/.well-known/sgcaptcha/"&gt;</pre>',
+    "<p>sucuri_cloudproxy_js='' and var arg1='0123456789ABCDEF0123456789ABCDEF01234567'</p>",
+    "<script>log(\"it has var arg1='0123456789ABCDEF0123456789ABCDEF01234567'\")</script>",
+    '<a href="https://queue-it.net/">q</a><pre>&lt;body data-pageid="queue"&gt;</pre>',
+]
+
 HEADER_VERDICTS: list[tuple[int, Headers, str, Kind]] = [
     (403, {"cf-mitigated": "challenge"}, "cloudflare", "challenge"),
     (429, {"cf-mitigated": "challenge"}, "cloudflare", "challenge"),
@@ -195,6 +219,14 @@ def test_page_of_a_vendor_is_recognised(
 @pytest.mark.parametrize(("body", "status", "vendor", "kind"), SINGLE_MARKS)
 def test_one_mark_is_enough(body: str, status: int, vendor: str, kind: Kind) -> None:
     assert detect(status, {}, body) == Challenge(vendor, kind)
+
+
+@pytest.mark.parametrize("quoted", QUOTATIONS)
+@pytest.mark.parametrize("status", [200, 404])
+def test_page_that_quotes_a_challenge_is_a_page(status: int, quoted: str) -> None:
+    body = f"<!DOCTYPE html><html><head><title>Help</title></head><body><p>Why?</p>{quoted}</body>"
+
+    assert detect(status, HTML, body) is None
 
 
 @pytest.mark.parametrize(("name", "status", "headers"), NEGATIVES)
@@ -359,5 +391,8 @@ def test_module_needs_nothing_else_of_the_project() -> None:
     assert run.stdout.split() == [
         "captcha_bypass",
         "captcha_bypass.challenges",
+        "captcha_bypass.challenges.document",
+        "captcha_bypass.challenges.headers",
+        "captcha_bypass.challenges.marks",
         "captcha_bypass.challenges.signatures",
     ]

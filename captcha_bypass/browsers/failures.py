@@ -2,61 +2,108 @@
 
 from __future__ import annotations
 
-import re
-
 from captcha_bypass.errors import TaskError, TaskErrorCode
 
+#: Characters of the browser's text that are looked at: URLs in it are as long as a site likes.
+_TEXT = 4096
+_NO_REASON = "no further reason given"
+#: The longest name of a failure that is passed on.
+_NAME = 60
 CRASHED = "The browser died while it had this page; send the task again."
 
 # Searched from the top in the error's text; the codes are Firefox's, as Playwright passes them on.
-_TABLE: tuple[tuple[str, TaskErrorCode, str], ...] = (
+_TABLE: tuple[tuple[tuple[str, ...], TaskErrorCode, str], ...] = (
     (
-        r"has been closed|Connection closed|browser has disconnected|Target crashed|Page crashed",
+        (
+            "has been closed",
+            "Connection closed",
+            "browser has disconnected",
+            "Target crashed",
+            "Page crashed",
+        ),
         "browser_crashed",
         CRASHED,
     ),
     (
-        r"NS_ERROR_UNKNOWN_PROXY_HOST|\bproxyResolveFailure\b",
+        (
+            "NS_ERROR_UNKNOWN_PROXY_HOST",
+            "proxyResolveFailure",
+        ),
         "proxy_error",
         "The proxy's host name cannot be resolved; check proxy.server (or --proxy-url).",
     ),
     (
-        r"NS_ERROR_PROXY_|SOCKS|\bproxyConnectFailure\b",
+        (
+            "NS_ERROR_PROXY_",
+            "SOCKS",
+            "proxyConnectFailure",
+        ),
         "proxy_error",
         "The proxy refused or cannot be reached; check its address and credentials.",
     ),
     (
-        r"NS_ERROR_UNKNOWN_HOST|NS_ERROR_DNS|\bdnsNotFound\b",
+        (
+            "NS_ERROR_UNKNOWN_HOST",
+            "NS_ERROR_DNS",
+            "dnsNotFound",
+        ),
         "dns_error",
         "The host name cannot be resolved; check the URL.",
     ),
     (
-        r"NS_ERROR_CONNECTION_REFUSED|\bconnectionFailure\b",
+        (
+            "NS_ERROR_CONNECTION_REFUSED",
+            "connectionFailure",
+        ),
         "connection_refused",
         "The site refused the connection; check host and port.",
     ),
     (
-        r"NS_ERROR_(NET_(RESET|INTERRUPT|PARTIAL_TRANSFER|EMPTY_RESPONSE)|ABORT\b)|\bnet(Reset|Int)",
+        (
+            "NS_ERROR_NET_RESET",
+            "NS_ERROR_NET_INTERRUPT",
+            "NS_ERROR_NET_PARTIAL_TRANSFER",
+            "NS_ERROR_NET_EMPTY_RESPONSE",
+            "NS_ERROR_ABORT",
+            "netReset",
+            "netInt",
+        ),
         "connection_reset",
         "The site broke the connection off.",
     ),
     (
-        r"MODULE_SECURITY|SEC_ERROR|SSL_ERROR|MOZILLA_PKIX|\bnssFailure2\b|\bcertError\b",
+        (
+            "MODULE_SECURITY",
+            "SEC_ERROR",
+            "SSL_ERROR",
+            "MOZILLA_PKIX",
+            "nssFailure2",
+            "certError",
+        ),
         "tls_error",
         "No trusted TLS connection; check the site's certificate and the scheme.",
     ),
     (
-        r"NS_ERROR_REDIRECT_LOOP|\bredirectLoop\b",
+        (
+            "NS_ERROR_REDIRECT_LOOP",
+            "redirectLoop",
+        ),
         "redirect_loop",
         "The site redirects in a circle.",
     ),
     (
-        r"deniedPortAccess|NS_ERROR_PORT_ACCESS_NOT_ALLOWED",
+        (
+            "deniedPortAccess",
+            "NS_ERROR_PORT_ACCESS_NOT_ALLOWED",
+        ),
         "blocked_address",
         "Browsers do not open this port; use the site's web port.",
     ),
     (
-        r"Download is starting|NS_BINDING_ABORTED",
+        (
+            "Download is starting",
+            "NS_BINDING_ABORTED",
+        ),
         "not_a_page",
         "The address answers with a download or with nothing, not with a page.",
     ),
@@ -70,21 +117,22 @@ def translate(error: Exception | str) -> TaskError:
     """
     if isinstance(error, TaskError):
         return error
-    text = f"{type(error).__name__}: {error}"
-    for pattern, code, message in _TABLE:
-        if re.search(pattern, text):
+    text = f"{type(error).__name__}: {error}"[:_TEXT]
+    for signs, code, message in _TABLE:
+        if any(sign in text for sign in signs):
             return TaskError(code, message)
-    name = re.search(r"\b(NS_ERROR_\w+|nssFailure\w*|\w+Failure)\b", text)
-    return _not_opened(name.group(1) if name else "no further reason given")
+    words = (word.strip(".,:;()\"'") for word in text.split())
+    return _not_opened(next(filter(_is_code, words), _NO_REASON))
 
 
 def translate_page(uri: str) -> TaskError:
     """Turn the address of Firefox's own error page, such as `about:neterror?e=netReset`, into ours."""
-    name = re.search(r"[?&]e=(\w{1,60})", uri)
-    if name is None:
-        return _not_opened("no further reason given")
-    known = translate("certError" if uri.startswith("about:certerror") else name.group(1))
-    return known if known.code != "navigation_error" else _not_opened(name.group(1))
+    fields = (field.partition("=") for field in uri[:_TEXT].partition("?")[2].split("&"))
+    name = next((value for key, _, value in fields if key == "e"), "")
+    if not _is_name(name):
+        return _not_opened(_NO_REASON)
+    known = translate("certError" if uri.startswith("about:certerror") else name)
+    return known if known.code != "navigation_error" else _not_opened(name)
 
 
 def is_error_page(uri: str) -> bool:
@@ -95,6 +143,16 @@ def is_error_page(uri: str) -> bool:
 def is_abort(failure: str) -> bool:
     """Whether a request ended because something else took its place: no error page follows."""
     return "NS_BINDING_ABORTED" in failure or "NS_ERROR_ABORT" in failure
+
+
+def _is_code(word: str) -> bool:
+    """Whether it is one of Firefox's own codes, and nothing that a site has written."""
+    named = word.startswith(("NS_ERROR_", "nssFailure")) or word.endswith("Failure")
+    return named and _is_name(word)
+
+
+def _is_name(word: str) -> bool:
+    return 0 < len(word) <= _NAME and word.isascii() and word.isidentifier()
 
 
 def _not_opened(reason: str) -> TaskError:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .signatures import BODY_RULES, HEADER_RULES, REFINED_BY_BODY, Kind
+from .document import Document
+from .headers import HEADER_RULES, Kind
+from .signatures import BODY_RULES, REFINED_BY_BODY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +25,9 @@ VENDORS = frozenset(rule.vendor for rules in (HEADER_RULES, BODY_RULES) for rule
 _SCAN_LIMIT = 16 * 1024
 # No known interstitial is this long, so a longer page that loaded well is the page itself.
 _LONGEST_INTERSTITIAL = 64 * 1024
+# Lines of a header that are looked at, and characters of each: what browsers take of cookies.
+_HEADER_LINES = 200
+_HEADER_CHARS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,9 @@ def _normalise(headers: Mapping[str, str | Sequence[str]]) -> dict[str, list[str
     for name, value in headers.items():
         values = fields.setdefault(name.lower(), [])
         for part in [value] if isinstance(value, str) else value:
-            values += [line.strip() for line in part.split("\n")]
+            if len(values) < _HEADER_LINES:
+                lines = part[: _HEADER_LINES * _HEADER_CHARS].split("\n", _HEADER_LINES)
+                values += [line[:_HEADER_CHARS].strip().lower() for line in lines]
     return fields
 
 
@@ -93,7 +100,7 @@ def _from_headers(status: int, fields: dict[str, list[str]]) -> Challenge | None
 def _worth_reading(status: int, fields: dict[str, list[str]], found: Challenge | None) -> bool:
     if found is not None and found.vendor not in REFINED_BY_BODY:
         return False
-    declared = _first(fields, "content-type").partition(";")[0].strip().lower()
+    declared = _first(fields, "content-type").partition(";")[0].strip()
     # Browsers sniff a missing type, and a challenge page is HTML. Errors may come as JSON, to
     # clients that ask for it, or as one line of text ("error code: 1020").
     if declared not in {"", "text/html"} and not (
@@ -105,10 +112,8 @@ def _worth_reading(status: int, fields: dict[str, list[str]], found: Challenge |
 
 
 def _declared_length(fields: dict[str, list[str]]) -> int:
-    try:
-        return int(_first(fields, "content-length"))
-    except ValueError:
-        return 0
+    length = _first(fields, "content-length")
+    return int(length) if length.isdecimal() and len(length) < 19 else 0
 
 
 def _first(fields: dict[str, list[str]], name: str) -> str:
@@ -118,8 +123,8 @@ def _first(fields: dict[str, list[str]], name: str) -> str:
 def _from_body(status: int, body: str | bytes, found: Challenge | None) -> Challenge | None:
     window = body[:_SCAN_LIMIT]
     # The marks are ASCII, and Latin-1 decodes any bytes without altering those.
-    text = (window.decode("latin-1") if isinstance(window, bytes) else window).lower()
+    document = Document((window.decode("latin-1") if isinstance(window, bytes) else window).lower())
     for rule in BODY_RULES:
-        if (found is None or found.vendor == rule.vendor) and rule.matches(status, text):
+        if (found is None or found.vendor == rule.vendor) and rule.matches(status, document):
             return Challenge(rule.vendor, rule.kind)
     return None

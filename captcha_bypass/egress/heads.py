@@ -10,11 +10,12 @@ from captcha_bypass.egress.rules import Destination
 
 #: Meant for the proxy, not for the site.
 _FOR_PROXY = (b"proxy-connection:", b"proxy-authorization:")
-_FIRST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) (\S+) HTTP/1\.1")
+#: A page chooses much of what these read, so no repeat in them can go back (`++`, `*+`).
+_FIRST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]++) (\S++) HTTP/1\.1")
 #: No blank before the colon, no line folded, none that ends in another way: what follows a head must
 #: be the same to us and to whoever gets it.
-_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\r\n\0]*)")
-_ABSOLUTE = re.compile(rb"(?i:http)://([^/?#]+)([^#]*)(?:#.*)?")
+_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]++):([^\r\n\0]*+)")
+_ABSOLUTE = re.compile(rb"(?i:http)://([^/?#]++)([^#]*+)(?:#.*+)?")
 
 
 @dataclass(frozen=True)

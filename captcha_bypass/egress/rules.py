@@ -23,7 +23,7 @@ from captcha_bypass.errors import TaskError
 
 _PORTS = {"http": 80, "https": 443}
 _AUTHORITY = re.compile(
-    r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s\x00-\x1f\x7f:/?#@\[\]]+))(?::([0-9]{1,5}))?"
+    r"(?:\[([0-9A-Fa-f:.]++)\]|([^\s\x00-\x1f\x7f:/?#@\[\]]++))(?::([0-9]{1,5}+))?"
 )
 
 

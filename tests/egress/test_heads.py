@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from captcha_bypass.egress import heads
 from captcha_bypass.egress.heads import Head, read_head
 from captcha_bypass.egress.routes import HEAD_BYTES
+from tests.growth import grows_too_fast
 
 
 async def read(data: bytes) -> Head | None:
@@ -197,3 +199,15 @@ async def test_rewritten_head_says_what_the_browser_said(
     assert rest == lines
     again = await parse(b"GET http://example.com:81" + head.for_site().split(b" ", 1)[1])
     assert (again.path, again.lines, again.destination) == (head.path, lines, head.destination)
+
+
+@pytest.mark.parametrize("unit", ["a", "a ", ":", "a:", "http://", "/", "#", "-", "1", "\t", "é"])
+@pytest.mark.parametrize("start", ["", "GET ", "GET http://", "GET http://a", "X: "])
+def test_time_for_a_line_grows_with_its_length(start: str, unit: str) -> None:
+    def read_all(text: str) -> None:
+        line = text.encode("latin-1")
+        for pattern in (heads._FIRST_LINE, heads._LINE, heads._ABSOLUTE):
+            pattern.fullmatch(line)
+
+    for end in ("", "\0", " HTTP/1.1"):
+        assert not grows_too_fast(read_all, unit, HEAD_BYTES // 8, start, end)

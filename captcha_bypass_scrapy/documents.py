@@ -1,0 +1,57 @@
+"""What a browser's page holds of a document that is not HTML."""
+
+from __future__ import annotations
+
+from captcha_bypass_scrapy.errors import SolveError
+
+#: Firefox writes texts with these in its DOM.
+_ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&nbsp;", "\xa0"), ("&amp;", "&"))
+
+
+def is_html(kind: str) -> bool:
+    """Whether the browser's DOM is the document itself."""
+    return kind in {"", "text/html", "application/xhtml+xml"}
+
+
+def source_of(kind: str, html: str) -> str:
+    """Return the document that the browser shows.
+
+    XML stays as it is in the DOM. Other texts are all there is in a page of the browser's own,
+    inside one `<pre>`.
+
+    Args:
+        kind: The document's media type, in lower case.
+        html: The DOM as the service hands it over.
+
+    Raises:
+        SolveError: the browser shows something else, such as an image.
+    """
+    if kind in {"text/xml", "application/xml"} or kind.endswith("+xml"):
+        if not _root_of(html).startswith(("<html", "<parsererror")):
+            return html
+        raise SolveError(f"the browser shows the {kind} by a style sheet, and not as it is")
+    start = html.find("<body")
+    start = html.find(">", start) + 1 if start >= 0 else 0
+    body = html[start:].strip() if start else ""
+    body = body.removesuffix("</html>").rstrip().removesuffix("</body>").rstrip()
+    if not body.startswith("<pre") or not body.endswith("</pre>"):
+        raise SolveError(f"the browser's page is {kind}, which it cannot hand over")
+    text = body[body.index(">") + 1 : -len("</pre>")]
+    for entity, sign in _ENTITIES:
+        text = text.replace(entity, sign)
+    return text
+
+
+def _root_of(xml: str) -> str:
+    """Return the beginning of the root's start tag."""
+    start = 0
+    while (start := xml.find("<", start)) >= 0:
+        if xml.startswith("<!--", start):
+            start = xml.find("-->", start)
+        elif xml.startswith(("<?", "<!"), start):
+            start = xml.find(">", start)
+        else:
+            return xml[start : start + 64].lower()
+        if start < 0:
+            break
+    return ""

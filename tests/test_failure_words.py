@@ -1,0 +1,48 @@
+"""The browser's words for a failure, and the code that a task's result has for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from captcha_bypass.browsers.failures import translate
+from tests.growth import grows_too_fast
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("Page.goto: Target page, context or browser has been closed", "browser_crashed"),
+        ("Page.goto: NS_ERROR_UNKNOWN_PROXY_HOST", "proxy_error"),
+        ("Page.goto: NS_ERROR_PROXY_BAD_GATEWAY", "proxy_error"),
+        ("proxyConnectFailure", "proxy_error"),
+        ("netReset", "connection_reset"),
+        ("Page.goto: NS_ERROR_UNKNOWN_HOST", "dns_error"),
+        ("Page.goto: NS_ERROR_CONNECTION_REFUSED", "connection_refused"),
+        ("Page.goto: NS_ERROR_NET_PARTIAL_TRANSFER", "connection_reset"),
+        ("Page.goto: SSL_ERROR_UNKNOWN", "tls_error"),
+        ("Page.goto: NS_ERROR_REDIRECT_LOOP", "redirect_loop"),
+        ("Page.goto: NS_ERROR_PORT_ACCESS_NOT_ALLOWED", "blocked_address"),
+        ("Page.goto: NS_BINDING_ABORTED; maybe frame was detached?", "not_a_page"),
+        ("Page.goto: NS_ERROR_FILE_CORRUPTED", "navigation_error"),
+    ],
+)
+def test_each_failure_has_its_code(words: str, code: str) -> None:
+    assert translate(words).code == code
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("Page.goto: NS_ERROR_FILE_CORRUPTED\nCall log: ...", ": NS_ERROR_FILE_CORRUPTED."),
+        ("Page.goto: netFailure, at http://a/", ": netFailure."),
+        ("Page.goto: something at http://a/?NS_ERROR_X=secret", ": no further reason given."),
+        ("Page.goto: NS_ERROR_" + "X" * 1000, ": no further reason given."),
+    ],
+)
+def test_only_firefoxs_own_code_is_passed_on(words: str, told: str) -> None:
+    assert str(translate(words)).endswith(told)
+
+
+@pytest.mark.parametrize("unit", ["Failure", "xFailure", "NS_ERROR_", "a", " ", "nssFailure "])
+def test_long_words_take_time_in_proportion(unit: str) -> None:
+    assert not grows_too_fast(translate, unit, 16_384)
