@@ -308,6 +308,16 @@ def test_widget_does_not_take_over_what_a_header_said() -> None:
         (200, "text/plain", False),
         (403, "image/png", False),
         (200, "application/octet-stream", False),
+        # What browsers make of odd ones: the last that is a type counts, none is looked into.
+        (200, "application/xhtml+xml; charset=utf-8", True),
+        (200, "Text/HTML, text/html;charset=utf-8", True),
+        (200, "image/png, text/html", True),
+        (200, "text/html, image/png", False),
+        (200, "image/png, */*", False),
+        (200, "*/*", True),
+        (200, "html", True),
+        (200, "text/html;", True),
+        (200, "unknown/unknown", True),
     ],
 )
 def test_only_types_that_carry_challenges_are_read(
@@ -316,6 +326,11 @@ def test_only_types_that_carry_challenges_are_read(
     headers = {"Content-Type": content_type}
     assert body_matters(status, headers) is expected
     assert (detect(status, headers, CLOUDFLARE_CODE) is not None) is expected
+
+
+def test_content_type_that_came_twice_is_the_last_one() -> None:
+    assert body_matters(200, {"Content-Type": ["image/png", "text/html"]})
+    assert not body_matters(200, {"Content-Type": ["text/html", "image/png"]})
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Type": []}, {"Content-Type": " "}])

@@ -16,15 +16,29 @@ from .signatures import BODY_RULES, REFINED_BY_BODY
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["VENDORS", "Challenge", "Kind", "body_matters", "detect", "detect_headers"]
+__all__ = [
+    "LONGEST_INTERSTITIAL",
+    "VENDORS",
+    "Challenge",
+    "Kind",
+    "body_matters",
+    "detect",
+    "detect_headers",
+]
 
 #: Every name that `Challenge.vendor` may have.
 VENDORS = frozenset(rule.vendor for rules in (HEADER_RULES, BODY_RULES) for rule in rules)
 
 # Challenge pages are small and carry their marks near the top; what follows is content.
 _SCAN_LIMIT = 16 * 1024
-# No known interstitial is this long, so a longer page that loaded well is the page itself.
-_LONGEST_INTERSTITIAL = 64 * 1024
+#: No known interstitial is this long, so a longer page that loaded well is the page itself: whoever
+#: cuts a document before `detect` leaves it longer than this.
+LONGEST_INTERSTITIAL = 64 * 1024
+# What browsers show as HTML: their own types, and those of which they look at the content instead
+# (https://mimesniff.spec.whatwg.org/#determining-the-computed-mime-type-of-a-resource).
+_SHOWN_AS_HTML = frozenset(
+    {"", "text/html", "application/xhtml+xml", "unknown/unknown", "application/unknown"}
+)
 # Lines of a header that are looked at, and characters of each: what browsers take of cookies.
 _HEADER_LINES = 200
 _HEADER_CHARS = 4096
@@ -63,7 +77,7 @@ def detect(
     found = _from_headers(status, fields)
     if not body or not _worth_reading(status, fields, found):
         return found
-    if status < 400 and len(body) > _LONGEST_INTERSTITIAL:
+    if status < 400 and len(body) > LONGEST_INTERSTITIAL:
         return found
     return _from_body(status, body, found) or found
 
@@ -100,15 +114,26 @@ def _from_headers(status: int, fields: dict[str, list[str]]) -> Challenge | None
 def _worth_reading(status: int, fields: dict[str, list[str]], found: Challenge | None) -> bool:
     if found is not None and found.vendor not in REFINED_BY_BODY:
         return False
-    declared = _first(fields, "content-type").partition(";")[0].strip()
-    # Browsers sniff a missing type, and a challenge page is HTML. Errors may come as JSON, to
-    # clients that ask for it, or as one line of text ("error code: 1020").
-    if declared not in {"", "text/html"} and not (
+    declared = _declared_type(fields)
+    # A challenge page is HTML. Errors may come as JSON, to clients that ask for it, or as one line
+    # of text ("error code: 1020").
+    if declared not in _SHOWN_AS_HTML and not (
         400 <= status < 500
         and (declared in {"application/json", "text/plain"} or declared.endswith("+json"))
     ):
         return False
-    return status >= 400 or _declared_length(fields) <= _LONGEST_INTERSTITIAL
+    return status >= 400 or _declared_length(fields) <= LONGEST_INTERSTITIAL
+
+
+def _declared_type(fields: dict[str, list[str]]) -> str:
+    """Return the last type that is one (https://fetch.spec.whatwg.org/#concept-header-extract-mime-type)."""
+    declared = ""
+    for part in ",".join(fields.get("content-type", ())).split(","):
+        kind = part.partition(";")[0].strip().lower()
+        main, slash, sub = kind.partition("/")
+        if main and slash and sub and kind != "*/*":
+            declared = kind
+    return declared
 
 
 def _declared_length(fields: dict[str, list[str]]) -> int:
