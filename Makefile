@@ -17,7 +17,7 @@ demo: $(INSTALLED) ## Open a challenged page through the service and prove the c
 
 test: $(INSTALLED) ## Run all tests, those with a real Firefox too
 	@bash .ci/setup firefox xvfb networks curl
-	$(PYTHON_ENV) -m pytest $(ARGS)
+	$(PYTHON_ENV) -m pytest -n 2 --dist loadfile $(ARGS)
 
 soak: $(INSTALLED) ## Prove for half an hour that nothing leaks, grows or hangs: thousands of solves, hundreds of kills
 	@bash .ci/setup firefox xvfb
