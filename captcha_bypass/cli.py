@@ -37,7 +37,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Not at the top: these load Playwright, which `--help` and a bad flag need not wait for.
     from captcha_bypass.app import serve
     from captcha_bypass.browsers.engines import find_engine
+    from captcha_bypass.memory import allowed_bytes, memory_remarks
 
+    for line in memory_remarks(config, allowed_bytes()):
+        logger.warning("%s", line)
     try:
         asyncio.run(serve(config, find_engine(config)))
     except StartupError as error:

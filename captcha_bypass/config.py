@@ -28,7 +28,7 @@ from pydantic_settings import (
 
 from captcha_bypass.cpus import usable_cpus
 from captcha_bypass.egress.rules import AllowedHost
-from captcha_bypass.environment import BARE_NAMES, BareEnvironment
+from captcha_bypass.environment import BARE_NAMES, BareEnvironment, PrefixedEnvironment
 from captcha_bypass.fields import ProxyServer, checked_password, checked_username
 
 
@@ -221,7 +221,7 @@ class Config(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources; earlier ones win. Flags come before all of these."""
-        return init_settings, env_settings, BareEnvironment(settings_cls)
+        return init_settings, PrefixedEnvironment(settings_cls), BareEnvironment(settings_cls)
 
 
 def parse(argv: Sequence[str], fail: Callable[[str], None]) -> Config:

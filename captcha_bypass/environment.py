@@ -1,4 +1,4 @@
-"""Names in the environment without prefix: those of compose files, and FlareSolverr's."""
+"""The environment: names without prefix (compose files', FlareSolverr's), and what is no setting."""
 
 from __future__ import annotations
 
@@ -32,6 +32,18 @@ _INSTEAD = {
 }
 
 
+#: What Kubernetes and Docker's links put into `<NAME>_PORT` for a service called so, in any program.
+_SERVICE_LINK = ("tcp://", "udp://", "sctp://")
+
+
+class PrefixedEnvironment(EnvSettingsSource):
+    """The environment with prefix, but for the links to a service that has this program's name."""
+
+    def __call__(self) -> dict[str, Any]:
+        """Return what is there."""
+        return _without_link(super().__call__())
+
+
 class BareEnvironment(EnvSettingsSource):
     """The environment without prefix, for BARE_NAMES, in FlareSolverr's spelling too."""
 
@@ -41,6 +53,7 @@ class BareEnvironment(EnvSettingsSource):
     def __call__(self) -> dict[str, Any]:
         """Return what is there; a proxy only as a whole, never with another one's login."""
         found = {name: value for name, value in super().__call__().items() if name in BARE_NAMES}
+        found = _without_link(found)
         if not _is_place(found.get("host", "")):
             found.pop("host", None)
         if "log_level" in found:
@@ -49,6 +62,10 @@ class BareEnvironment(EnvSettingsSource):
         if "proxy_url" in self.current_state:
             return {name: value for name, value in found.items() if name not in _PROXY}
         return _login(found.get("proxy_url", "")) | found | _without_login(found)
+
+
+def _without_link(found: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in found.items() if k != "port" or not v.startswith(_SERVICE_LINK)}
 
 
 def _is_place(host: str) -> bool:
@@ -77,6 +94,16 @@ def _without_login(found: Mapping[str, Any]) -> dict[str, str]:
 
 def remarks(environ: Mapping[str, str]) -> Iterator[str]:
     """Tell what was found in the environment and is not heeded, in lines for the log."""
+    links = [
+        name
+        for name, value in environ.items()
+        if name.upper() in ("CAPTCHA_BYPASS_PORT", "PORT") and value.startswith(_SERVICE_LINK)
+    ]
+    if links:
+        yield (
+            f"{', '.join(links)} is ignored: it is no port but a link that the platform makes to a "
+            "service of that name (Kubernetes: enableServiceLinks: false)"
+        )
     host = environ.get("HOST", "")
     if host and not _is_place(host) and not environ.get("CAPTCHA_BYPASS_HOST"):
         yield "HOST is ignored: it is no IP address; use --host or CAPTCHA_BYPASS_HOST"

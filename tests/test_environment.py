@@ -145,6 +145,34 @@ def test_bare_log_level_takes_the_names_of_python(
 # What is no setting
 
 
+@pytest.mark.parametrize("name", ["CAPTCHA_BYPASS_PORT", "PORT", "captcha_bypass_port"])
+@pytest.mark.parametrize("link", ["tcp://10.0.0.1:8191", "udp://[fd00::1]:53"])
+def test_link_to_a_service_of_that_name_is_ignored_with_a_line(
+    monkeypatch: pytest.MonkeyPatch, name: str, link: str
+) -> None:
+    around = {name: link, f"{name}_8191_TCP": link, "CAPTCHA_BYPASS_SERVICE_PORT": "8191"}
+    setenv(monkeypatch, **around)
+    assert config().port == 8191
+    assert config("--port", "9000").port == 9000
+    (line,) = remarks(around)
+    assert line.startswith(f"{name} is ignored")
+    assert "enableServiceLinks" in line
+
+
+def test_port_without_prefix_counts_beside_a_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    setenv(monkeypatch, CAPTCHA_BYPASS_PORT="tcp://10.0.0.1:8191", PORT="9000")
+    assert config().port == 9000
+
+
+def test_port_that_is_neither_number_nor_link_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    setenv(monkeypatch, CAPTCHA_BYPASS_PORT="http://10.0.0.1:8191")
+    with pytest.raises(Refused, match=r"^--port \(or CAPTCHA_BYPASS_PORT, PORT\)"):
+        config()
+    assert list(remarks({"CAPTCHA_BYPASS_PORT": "9000"})) == []
+
+
 def test_names_of_flaresolverr_that_are_no_settings_are_told_in_one_line() -> None:
     (line,) = remarks(
         {"PROMETHEUS_ENABLED": "true", "PROMETHEUS_PORT": "8192", "LOG_FILE": "/x", "TZ": "UTC"}
