@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from scrapy.utils.misc import load_object
 
 from captcha_bypass import challenges
-from captcha_bypass.challenges import Challenge
+from captcha_bypass.challenges import Challenge, glance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from scrapy.http import Response
     from scrapy.http.headers import Headers
 
+#: As Scrapy spells the names of headers.
+_TELLING = frozenset(name.title().encode() for name in glance.TELLING_HEADERS)
 #: A spider's own detector.
 SPIDER_METHOD = "captcha_bypass_detect"
 
@@ -44,7 +46,20 @@ class Detector:
                 return None
             if opinion is not None:
                 return _as_challenge(opinion)
+        if plainly_open(response):
+            return None
         return challenges.detect(response.status, plain(response.headers), response.body)
+
+
+def plainly_open(response: Response) -> bool:
+    """Whether headers and a glance at the body leave no doubt that this is the page itself."""
+    headers = response.headers
+    return (
+        response.status in glance.ORDINARY
+        and _TELLING.isdisjoint(headers)
+        and not glance.telling_cookies(headers.getlist(b"Set-Cookie"))
+        and not glance.marked(headers.getlist(b"Content-Type"), response.body)
+    )
 
 
 def _as_challenge(opinion: object) -> Challenge:

@@ -42,6 +42,7 @@ _SHOWN_AS_HTML = frozenset(
 # Lines of a header that are looked at, and characters of each: what browsers take of cookies.
 _HEADER_LINES = 200
 _HEADER_CHARS = 4096
+_READ = frozenset(rule.name for rule in HEADER_RULES) | {"content-type", "content-length"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,10 @@ def body_matters(status: int, headers: Mapping[str, str | Sequence[str]]) -> boo
 
 def _normalise(headers: Mapping[str, str | Sequence[str]]) -> dict[str, list[str]]:
     fields: dict[str, list[str]] = {}
-    for name, value in headers.items():
-        values = fields.setdefault(name.lower(), [])
+    for given, value in headers.items():
+        if (name := given.lower()) not in _READ:
+            continue
+        values = fields.setdefault(name, [])
         for part in [value] if isinstance(value, str) else value:
             if len(values) < _HEADER_LINES:
                 lines = part[: _HEADER_LINES * _HEADER_CHARS].split("\n", _HEADER_LINES)

@@ -1,0 +1,103 @@
+"""What is looked at to tell an open response from a challenge."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+import pytest
+from scrapy.http import HtmlResponse, Response
+
+from captcha_bypass import challenges
+from captcha_bypass.challenges import glance
+from captcha_bypass_scrapy.detection import Detector, plainly_open
+from tests.test_challenges import FIXTURES, HEADER_VERDICTS, HTML, POSITIVES
+
+if TYPE_CHECKING:
+    from tests.test_challenges import Headers
+
+URL = "http://site.example/"
+PAGE = b"<!DOCTYPE html><html><body>" + b'<a href="/a">a</a><p>text</p>' * 40_000
+
+
+class Watched(bytes):
+    """A body that notes how far it was read."""
+
+    read: list[int]
+
+    def __getitem__(self, key: SupportsIndex | slice[Any, Any, Any]) -> Any:  # noqa: ANN401
+        if isinstance(key, slice):
+            self.read.append(len(self) if key.stop is None else key.stop)
+        return super().__getitem__(key)
+
+    def __contains__(self, key: object) -> bool:
+        self.read.append(len(self))
+        return super().__contains__(key)  # type: ignore[operator]
+
+
+def response(status: int, headers: Headers, body: bytes) -> Response:
+    given: dict[str, Any] = dict(headers)
+    return HtmlResponse(URL, status=status, headers=given, body=body)
+
+
+@pytest.mark.parametrize("status", [200, 404])
+@pytest.mark.parametrize("size", [100, 3_000, 60_000, 1_000_000])
+@pytest.mark.parametrize(
+    ("headers", "most"),
+    [
+        ({**HTML, "Server": "cloudflare", "CF-Ray": "8f0c-LHR", "Set-Cookie": "a=b"}, 4096),
+        ({"X-Powered-By": "x"}, 4096),
+        ({"Content-Type": "application/json"}, 0),
+        ({"Content-Type": "image/png"}, 0),
+    ],
+)
+def test_open_response_is_read_a_little_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, status: int, size: int, headers: Headers, most: int
+) -> None:
+    def asked(*_: object) -> None:
+        raise AssertionError("all marks were looked for")
+
+    monkeypatch.setattr(challenges, "detect", asked)
+    body = Watched(PAGE[:size])
+    body.read = []
+
+    assert Detector(None, None)(response(status, headers, body)) is None
+    assert max(body.read, default=0) <= most
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "headers"),
+    [row[:3] for row in POSITIVES if row[1] in glance.ORDINARY],
+)
+def test_challenge_with_an_ordinary_status_leaves_doubt(
+    name: str, status: int, headers: Headers
+) -> None:
+    assert not plainly_open(response(status, headers, (FIXTURES / name).read_bytes()))
+
+
+@pytest.mark.parametrize(("status", "headers"), [row[:2] for row in HEADER_VERDICTS])
+def test_header_of_a_challenge_leaves_doubt(status: int, headers: Headers) -> None:
+    assert not plainly_open(response(status, headers, b""))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Iinfo": "1-2-3 NNNN"},
+        {"X-CDN": "Imperva"},
+        {"X-Sucuri-ID": "19002"},
+        {"Set-Cookie": ["a=b", "visid_incap_1=x"]},
+        {"Set-Cookie": "acw_tc=x"},
+    ],
+)
+def test_vendors_who_challenge_with_status_200_leave_doubt(headers: Headers) -> None:
+    late = b" " * 10_000 + b'<iframe src="/_Incapsula_Resource?x"></iframe>'
+    found = Detector(None, None)(response(200, {**HTML, **headers}, late))
+
+    assert found == challenges.Challenge("imperva", "challenge")
+
+
+@pytest.mark.parametrize("mark", [b"<script>window._cf_chl_opt = {}</script>"])
+def test_mark_may_come_after_some_kib_of_styles(mark: bytes) -> None:
+    body = b"<style>" + b"a" * 3_900 + b"</style>" + mark
+
+    assert Detector(None, None)(response(200, HTML, body)) is not None
