@@ -16,6 +16,7 @@ from aiohttp import web
 
 from captcha_bypass.api.access import middlewares
 from captcha_bypass.api.native import NativeApi
+from captcha_bypass.api.status import BrowserStatus
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
 from captcha_bypass.models import SolveRequest
@@ -66,10 +67,9 @@ async def _serve(delay: float, slots: int) -> None:
     api = NativeApi(
         config,
         queue,
-        browser="stub 0",
-        warning=None,
-        unavailable=lambda: None,
-        census=lambda: {"tasks": [1], "starting": 0, "restarts": {}},
+        status=lambda: BrowserStatus(
+            browser="stub 0", census={"tasks": [1], "starting": 0, "restarts": {}}
+        ),
         tally=dict,
         sessions=Sessions(most=1, ttl=1.0),
     )

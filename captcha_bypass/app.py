@@ -18,15 +18,17 @@ from captcha_bypass.api.errors import not_about_broken_http
 from captcha_bypass.api.flaresolverr import FlareSolverrApi
 from captcha_bypass.api.metrics import MetricsApi
 from captcha_bypass.api.native import NativeApi
-from captcha_bypass.browsers.engines import Engine
+from captcha_bypass.browsers.engines import Engine, find_engine
 from captcha_bypass.browsers.fleet import Limits
 from captcha_bypass.browsers.pool import BrowserPool
+from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.rules import AllowedHost, Rules
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import StartupError
 from captcha_bypass.metrics import Metrics
+from captcha_bypass.startup import Find, Startup
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.worker import Worker
 
@@ -39,12 +41,55 @@ LINGER_SECONDS = 2.0
 
 API = web.AppKey("API", NativeApi)
 QUEUE = web.AppKey("QUEUE", MemoryQueue)
-POOL = web.AppKey("POOL", BrowserPool)
+STARTUP = web.AppKey("STARTUP", Startup)
 
 
-def create_app(config: Config, engine: Engine) -> web.Application:
-    """Build the service; its browsers and queue live as long as the application runs."""
+def create_app(config: Config, find: Find) -> web.Application:
+    """Build the service; its browsers and queue live as long as the application runs.
+
+    Nothing is looked for or started before `app[STARTUP].begin()`; what is asked until then waits.
+    """
     app = web.Application(middlewares=middlewares(config), client_max_size=MAX_BODY_BYTES)
+    egress = _egress(config)
+    sessions = Sessions(most=config.max_sessions, ttl=config.session_ttl)
+    app[STARTUP] = startup = _startup(config, find, egress, sessions)
+    app[QUEUE] = queue = MemoryQueue(
+        max_pending=config.max_queue,
+        result_ttl=config.result_ttl,
+        max_results_bytes=config.max_results_bytes,
+    )
+    metrics = Metrics(domains=config.metrics_domains)
+
+    def tally() -> dict[str, Any]:
+        return asdict(egress.tally)
+
+    app[API] = api = NativeApi(config, queue, status=startup.status, tally=tally, sessions=sessions)
+    drop_in = FlareSolverrApi(
+        config,
+        queue,
+        sessions,
+        browser_version=lambda: startup.status().version,
+        stopping=lambda: api.stopping,
+        report=metrics.v1_request,
+    )
+    app.add_routes(api.routes())
+    app.add_routes(drop_in.routes())
+    census = MetricsApi(metrics, queue, census=lambda: startup.status().census, tally=tally)
+    app.add_routes(census.routes())
+
+    async def life(_: web.Application) -> AsyncIterator[None]:
+        async with startup:
+            proxy = default_proxy(config)
+            worker = Worker(startup, config.max_html_bytes, proxy, metrics.task_ended)
+            await queue.start(worker, config.workers)
+            yield
+            await queue.stop(0)
+
+    app.cleanup_ctx.append(life)
+    return app
+
+
+def _startup(config: Config, find: Find, egress: Egress, sessions: Sessions) -> Startup:
     limits = Limits(
         config.workers,
         config.tasks_per_browser,
@@ -52,54 +97,11 @@ def create_app(config: Config, engine: Engine) -> web.Application:
         config.max_sessions,
         config.session_ttl,
     )
-    egress = _egress(config)
-    pool = BrowserPool(engine, egress, config.headless, limits)
-    queue = MemoryQueue(
-        max_pending=config.max_queue,
-        result_ttl=config.result_ttl,
-        max_results_bytes=config.max_results_bytes,
-    )
-    metrics = Metrics(domains=config.metrics_domains)
 
-    def census() -> dict[str, Any]:
-        return asdict(pool.census())
+    def make_pool(engine: Engine) -> BrowserPool:
+        return BrowserPool(engine, egress, config.headless, limits, sessions)
 
-    def tally() -> dict[str, Any]:
-        return asdict(egress.tally)
-
-    api = NativeApi(
-        config,
-        queue,
-        browser=f"{engine.name} {engine.version}",
-        warning=engine.warning,
-        unavailable=lambda: pool.unavailable,
-        census=census,
-        tally=tally,
-        sessions=pool.sessions,
-    )
-    app[API], app[QUEUE], app[POOL] = api, queue, pool
-    drop_in = FlareSolverrApi(
-        config,
-        queue,
-        pool.sessions,
-        browser_version=engine.version,
-        stopping=lambda: api.stopping,
-        report=metrics.v1_request,
-    )
-    app.add_routes(api.routes())
-    app.add_routes(drop_in.routes())
-    app.add_routes(MetricsApi(metrics, queue, census=census, tally=tally).routes())
-
-    async def life(_: web.Application) -> AsyncIterator[None]:
-        async with pool:
-            proxy = default_proxy(config)
-            worker = Worker(pool, config.max_html_bytes, proxy, metrics.task_ended)
-            await queue.start(worker, config.workers)
-            yield
-            await queue.stop(0)
-
-    app.cleanup_ctx.append(life)
-    return app
+    return Startup(find, make_pool)
 
 
 def _egress(config: Config) -> Egress:
@@ -116,64 +118,77 @@ def default_proxy(config: Config) -> Upstream | None:
     return Upstream.of(config.proxy_url, *login, trusted=True)
 
 
-async def serve(config: Config, engine: Engine) -> None:
+async def serve(config: Config) -> None:
     """Run the service until SIGTERM or SIGINT; a second one ends running tasks at once.
 
     Raises:
-        StartupError: it cannot listen where it should, or its browser cannot be guarded.
+        StartupError: it cannot listen where it should, or there is no browser that can be guarded.
     """
+    logging.getLogger("aiohttp.server").addFilter(not_about_broken_http)
+    app = create_app(config, lambda tell: find_engine(config, tell))
+    # Handlers are cancelled when their client hangs up: nobody waits for a long-poll then.
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
+    async with _signals() as (asked, insisted):
+        await runner.setup()
+        try:
+            address = await _listen(runner, config)
+            _warn_if_open(config)
+            # Clients wait for this line, and for the browser by /health.
+            line = f"captcha-bypass {__version__} listening on {address}"
+            print(f"{line} (workers: {config.workers})", flush=True)
+            await _until_asked(asked, app[STARTUP].begin())
+            await _drain(app, config.shutdown_timeout, insisted)
+        finally:
+            await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, config: Config) -> str:
+    """Open the port, and return the service's address as a URL."""
+    where = f"{config.host}:{config.port}"
+    try:
+        await web.TCPSite(runner, config.host, config.port).start()
+    except OSError as error:
+        raise StartupError(f"cannot listen on {where}: {error.strerror}") from error
+    except UnicodeError as error:
+        raise StartupError(f"cannot listen on {where}: that is no host name") from error
+    host, port = runner.addresses[0][:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _warn_if_open(config: Config) -> None:
     if not config.loopback_only and not config.api_keys:
         logger.warning(
             "OPEN TO OTHERS: listening on %s without an API key, whoever reaches the port can open "
             "pages from this address; set --api-key, or --host 127.0.0.1",
             config.host,
         )
-    logging.getLogger("aiohttp.server").addFilter(not_about_broken_http)
-    app = create_app(config, engine)
-    # Handlers are cancelled when their client hangs up: nobody waits for a long-poll then.
-    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
-    async with _signals() as (asked, insisted):
-        await runner.setup()
-        try:
-            site = web.TCPSite(runner, config.host, config.port)
-            try:
-                await site.start()
-            except OSError as error:
-                where = f"{config.host}:{config.port}"
-                raise StartupError(f"cannot listen on {where}: {error.strerror}") from error
-            host, port = runner.addresses[0][:2]
-            host = f"[{host}]" if ":" in host else host
-            print(
-                f"captcha-bypass {__version__} listening on http://{host}:{port} "
-                f"(browser: {engine.name} {engine.version}, workers: {config.workers})",
-                flush=True,
-            )
-            await _until_asked(asked, app[POOL])
-            await _drain(app, config.shutdown_timeout, insisted)
-        finally:
-            await runner.cleanup()
 
 
-async def _until_asked(asked: asyncio.Event, pool: BrowserPool) -> None:
+async def _until_asked(asked: asyncio.Event, startup: asyncio.Task[StartupError]) -> None:
     signalled = asyncio.create_task(asked.wait())
-    broken = asyncio.create_task(pool.broken())
     try:
-        await asyncio.wait({signalled, broken}, return_when=asyncio.FIRST_COMPLETED)
-        if broken.done():
-            raise broken.result()
+        await asyncio.wait({signalled, startup}, return_when=asyncio.FIRST_COMPLETED)
+        if not signalled.done():
+            raise startup.result()
     finally:
         signalled.cancel()
-        broken.cancel()
-        await asyncio.gather(signalled, broken, return_exceptions=True)
 
 
 async def _drain(app: web.Application, grace: float, insisted: asyncio.Event) -> None:
     """Let running tasks end, and their clients fetch the results, before the doors close."""
     app[API].stopping = True
     stats = await app[QUEUE].stats()
-    if not stats.running and not stats.queued:
+    if not app[STARTUP].is_ready:
+        await app[QUEUE].stop(0)  # no task has a page that it could lose
+    if not app[STARTUP].is_ready or not (stats.running or stats.queued):
         return
-    logger.info("stopping: %d tasks running, %d pending", stats.running, stats.queued)
+    logger.info(
+        "stopping: %d tasks running, %d pending; waiting up to %g s for those that run, "
+        "a second Ctrl-C or SIGTERM ends them now",
+        stats.running,
+        stats.queued,
+        grace,
+    )
     stop = asyncio.create_task(app[QUEUE].stop(grace))
     hurry = asyncio.create_task(insisted.wait())
     try:

@@ -36,13 +36,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     forget_secrets(os.environ)
     # Not at the top: these load Playwright, which `--help` and a bad flag need not wait for.
     from captcha_bypass.app import serve
-    from captcha_bypass.browsers.engines import find_engine
     from captcha_bypass.memory import allowed_bytes, memory_remarks
 
     for line in memory_remarks(config, allowed_bytes()):
         logger.warning("%s", line)
     try:
-        asyncio.run(serve(config, find_engine(config)))
+        asyncio.run(serve(config))
     except StartupError as error:
         print(f"captcha-bypass: error: {error}", file=sys.stderr)
         raise SystemExit(StartupError.exit_code) from None

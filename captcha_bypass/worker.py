@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
 
-from captcha_bypass.browsers.pool import BrowserPool
+from captcha_bypass.browsers.lease import Tab
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.egress.upstream import Upstream
@@ -25,11 +27,26 @@ RESTARTS = 2
 Report = Callable[[str, float, JsonDict], None]
 
 
+class Pages(Protocol):
+    """Lends pages, as browsers.pool.BrowserPool does."""
+
+    def page(
+        self,
+        *,
+        deadline: float,
+        permit: Permit,
+        alone: bool = False,
+        session: str | None = None,
+        max_age: float | None = None,
+    ) -> AbstractAsyncContextManager[Tab]:
+        """See BrowserPool.page."""
+
+
 class Worker:
     """The queue's handler: never raises, an outcome is a value.
 
     Args:
-        pool: Lends the pages.
+        pages: Lends the pages.
         max_html_bytes: See Config.
         proxy: That of tasks that name none.
         report: Called once for each task.
@@ -37,12 +54,12 @@ class Worker:
 
     def __init__(
         self,
-        pool: BrowserPool,
+        pages: Pages,
         max_html_bytes: int,
         proxy: Upstream | None = None,
         report: Report = lambda outcome, seconds, data: None,
     ) -> None:
-        self._pool = pool
+        self._pages = pages
         self._max_html_bytes = max_html_bytes
         self._proxy = proxy
         self._report = report
@@ -101,7 +118,7 @@ class Worker:
         asked = clock()
         permit = permit_of(request, self._proxy)
         try:
-            async with self._pool.page(
+            async with self._pages.page(
                 deadline=deadline,
                 permit=permit,
                 alone=alone,
@@ -115,7 +132,7 @@ class Worker:
                     tab.page, request, deadline, self._max_html_bytes, guard.failure, guard.gate
                 )
         except TimeoutError:
-            # No page before the deadline, or none that could be read five seconds past it.
+            # It had a page, which could not be read within five seconds past the deadline.
             return Solution(url=request.url, timeout_reached=True, elapsed=0.0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -102,12 +104,13 @@ def run_service(
     env: dict[str, str] | None = None,
     prefix: Sequence[str] = (),
     module: str = "captcha_bypass",
+    ready: bool = True,
 ) -> Iterator[Service]:
     """Start the service with stock Firefox on a free port; it is gone when the block ends.
 
     Later flags win, `env` is added to its environment, and its TMPDIR and HOME are `tmp`. A
     `prefix` is a command that ends in running the service under its own process id; `module` is run
-    in place of the program itself.
+    in place of the program itself. With `ready` the block begins when its start is over.
     """
     tmp.mkdir(exist_ok=True)
     command = [sys.executable, "-m", module, "--browser", "firefox", "--port", "0"]
@@ -125,6 +128,8 @@ def run_service(
         line = process.stdout.readline()
         match = re.search(r"http://\S+", line)
         assert match, f"it did not start: {line!r}, {(tmp / 'log').read_text()}"
+        if ready:
+            _until_started(match.group())
         yield Service(process, match.group(), tmp)
     finally:
         if process.poll() is None:
@@ -135,6 +140,21 @@ def run_service(
             process.kill()
             process.wait(5)
         process.stdout.close()
+
+
+def _until_started(url: str) -> None:
+    """Wait until a service has its first browser, or knows why it has none."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        connection = HTTPConnection(url.removeprefix("http://"), timeout=10)
+        try:
+            connection.request("GET", "/health")
+            if json.load(connection.getresponse())["status"] != "starting":
+                return
+        finally:
+            connection.close()
+        time.sleep(0.02)
+    raise AssertionError("it neither has a browser nor knows why not")
 
 
 class Client:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
+from unittest.mock import AsyncMock
 
 import pytest
 from pydantic import SecretStr
@@ -20,7 +21,6 @@ from captcha_bypass import app as app_module
 from captcha_bypass.api.access import is_key
 from captcha_bypass.app import serve
 from captcha_bypass.browsers.fleet import Census
-from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
 from tests.fake_browsers import FakeEngine
 
@@ -31,8 +31,7 @@ TASK: dict[str, Any] = {"url": "http://site.test/", "no_challenge": True, "timeo
 class NoBrowsers:
     """Stands in for the pool: tasks wait for ever."""
 
-    unavailable = None
-    sessions = Sessions(most=1, ttl=1.0)
+    is_ready, unavailable = True, None
 
     def __init__(self, *_: object) -> None:
         pass
@@ -45,6 +44,9 @@ class NoBrowsers:
 
     def census(self) -> Census:
         return Census([], 0, {})
+
+    async def ready(self) -> None:
+        """At once."""
 
     async def broken(self) -> None:
         await asyncio.Future()
@@ -122,14 +124,14 @@ def make_peer(
 ) -> MakePeer:
     """The program's own `serve`, without browsers, until the block ends."""
     monkeypatch.setattr(app_module, "BrowserPool", NoBrowsers)
+    monkeypatch.setattr(app_module, "find_engine", AsyncMock(return_value=FakeEngine()))
     monkeypatch.setattr(app_module, "LINGER_SECONDS", 0.0)
     caplog.set_level(logging.DEBUG)
 
     @asynccontextmanager
     async def make(**settings: object) -> AsyncIterator[Peer]:
-        engine: Any = FakeEngine()
         config = Config(**{"port": 0, "shutdown_timeout": 0, "workers": 1, **settings})  # type: ignore[arg-type]
-        running = asyncio.create_task(serve(config, engine))
+        running = asyncio.create_task(serve(config))
         printed = ""
         while not (match := re.search(r"http://\S+:(\d+)", printed)):
             assert not running.done(), running
@@ -209,6 +211,7 @@ async def test_only_asking_for_health_is_open(make_peer: MakePeer) -> None:
     async with make_peer(api_key=(KEY,)) as peer:
         for method in ("GET", "HEAD"):
             assert (await peer.request(method, "/health")).status == 200
+            assert (await peer.request(method, "/live")).status == 200
         for method, path in [("POST", "/health"), ("GET", "/health/"), ("GET", "//health")]:
             assert (await peer.request(method, path)).status == 401, (method, path)
 

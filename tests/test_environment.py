@@ -210,8 +210,6 @@ def test_console_script_hands_no_secret_on_and_logs_what_it_ignores(tmp_path: Pa
         "    coroutine.close()\n"
         "    print([name for name, value in os.environ.items() if 'CANARY' in value])\n"
         "asyncio.run = run\n"
-        "import captcha_bypass.browsers.engines as engines\n"
-        "engines.find_engine = lambda config: None\n"
         "cli.main([])\n"
     )
     names = ["CAPTCHA_BYPASS_API_KEY", "CAPTCHA_BYPASS_PROXY_PASSWORD", "PROXY_PASSWORD"]

@@ -164,6 +164,8 @@ async def test_ctrl_c_in_a_terminal_lets_running_tasks_end(
             task = await client.submit(url=url, success_text="never", timeout=6)
             assert await eventually(lambda: len(hard.app[SEEN]) > 0, 20)
             os.killpg(service.process.pid, signal.SIGINT)
+            assert await eventually(lambda: "waiting up to 30 s" in service.log, 5)
+            assert "a second Ctrl-C or SIGTERM ends them now" in service.log
             view = await client.finished(task)
             assert view["data"]["timeout_reached"] is True, view
             assert "plain page" in view["data"]["html"]
@@ -276,10 +278,20 @@ def test_port_in_use_ends_with_exit_code_3_and_one_line() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        done = _start("--browser", "firefox", "--port", str(port))
+        # A browser that is none would be complained of, had one been looked for.
+        flags = ("--browser", "firefox", "--browser-path", "/bin/true")
+        done = _start(*flags, "--port", str(port))
     assert done.returncode == 3
-    assert f"cannot listen on 127.0.0.1:{port}" in done.stderr
-    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert f"cannot listen on 127.0.0.1:{port}" in line
+
+
+@pytest.mark.parametrize("host", ["a..b", "203.0.113.1"])
+def test_bad_host_ends_with_exit_code_3_and_one_line(host: str) -> None:
+    done = _start("--browser-path", "/bin/true", "--browser", "firefox", "--host", host)
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert f"cannot listen on {host}:8191" in line
 
 
 def test_browser_that_is_none_ends_with_exit_code_3_and_the_remedy() -> None:

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
-from unittest.mock import Mock, patch
+from typing import Any, Self
+from unittest.mock import AsyncMock, Mock, patch
 
 import pytest
 from aiohttp import web
@@ -18,7 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from captcha_bypass.api.access import middlewares
 from captcha_bypass.api.metrics import MetricsApi
 from captcha_bypass.api.native import NativeApi
-from captcha_bypass.app import create_app
+from captcha_bypass.api.status import BrowserStatus
+from captcha_bypass.app import STARTUP, create_app
 from captcha_bypass.browsers.fleet import Census
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.challenges import VENDORS
@@ -82,8 +83,16 @@ class Pages:
     sessions: Sessions = field(default_factory=lambda: Sessions(most=1, ttl=1.0))
     ends: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def __aenter__(self) -> None:
-        """Nothing is to be started."""
+    is_ready, unavailable = True, None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def ready(self) -> None:
+        """At once."""
+
+    async def broken(self) -> None:
+        await asyncio.Future()
 
     async def __aexit__(self, *_: object) -> None:
         """Nothing is to be stopped."""
@@ -166,11 +175,9 @@ async def make_service() -> AsyncIterator[MakeService]:
             api = NativeApi(
                 config,
                 queue,
-                browser="b 1",
-                warning=None,
-                unavailable=lambda: None,
+                status=BrowserStatus,
                 sessions=Sessions(most=1, ttl=1.0),
-                **numbers,
+                tally=lambda: TALLY,
             )
             app = web.Application(middlewares=middlewares(config))
             app.add_routes(api.routes() + MetricsApi(metrics, queue, **numbers).routes())
@@ -268,10 +275,13 @@ async def test_application_counts_tasks_and_gives_them_its_proxy() -> None:
         patch("captcha_bypass.app.BrowserPool", lambda *_: pages),
         patch("captcha_bypass.worker.solve", pages.solve),
     ):
-        async with TestClient(TestServer(create_app(config, engine))) as client:
+        app = create_app(config, AsyncMock(return_value=engine))
+        async with TestClient(TestServer(app)) as client:
+            running = app[STARTUP].begin()
             service = Service(client, pages, Metrics())
             await service.solved("late")
             found = await service.samples()
+            assert not running.done()
     assert solves(found) == {("timeout", "none"): 1}
     assert found[key("captcha_bypass_browsers_alive")] == 2
     assert found[key("captcha_bypass_egress_connections_total")] == 0

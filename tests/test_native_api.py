@@ -8,8 +8,9 @@ import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import AsyncMock
 from uuid import UUID
 
 import pytest
@@ -20,6 +21,7 @@ from pydantic import ValidationError
 from captcha_bypass import __version__
 from captcha_bypass.api.access import middlewares
 from captcha_bypass.api.native import NativeApi
+from captcha_bypass.api.status import BrowserStatus
 from captcha_bypass.app import MAX_BODY_BYTES
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
@@ -75,8 +77,7 @@ class Service:
     api: NativeApi
     queue: MemoryQueue
     script: Script
-    #: What `unavailable` of the API answers.
-    unavailable: Callable[[], str | None] = lambda: None
+    status: BrowserStatus
 
     async def solve(self, **fields: object) -> str:
         """Submit a good request and return the task's id."""
@@ -120,10 +121,7 @@ async def make_service() -> AsyncIterator[MakeService]:
             api = NativeApi(
                 config,
                 queue,
-                browser="firefox 140.0",
-                warning=warning,
-                unavailable=lambda: made.unavailable(),
-                census=lambda: {"tasks": [3], "starting": 0, "restarts": {"tasks": 2}},
+                status=lambda: replace(made.status, warning=warning),
                 tally=lambda: {"bytes_received": 7, "connections": 1},
                 sessions=Sessions(most=1, ttl=1.0),
             )
@@ -133,7 +131,9 @@ async def make_service() -> AsyncIterator[MakeService]:
             stack.push_async_callback(queue.stop, 0)
             server = TestServer(app, handler_cancellation=True)
             client = await stack.enter_async_context(TestClient(server))
-            made = Service(client, api, queue, script)
+            census = {"tasks": [3], "starting": 0, "restarts": {"tasks": 2}}
+            status = BrowserStatus(browser="firefox 140.0", census=census)
+            made = Service(client, api, queue, script, status)
             return made
 
         yield make
@@ -418,15 +418,32 @@ async def test_health_shows_the_warning_when_another_browser_stands_in(
 
 
 async def test_health_is_503_with_the_reason_while_there_is_no_browser(service: Service) -> None:
-    service.unavailable = lambda: "no browser could be started"
+    service.status = BrowserStatus(unavailable="no browser could be started")
     response = await service.client.get("/health")
     assert response.status == 503
     assert await response.json() == {
         "status": "unavailable",
         "reason": "no browser could be started",
     }
-    service.unavailable = lambda: None
+    service.status = BrowserStatus()
     assert (await service.client.get("/health")).status == 200
+
+
+async def test_health_is_503_until_the_first_browser_is_ready(service: Service) -> None:
+    service.status = BrowserStatus(starting=True)
+    response = await service.client.get("/health")
+    assert response.status == 503
+    assert await response.json() == {"status": "starting"}
+
+
+@pytest.mark.parametrize("stopping", [False, True])
+async def test_live_is_200_whatever_the_browsers_do(service: Service, stopping: bool) -> None:
+    service.status = BrowserStatus(unavailable="no browser could be started")
+    service.api.stopping = stopping
+    async with service.client.get("/live") as response:
+        assert (response.status, await response.json()) == (200, {"status": "live"})
+    async with service.client.head("/live") as response:
+        assert (response.status, await response.read()) == (200, b"")
 
 
 async def test_health_is_503_while_the_service_is_stopping(service: Service) -> None:
@@ -591,12 +608,10 @@ async def test_wrong_method_is_a_json_405_that_names_the_right_ones(
 
 
 async def test_unexpected_exception_is_a_500_that_tells_the_log_and_not_the_client(
-    service: Service, caplog: pytest.LogCaptureFixture
+    service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken() -> str | None:
-        raise RuntimeError("inner workings")
-
-    service.unavailable = broken
+    broken = AsyncMock(side_effect=RuntimeError("inner workings"))
+    monkeypatch.setattr(service.queue, "stats", broken)
     response = await service.client.get("/health")
     assert response.status == 500
     assert (await error_of(response))["code"] == "internal_error"
@@ -604,7 +619,7 @@ async def test_unexpected_exception_is_a_500_that_tells_the_log_and_not_the_clie
     assert "inner workings" not in body
     assert "Traceback" not in body
     assert "inner workings" in caplog.text
-    service.unavailable = lambda: None
+    monkeypatch.undo()
     assert (await service.client.get("/health")).status == 200
 
 

@@ -21,6 +21,7 @@ from captcha_bypass.api.access import middlewares
 from captcha_bypass.api.metrics import MetricsApi
 from captcha_bypass.api.native import MAX_WAIT, NativeApi
 from captcha_bypass.api.openapi import document
+from captcha_bypass.api.status import BrowserStatus
 from captcha_bypass.app import MAX_BODY_BYTES
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
@@ -47,10 +48,10 @@ async def serve(ready: threading.Event, found: dict[str, Any]) -> None:
     api = NativeApi(
         config,
         queue,
-        browser="firefox 140.0",
-        warning=None,
-        unavailable=lambda: None,
-        census=lambda: {"tasks": [3], "starting": 0, "restarts": {"tasks": 2}},
+        status=lambda: BrowserStatus(
+            browser="firefox 140.0",
+            census={"tasks": [3], "starting": 0, "restarts": {"tasks": 2}},
+        ),
         tally=dict,
         sessions=Sessions(most=1, ttl=1.0),
     )
@@ -146,10 +147,7 @@ def test_every_route_is_described() -> None:
     api = NativeApi(
         Config(workers=1),
         queue,
-        browser="x",
-        warning=None,
-        unavailable=lambda: None,
-        census=dict,
+        status=BrowserStatus,
         tally=dict,
         sessions=Sessions(most=1, ttl=1.0),
     )

@@ -15,6 +15,9 @@ from captcha_bypass.api.flaresolverr_answers import FLARESOLVERR_PATHS, V1_PATH
 from captcha_bypass.config import Config, is_loopback
 from captcha_bypass.errors import HostNotAllowed, Unauthorized
 
+#: What anybody may ask who reaches the port.
+OPEN_PATHS = frozenset({"/health", "/live"})
+
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([0-9a-z._-]+))(?::[0-9]*)?", re.ASCII | re.IGNORECASE)
 
 
@@ -40,7 +43,7 @@ def _key_guard(keys: tuple[SecretStr, ...]) -> Middleware:
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         # Health checks of containers and balancers have no key.
-        is_open = request.path == "/health" and request.method in ("GET", "HEAD")
+        is_open = request.path in OPEN_PATHS and request.method in ("GET", "HEAD")
         if not is_open and not any(is_key(presented, keys) for presented in _presented(request)):
             raise Unauthorized(
                 "An API key is needed: send Authorization: Bearer KEY or X-API-Key: KEY, "

@@ -71,7 +71,7 @@ class Browsers(BaseModel):
     tasks: list[int] = Field(description="one number for each that runs: tasks it has taken")
     starting: int
     restarts: dict[str, int] = Field(
-        description="browsers that are no more, by cause: tasks, memory, idle, crash, page_crash, "
+        description="browsers that are no more, by cause: tasks, memory, crash, page_crash, "
         "popups, hang, open, close, driver"
     )
 
@@ -106,5 +106,13 @@ class Health(BaseModel):
 class Unavailable(BaseModel):
     """Answer of GET /health while it cannot."""
 
-    status: Literal["unavailable"] = "unavailable"
-    reason: str
+    status: Literal["starting", "unavailable"] = Field(
+        "unavailable", description="starting: until the first browser has passed its self-check"
+    )
+    reason: str | None = Field(None, description="only while unavailable")
+
+
+class Live(BaseModel):
+    """Answer of GET /live."""
+
+    status: Literal["live"] = "live"

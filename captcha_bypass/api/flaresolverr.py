@@ -42,8 +42,8 @@ class FlareSolverrApi:
     """The routes, over a queue and sessions.
 
     Args:
-        browser_version: The Firefox version in the user agent that `GET /` shows until a page was
-            opened; from then on it is what the browser sent last.
+        browser_version: Returns the Firefox version in the user agent that `GET /` shows until a
+            page was opened, "" if it is not known yet; from then on it is what was sent last.
         stopping: Whether the service takes no new work.
         report: Called once a task of `/v1` is over with the host, how it ended (`solved`,
             `not_detected`, `error`, or `unknown` where the client hung up) and the seconds it took.
@@ -55,7 +55,7 @@ class FlareSolverrApi:
         queue: TaskQueue,
         sessions: SessionBook,
         *,
-        browser_version: str,
+        browser_version: Callable[[], str],
         stopping: Callable[[], bool],
         report: Callable[[str, str, float], None] = _unreported,
     ) -> None:
@@ -64,10 +64,8 @@ class FlareSolverrApi:
         self._sessions = sessions
         self._stopping = stopping
         self._report = report
-        major = browser_version.partition(".")[0]
-        self._user_agent = (
-            f"Mozilla/5.0 (X11; Linux x86_64; rv:{major}.0) Gecko/20100101 Firefox/{major}.0"
-        )
+        self._browser_version = browser_version
+        self._sent: str | None = None
         self._commands: dict[str, Callable[[Command], Awaitable[JsonDict]]] = {
             "request.get": self._get,
             "request.post": self._post,
@@ -75,6 +73,15 @@ class FlareSolverrApi:
             "sessions.list": self._list,
             "sessions.destroy": self._destroy,
         }
+
+    @property
+    def _user_agent(self) -> str:
+        if self._sent is not None:
+            return self._sent
+        major = self._browser_version().partition(".")[0]
+        if not major:
+            return ""
+        return f"Mozilla/5.0 (X11; Linux x86_64; rv:{major}.0) Gecko/20100101 Firefox/{major}.0"
 
     def routes(self) -> list[web.RouteDef]:
         """Return the route table."""
@@ -161,7 +168,7 @@ class FlareSolverrApi:
             only_cookies=bool(command.returnOnlyCookies),
             screenshot=task.screenshot,
         )
-        self._user_agent = found["userAgent"]
+        self._sent = found["userAgent"]
         verdict = "Challenge solved!" if result == "solved" else "Challenge not detected!"
         return {"message": verdict, "solution": found}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -25,7 +25,7 @@ class MetricsApi:
         metrics: Metrics,
         queue: TaskQueue,
         *,
-        census: Callable[[], dict[str, Any]],
+        census: Callable[[], Mapping[str, Any]],
         tally: Callable[[], dict[str, Any]],
     ) -> None:
         self._metrics = metrics

@@ -1,4 +1,4 @@
-"""The native API: /solve, /result, /task, /health, /openapi.json."""
+"""The native API: /solve, /result, /task, /sessions, /health, /live, /openapi.json."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from captcha_bypass.api.answers import (
     Browsers,
     Egress,
     Health,
+    Live,
     RemoveAnswer,
     SessionsAnswer,
     SolveAnswer,
@@ -23,6 +24,7 @@ from captcha_bypass.api.answers import (
 from captcha_bypass.api.errors import invalid
 from captcha_bypass.api.openapi import document
 from captcha_bypass.api.sessions import SessionBook
+from captcha_bypass.api.status import BrowserStatus
 from captcha_bypass.api.submitting import submit
 from captcha_bypass.config import Config
 from captcha_bypass.errors import (
@@ -43,10 +45,7 @@ class NativeApi:
     """The routes, over a queue.
 
     Args:
-        browser: Name and version of the browser, for `/health`.
-        warning: Why another browser than the default is in use, or None.
-        unavailable: Returns why no task can run now, or None.
-        census: Returns the numbers of api.answers.Browsers.
+        status: Returns how the browsers stand.
         sessions: Where tasks' sessions are kept.
         tally: Returns the numbers of api.answers.Egress.
     """
@@ -56,19 +55,13 @@ class NativeApi:
         config: Config,
         queue: TaskQueue,
         *,
-        browser: str,
-        warning: str | None,
-        unavailable: Callable[[], str | None],
-        census: Callable[[], dict[str, Any]],
+        status: Callable[[], BrowserStatus],
         tally: Callable[[], dict[str, Any]],
         sessions: SessionBook,
     ) -> None:
         self._config = config
         self._queue = queue
-        self._browser = browser
-        self._warning = warning
-        self._unavailable = unavailable
-        self._census = census
+        self._status = status
         self._tally = tally
         self._sessions = sessions
         self._openapi = document(config.max_timeout)
@@ -85,6 +78,7 @@ class NativeApi:
             web.get("/sessions", self.list_sessions, allow_head=False),
             web.delete("/sessions/{name}", self.destroy_session),
             web.get("/health", self.health),
+            web.get("/live", self.live),
             web.get("/openapi.json", self.openapi, allow_head=False),
         ]
 
@@ -146,21 +140,28 @@ class NativeApi:
 
     async def health(self, request: web.Request) -> web.Response:
         """Say whether tasks can run, at once and without opening anything."""
-        reason = "the service is shutting down" if self.stopping else self._unavailable()
+        status = self._status()
+        reason = "the service is shutting down" if self.stopping else status.unavailable
         if reason is not None:
             return _json(Unavailable(reason=reason), status=503)
+        if status.starting:
+            return _json(Unavailable(status="starting"), status=503)
         stats = await self._queue.stats()
         health = Health(
             workers=stats.slots,
             running=stats.running,
             queue=stats.queued,
-            browser=self._browser,
+            browser=status.browser,
             version=__version__,
-            warning=self._warning,
-            browsers=Browsers.model_validate(self._census()),
+            warning=status.warning,
+            browsers=Browsers.model_validate(status.census),
             egress=Egress.model_validate(self._tally()),
         )
         return _json(health)
+
+    async def live(self, request: web.Request) -> web.Response:
+        """Say that the process serves, whatever its browsers do."""
+        return _json(Live())
 
     async def openapi(self, request: web.Request) -> web.Response:
         """Return the description of this API."""

@@ -11,6 +11,7 @@ from captcha_bypass import __version__
 from captcha_bypass.api.answers import (
     ErrorAnswer,
     Health,
+    Live,
     RemoveAnswer,
     SessionsAnswer,
     SolveAnswer,
@@ -28,7 +29,8 @@ _SECURITY: list[dict[str, list[str]]] = [{}, {"bearer": []}, {"header": []}]
 def document(max_timeout: float = Config.model_fields["max_timeout"].default) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of a service with that `--max-timeout` as a JSON dict."""
     answers = (
-        *(SolveAnswer, TaskView, RemoveAnswer, SessionsAnswer, Health, Unavailable, ErrorAnswer),
+        *(SolveAnswer, TaskView, RemoveAnswer, SessionsAnswer),
+        *(Health, Unavailable, Live, ErrorAnswer),
     )
     _, schemas = models_json_schema(
         [(SolveRequest, "validation"), *((model, "validation") for model in answers)],
@@ -51,6 +53,7 @@ def document(max_timeout: float = Config.model_fields["max_timeout"].default) ->
             "/sessions": {"get": _sessions()},
             "/sessions/{name}": {"delete": _destroy_session()},
             "/health": {"get": _health()},
+            "/live": {"get": _live()},
             "/metrics": {"get": _metrics()},
         },
         "components": {
@@ -169,8 +172,17 @@ def _health() -> dict[str, Any]:
         "responses": {
             "200": _answer("they can", Health),
             "403": _refused()["403"],
-            "503": _answer("they cannot", Unavailable),
+            "503": _answer("not yet, or not now", Unavailable),
         },
+    }
+
+
+def _live() -> dict[str, Any]:
+    return {
+        "operationId": "live",
+        "summary": "Whether the process serves",
+        "security": [],  # always open
+        "responses": {"200": _answer("it does", Live), "403": _refused()["403"]},
     }
 
 

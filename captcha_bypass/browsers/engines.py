@@ -9,13 +9,20 @@ import re
 import shutil
 import subprocess
 import sys
-from contextlib import redirect_stdout
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
 from playwright.async_api import Browser, BrowserContext, Playwright
 
+from captcha_bypass.browsers.fetching import (
+    LogProgress,
+    Tell,
+    TerminalProgress,
+    fetch_camoufox,
+    fetch_command,
+)
 from captcha_bypass.browsers.reaper import Workspace
 from captcha_bypass.config import Config
 from captcha_bypass.errors import StartupError
@@ -219,33 +226,44 @@ class _BehindGuard:
         return await self._browser.new_context(**{**options, "proxy": {"server": self._guard}})
 
 
-def find_engine(config: Config) -> Engine:
+async def find_engine(config: Config, tell: Tell = lambda step: None) -> Engine:
     """Return the engine that the settings ask for, fetching Camoufox if need be.
+
+    Args:
+        tell: Told of each step of a fetch.
 
     Raises:
         StartupError: there is none; the message says what to run.
     """
     if config.browser == "firefox":
-        return find_firefox(config.browser_path)
-    if not _missing_camoufox() or _fetch_camoufox():
-        from camoufox.pkgman import installed_verstr
-
-        return Camoufox(version=installed_verstr())
+        return await asyncio.to_thread(find_firefox, config.browser_path)
+    if not await asyncio.to_thread(_missing_camoufox):
+        return await asyncio.to_thread(_installed_camoufox)
+    reason = await _fetch(config, tell)
+    if not await asyncio.to_thread(_missing_camoufox):
+        return await asyncio.to_thread(_installed_camoufox)
+    reason = reason or "its fetcher does not say why"
     if config.browser == "camoufox":
         raise StartupError(
-            "Camoufox is not installed and could not be fetched, for the reason above; run "
-            "`python -m camoufox fetch` where GitHub can be reached, or use --browser firefox."
+            f"Camoufox is not installed and could not be fetched ({reason}); run "
+            f"`{fetch_command()}` where GitHub can be reached, or use --browser firefox."
         )
     try:
-        engine = find_firefox(config.browser_path)
+        engine = await asyncio.to_thread(find_firefox, config.browser_path)
     except StartupError as error:
-        raise StartupError(f"Camoufox could not be fetched, and {error}") from None
+        raise StartupError(f"Camoufox could not be fetched ({reason}), and {error}") from None
     engine.warning = (
-        "Camoufox is not installed and could not be fetched: running on stock Firefox, which more "
-        "sites recognise as automated. Run `python -m camoufox fetch`."
+        f"Camoufox is not installed and could not be fetched ({reason}): running on stock Firefox, "
+        f"which more sites recognise as automated. Run `{fetch_command()}`."
     )
     logger.warning("%s", engine.warning)
     return engine
+
+
+async def _fetch(config: Config, tell: Tell) -> str:
+    logger.warning("Camoufox is not installed: fetching it (about 500 MB with its data)")
+    for_people = sys.stderr.isatty() and config.log_format == "text"
+    return await fetch_camoufox(TerminalProgress() if for_people else LogProgress(), tell)
 
 
 def find_firefox(path: Path | None) -> Firefox:
@@ -272,20 +290,20 @@ def find_firefox(path: Path | None) -> Firefox:
 
 
 def _missing_camoufox() -> bool:
+    from camoufox import pkgman
     from camoufox.exceptions import CamoufoxNotInstalled, UnsupportedVersion
-    from camoufox.pkgman import camoufox_path
 
     try:
-        with redirect_stdout(sys.stderr):  # it may print; our first line says where we listen
-            camoufox_path(download_if_missing=False)
+        with pkgman.console.capture():  # what it prints is not for our stdout
+            pkgman.camoufox_path(download_if_missing=False)
     except (CamoufoxNotInstalled, UnsupportedVersion):
         return True
     return False
 
 
-def _fetch_camoufox() -> bool:
-    """Run Camoufox's own fetcher, which shows its progress and errors; True if it got one."""
-    logger.warning("Camoufox is not installed: fetching it (about 500 MB with its data)")
-    subprocess.run([sys.executable, "-m", "camoufox", "fetch"], stdout=sys.stderr, check=False)
-    # Its exit code is 0 also when it got nothing: look for the browser itself.
-    return not _missing_camoufox()
+def _installed_camoufox() -> Camoufox:
+    from camoufox.pkgman import installed_verstr
+
+    # In this thread, so that the first launch need not hold up the event loop for it.
+    import_module("camoufox.async_api")
+    return Camoufox(version=installed_verstr())

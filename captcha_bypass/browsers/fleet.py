@@ -81,6 +81,8 @@ class Fleet:
         self._closing = False
         #: Resolved once no browser of this machine may be used, with the reason.
         self.broken: asyncio.Future[Unguarded] = asyncio.get_running_loop().create_future()
+        #: Set once the first browser has started and passed its self-check.
+        self.ready = asyncio.Event()
         self.background = Background()
 
     async def __aenter__(self) -> Self:
@@ -100,6 +102,12 @@ class Fleet:
     def unavailable(self) -> str | None:
         """Why no browser can be had; None while one runs, or may still start."""
         return None if any(b.launched and not b.dead for b in self.browsers) else self._failure
+
+    def obstacle(self, browser: WarmBrowser) -> str:
+        """Say why a task got no page of a browser in time."""
+        if browser.launched is not None:
+            return "its browser was too busy to open one"
+        return self._failure or f"{self._engine.name} was still starting"
 
     def census(self) -> Census:
         """Count browsers, without asking them."""
@@ -232,6 +240,7 @@ class Fleet:
         else:
             self._failure = None
             self._retry_at = 0.0
+            self.ready.set()
             self._clear_leftovers()
             self.plan()
 
@@ -256,7 +265,8 @@ class Fleet:
         if browser not in self.browsers:
             return
         self.browsers.remove(browser)
-        self._restarts[cause] += 1
+        if cause != "idle":  # nothing was wrong with it, and nothing replaces it
+            self._restarts[cause] += 1
         self.plan()
         if cause not in ("tasks", "memory", "idle", "page_crash", "popups"):
             browser.dead = True  # it will not close by itself

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from captcha_bypass.background import uninterrupted
 from captcha_bypass.browsers.display import virtual_display
@@ -24,6 +24,8 @@ from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import BrowserLost, TaskError, Unguarded
 
+T = TypeVar("T")
+
 #: Past the deadline by so many seconds, a page's browser is killed whatever it is doing.
 KILL_GRACE = 5.0
 #: Seconds within which Firefox shows that a page's process has died; 0.05 s is normal.
@@ -40,6 +42,7 @@ class BrowserPool:
         egress: What every page's traffic goes through.
         headless: `true`, `false` or `virtual`, see Config.
         limits: How many pages are lent at once, and when a browser is replaced.
+        sessions: Contexts that outlive their tasks; by default some of its own.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class BrowserPool:
         egress: Egress,
         headless: str = "true",
         limits: Limits = Limits(),  # noqa: B008 - frozen
+        sessions: Sessions | None = None,
     ) -> None:
         self.engine = engine
         self._egress = egress
@@ -55,12 +59,21 @@ class BrowserPool:
         self._limits = limits
         self._stack = AsyncExitStack()
         self._fleet: Fleet
-        self.sessions = Sessions(most=limits.sessions, ttl=limits.session_ttl)
+        self.sessions = sessions or Sessions(most=limits.sessions, ttl=limits.session_ttl)
 
     @property
     def unavailable(self) -> str | None:
         """Why no browser can be had; None while one can."""
         return self._fleet.unavailable
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a browser has ever started and passed its self-check."""
+        return self._fleet.ready.is_set()
+
+    async def ready(self) -> None:
+        """Return once the first browser has started and passed its self-check."""
+        await self._fleet.ready.wait()
 
     async def broken(self) -> Unguarded:
         """Return once no browser of this machine may be used, with the reason."""
@@ -72,10 +85,11 @@ class BrowserPool:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            workspace = stack.enter_context(Workspace())
+            # Clearing what dead services left, and starting Xvfb, would hold up the event loop.
+            workspace = await _in_thread(stack, Workspace())
             display = None
             if self._headless == "virtual":
-                display = stack.enter_context(virtual_display(workspace))
+                display = await _in_thread(stack, virtual_display(workspace))
             driver = Driver(workspace)
             stack.push_async_callback(driver.close)
             await driver.playwright()
@@ -124,7 +138,7 @@ class BrowserPool:
             max_age: Seconds; a session older than that is begun anew.
 
         Raises:
-            TimeoutError: the deadline came first.
+            TimeoutError: it was lent, and not given back within five seconds after the deadline.
             BrowserLost: the browser died, and not by this page; the task may start again.
             TaskError: `browser_unavailable`, `browser_crashed`, `too_much_traffic`,
                 `session_lost`, `too_many_sessions`, or what is wrong with the proxy.
@@ -175,8 +189,9 @@ class BrowserPool:
             except TaskError:
                 self._close_later(place, browser, lease)
                 raise
-            if lease.tab is not None:
-                await uninterrupted(self._fleet.kill(browser, "hang", lease))
+            if lease.tab is None:
+                raise no_page(self._fleet.obstacle(browser)) from None
+            await uninterrupted(self._fleet.kill(browser, "hang", lease))
             raise
         except Exception as error:
             try:
@@ -228,3 +243,23 @@ class BrowserPool:
     ) -> None:
         if not await place.close_tab(tab):
             await self._fleet.kill(browser, "close")
+
+
+def no_page(reason: str) -> TaskError:
+    """Return the error for a task whose time was up before it had a page."""
+    return TaskError(
+        "browser_unavailable",
+        f"There was no page for this task within its timeout: {reason}. Send it again later, or "
+        "with a longer timeout.",
+    )
+
+
+async def _in_thread(stack: AsyncExitStack, context: AbstractContextManager[T]) -> T:
+    """Enter a context that blocks; once begun it is entered whatever happens, and so left again."""
+    entered: list[T] = []
+
+    async def enter() -> None:
+        entered.append(await asyncio.to_thread(stack.enter_context, context))
+
+    await uninterrupted(enter())
+    return entered[0]

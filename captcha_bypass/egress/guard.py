@@ -72,9 +72,13 @@ class Egress:
             await guard.close()
         self.resolver.shutdown(wait=False, cancel_futures=True)
 
-    async def guard(self) -> Guard:
-        """Open a guard; whoever asked closes it, or the end of the service."""
-        guard = Guard(self)
+    async def guard(self, *, tally: Tally | None = None) -> Guard:
+        """Open a guard; whoever asked closes it, or the end of the service.
+
+        Args:
+            tally: Where it counts; default: where the service's tasks count.
+        """
+        guard = Guard(self, tally or self.tally)
         await guard.listen()
         return guard
 
@@ -85,8 +89,9 @@ class Guard:
     Until `admit()` it refuses what is not public, and knows no proxy.
     """
 
-    def __init__(self, egress: Egress) -> None:
+    def __init__(self, egress: Egress, tally: Tally) -> None:
         self._egress = egress
+        self._tally = tally
         self._router = Router(egress.rules, egress.resolver)
         self._background = Background()
         self._server: asyncio.Server
@@ -150,7 +155,7 @@ class Guard:
             self.failed(destination, error)
             raise
         self._failures.pop(destination, None)
-        self._egress.tally.connections += 1
+        self._tally.connections += 1
         return streams
 
     def failed(self, destination: Destination, error: TaskError) -> None:
@@ -161,7 +166,7 @@ class Guard:
         if len(self._failures) > MAX_FAILURES:
             del self._failures[next(iter(self._failures))]
         if before is None or before.code != error.code:  # browsers try again and again
-            self._egress.tally.failed(error.code)
+            self._tally.failed(error.code)
             logger.debug("not connected", extra={"host": str(destination), "outcome": error.code})
 
     def count_sent(self, size: int) -> None:
@@ -170,12 +175,12 @@ class Guard:
         Raises:
             ConnectionAbortedError: the task may not move them.
         """
-        self._egress.tally.bytes_sent += size
+        self._tally.bytes_sent += size
         self._count(size)
 
     def count_received(self, size: int) -> None:
         """Account for bytes from a site, likewise."""
-        self._egress.tally.bytes_received += size
+        self._tally.bytes_received += size
         self._count(size)
 
     def _count(self, size: int) -> None:
@@ -203,7 +208,7 @@ class Guard:
             writer.transport.abort()
             return
         if self._open >= MAX_CONNECTIONS:
-            self._egress.tally.failed("too_many_connections")
+            self._tally.failed("too_many_connections")
             writer.transport.abort()
             return
         self._open += 1

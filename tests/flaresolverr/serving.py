@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from captcha_bypass.api.access import middlewares
 from captcha_bypass.api.flaresolverr import FlareSolverrApi
 from captcha_bypass.api.native import NativeApi
+from captcha_bypass.api.status import BrowserStatus
 from captcha_bypass.app import MAX_BODY_BYTES
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
@@ -105,17 +106,14 @@ async def serving(handler: Handler, sessions: FakeSessions, **settings: Any) -> 
         config,
         queue,
         sessions,
-        browser_version="140.0.1",
+        browser_version=lambda: "140.0.1",
         stopping=lambda: stopping[0],
         report=lambda domain, result, seconds: reports.append((domain, result)),
     )
     native = NativeApi(
         config,
         queue,
-        browser="firefox 140.0.1",
-        warning=None,
-        unavailable=lambda: None,
-        census=lambda: {"tasks": [], "starting": 0, "restarts": {}},
+        status=BrowserStatus,
         tally=dict,
         sessions=Sessions(most=1, ttl=1.0),
     )

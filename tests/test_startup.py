@@ -1,0 +1,180 @@
+"""From the first moment the service tells the truth: what it is doing, and when it can work."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+from aiohttp.test_utils import TestServer
+
+from tests.service import PATH, Service, client_of, run_service
+
+#: A Camoufox that is not installed, and whose fetcher does what FETCHER says.
+FAKE_PACKAGE = {
+    "__init__.py": "",
+    "__main__.py": "import os; exec(os.environ['FETCHER'])",
+    "exceptions.py": (
+        "class CamoufoxNotInstalled(Exception): pass\nclass UnsupportedVersion(Exception): pass\n"
+    ),
+    "pkgman.py": (
+        "from rich.console import Console\nfrom camoufox.exceptions import CamoufoxNotInstalled\n"
+        "console = Console()\n"
+        "def camoufox_path(download_if_missing):\n"
+        "    console.print('Cleaning old data...')\n"
+        "    raise CamoufoxNotInstalled\n"
+    ),
+}
+HANGS = "import time; print('Syncing repositories...', flush=True); time.sleep(600)"
+FAILS = """
+print("Syncing repositories...")
+print("┏━━━━━━━┓\\n┃ table ┃\\n┗━━━━━━━┛")
+print("Downloading package: https://github.test/camoufox.zip")
+print("x" * 3_000_000)
+print("Error: no way through http://user:CANARY@proxy.test:80")
+print("Error: and another one")
+"""
+
+
+@pytest.fixture
+def packages(tmp_path: Path) -> Path:
+    """A folder for PYTHONPATH with the fake package."""
+    folder = tmp_path / "packages"
+    (folder / "camoufox").mkdir(parents=True)
+    for name, text in FAKE_PACKAGE.items():
+        (folder / "camoufox" / name).write_text(text)
+    return folder
+
+
+def fetching(tmp: Path, packages: Path, fetcher: str) -> dict[str, str]:
+    home = {"HOME": str(tmp), "TMPDIR": str(tmp), "PATH": PATH}
+    return {"PYTHONPATH": str(packages), "FETCHER": fetcher, **home}
+
+
+def command(*flags: str) -> list[str]:
+    return [sys.executable, "-m", "captcha_bypass", "--port", "0", "--browser", "camoufox", *flags]
+
+
+async def get(service: Service, path: str) -> tuple[int, dict[str, object]]:
+    async with aiohttp.ClientSession() as http, http.get(service.url + path) as response:
+        return response.status, await response.json()
+
+
+async def test_while_camoufox_is_fetched_the_service_answers_and_stops_at_once(
+    tmp_path: Path, packages: Path
+) -> None:
+    env = fetching(tmp_path, packages, HANGS)
+    with run_service(
+        tmp_path, "--browser", "camoufox", "--max-sessions", "1", env=env, ready=False
+    ) as service:
+        async with client_of(service) as client:
+            assert await get(service, "/health") == (503, {"status": "starting"})
+            assert await get(service, "/live") == (200, {"status": "live"})
+            view = await client.solve(url="http://127.0.0.1:9/", no_challenge=True, timeout=1)
+            assert view["status"] == "error"
+            assert view["error"]["code"] == "browser_unavailable"
+            assert "Camoufox is being fetched" in view["error"]["message"]
+            command_v1 = {"cmd": "request.get", "url": "http://127.0.0.1:9/", "maxTimeout": 1000}
+            async with (
+                aiohttp.ClientSession() as http,
+                http.post(f"{service.url}/v1", json=command_v1) as response,
+            ):
+                assert response.status == 500
+                assert "Camoufox is being fetched" in (await response.json())["message"]
+            waits = await client.submit(url="http://127.0.0.1:9/", no_challenge=True, timeout=60)
+            ended = asyncio.create_task(client.result(waits, wait=30))
+            await client.until_running(waits)
+            children = psutil.Process(service.process.pid).children(recursive=True)
+            assert any("camoufox" in child.cmdline() for child in children)
+            await asyncio.sleep(0.3)  # until it waits for the result
+            began = time.monotonic()
+            service.signal(signal.SIGTERM)
+            assert await asyncio.to_thread(service.process.wait, 20) == 0
+            assert time.monotonic() - began < 15, "far less than its shutdown timeout"
+            assert (await ended)["error"]["code"] == "shutting_down"
+        assert not [child for child in children if child.is_running()]
+        assert "Traceback" not in service.log
+
+
+def test_fetch_that_fails_is_told_in_lines_of_ours(tmp_path: Path, packages: Path) -> None:
+    done = subprocess.run(
+        command("--log-format", "json"),
+        env=fetching(tmp_path, packages, FAILS),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert len(done.stdout.splitlines()) == 1
+    *lines, error = done.stderr.splitlines()
+    messages = [json.loads(line)["message"] for line in lines]
+    assert messages[1:] == [
+        "fetching Camoufox: looking up the release",
+        "fetching Camoufox: downloading the browser",
+    ]
+    assert "no way through proxy.test:80" in error
+    assert f"{sys.executable} -m camoufox fetch" in error
+    assert "CANARY" not in done.stderr
+
+
+def test_fetch_has_one_line_a_step_on_a_terminal(tmp_path: Path, packages: Path) -> None:
+    ours, theirs = pty.openpty()
+    env = fetching(tmp_path, packages, FAILS)
+    with subprocess.Popen(command(), env=env, stdout=subprocess.DEVNULL, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        while chunk := read(ours):
+            shown += chunk
+        assert process.wait(60) == 3
+    os.close(ours)
+    lines = [line for line in shown.decode().split("\r\n") if "Fetching Camoufox" in line]
+    assert [line.rpartition("\x1b[K")[2].partition(",")[0] for line in lines] == [
+        "Fetching Camoufox: looking up the release",
+        "Fetching Camoufox: downloading the browser",
+    ]
+    assert "┏" not in shown.decode()
+
+
+def read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # nobody has its other end any more
+        return b""
+
+
+@pytest.mark.browser
+async def test_first_browser_is_waited_for_and_announced_once(
+    tmp_path: Path, hard: TestServer
+) -> None:
+    seen: list[str] = []
+    with run_service(tmp_path, "--log-format", "json", ready=False) as service:
+        async with client_of(service) as client:
+            url = str(hard.make_url("/plain"))
+            hasty = await client.submit(url=url, success_text="plain", timeout=2)
+            patient = await client.submit(url=url, success_text="plain", timeout=60)
+            while not seen or seen[-1] != "ok":
+                status, health = await client.health()
+                seen.append(health["status"])
+                assert status == (200 if health["status"] == "ok" else 503)
+                assert (await get(service, "/live"))[0] == 200
+                await asyncio.sleep(0.05)
+            assert set(seen) == {"starting", "ok"}
+            assert health["egress"]["failures"] == {}, "its self-check is no task's"
+            view = await client.finished(hasty)
+            assert view["status"] == "error" or "plain" in view["data"]["html"], view
+            if view["status"] == "error":
+                assert view["error"]["code"] == "browser_unavailable"
+            assert (await client.finished(patient))["data"]["status_code"] == 200
+        messages = [json.loads(line)["message"] for line in service.log.splitlines()]
+    (ready,) = [text for text in messages if text.startswith("browser ready")]
+    assert f"browser ready, {health['browser']}, " in ready
