@@ -211,7 +211,7 @@ async def two_tasks_at_once(client: Client, service: Service, hard: TestServer) 
     tasks = []
     for path in ("/plain", "/case"):
         url = str(hard.make_url(path))
-        tasks.append(await client.submit(url=url, success_text="never", timeout=12))
+        tasks.append(await client.submit(url=url, success_text="never", timeout=20))
         asked = functools.partial(was_asked_for, hard, path)
         assert await eventually(asked, 20)
         await asyncio.sleep(0.5)
