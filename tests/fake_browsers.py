@@ -108,7 +108,7 @@ class FakeGuard:
     """Nothing goes through it."""
 
     url = "http://127.0.0.1:1"
-    overrun = None
+    overrun = gate = None
 
     def __init__(self, egress: FakeEgress) -> None:
         self._egress = egress
@@ -196,6 +196,7 @@ class World:
         deadline: float,
         max_html_bytes: int,
         failure: object,
+        gate: object,
     ) -> Solution:
         """Behave as the path of the URL says."""
         kind = urlsplit(request.url).path.strip("/")

@@ -125,7 +125,7 @@ class FakeTab:
     page = None
 
     class guard:
-        failure = None
+        failure = gate = None
 
 
 @dataclass

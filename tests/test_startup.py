@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import pty
@@ -11,12 +12,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import AsyncMock, Mock
 
 import aiohttp
 import psutil
 import pytest
 from aiohttp.test_utils import TestServer
 
+from captcha_bypass.browsers.launcher import Launcher
+from captcha_bypass.errors import TaskError
 from tests.service import PATH, Service, client_of, run_service
 
 #: A Camoufox that is not installed, and whose fetcher does what FETCHER says.
@@ -150,6 +154,21 @@ def read(terminal: int) -> bytes:
         return os.read(terminal, 4096)
     except OSError:  # nobody has its other end any more
         return b""
+
+
+async def test_place_that_cannot_be_written_to_is_named_with_the_remedy() -> None:
+    """Camoufox writes to its user's home before it starts the browser."""
+    driver, egress, workspace = Mock(playwright=AsyncMock()), Mock(), Mock()
+    refusal = OSError(errno.EROFS, "Read-only file system", "/home/x/.cache/camoufox")
+    engine = Mock(launch=AsyncMock(side_effect=refusal), version="1")
+    engine.name = "camoufox"
+    workspace.environment = lambda label: {}
+    launcher = Launcher(engine, driver, workspace, egress, headless=True, display=None)
+    with pytest.raises(TaskError) as caught:
+        await launcher.launch("a")
+    assert caught.value.code == "browser_unavailable"
+    assert "/home/x/.cache/camoufox cannot be written to" in str(caught.value)
+    assert "HOME" in str(caught.value)
 
 
 @pytest.mark.browser

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from captcha_bypass.browsers.reaper import BROWSER_MARK, Workspace, kill_marked,
 from captcha_bypass.browsers.selfcheck import check_guarded
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.errors import TaskError, Unguarded
+
+#: What the system says of places that cannot be written to; EACCES may be about running them.
+_NOT_WRITABLE = frozenset({errno.EROFS, errno.ENOSPC})
 
 logger = logging.getLogger(__name__)
 
@@ -138,6 +142,11 @@ def _profile(root: psutil.Process) -> Path | None:
 
 def _reason(error: Exception) -> str:
     """Return the line of a launch error that says most; Playwright puts a log around it."""
+    if isinstance(error, OSError) and error.errno in _NOT_WRITABLE and error.filename:
+        return (
+            f"{error.filename} cannot be written to ({error.strerror}); let the service's user "
+            "write there, or give it another HOME and TMPDIR"
+        )
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if "Failed to launch" in line or "Error:" in line]
     return (telling or lines or [type(error).__name__])[0][:300]
