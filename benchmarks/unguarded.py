@@ -8,11 +8,11 @@ from __future__ import annotations
 from playwright.async_api import Browser, BrowserContext
 
 from captcha_bypass import cli
-from captcha_bypass.browsers import engines, launcher
+from captcha_bypass.browsers import engines, launcher, preferences
 
 
 async def _new_context(
-    self: engines.Firefox, browser: Browser, guard: str, *, proxied: bool
+    self: engines.Firefox, browser: Browser, guard: str, *, time_zone: str | None = None
 ) -> BrowserContext:
     return await browser.new_context(accept_downloads=False, no_viewport=True)
 
@@ -22,7 +22,7 @@ async def _check_nothing(*_: object) -> None:
 
 
 if __name__ == "__main__":
-    engines.PREFS["network.proxy.type"] = 0
+    preferences.FIREFOX_PREFS["network.proxy.type"] = 0
     engines.Firefox.new_context = _new_context  # type: ignore[method-assign]
     launcher.check_guarded = _check_nothing  # type: ignore[assignment, attr-defined]
     cli.main()

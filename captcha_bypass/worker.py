@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from captcha_bypass.blocked_ports import check_port
 from captcha_bypass.browsers.lease import Tab
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination
@@ -102,6 +103,7 @@ class Worker:
         return outcome, {"data": solution.model_dump(mode="json")}
 
     async def _solve(self, request: Task, deadline: float, event: JsonDict) -> Solution:
+        check_port(request.url)
         alone = False
         for _ in range(RESTARTS):
             try:

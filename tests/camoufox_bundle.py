@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import json
 import sys
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import camoufox.browser_pin
-import camoufox.fingerprints
 import camoufox.utils
 
 from captcha_bypass.browsers.engines import find_firefox
@@ -65,15 +63,6 @@ def _on_stock_firefox() -> None:
         return drawn
 
     patch("camoufox.utils.launch_options", launch_options).start()
-    presets = json.loads((files("camoufox") / "fingerprint-presets-v150.json").read_text())
-    chosen = presets["presets"]["linux"][0]
-    generate: Any = camoufox.fingerprints.generate_context_fingerprint
-
-    def fingerprint(**options: Any) -> dict[str, Any]:  # noqa: ANN401 - the package's own
-        made: dict[str, Any] = generate(**{**options, "preset": chosen})
-        return made
-
-    patch("camoufox.async_api.generate_context_fingerprint", fingerprint).start()
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import psutil
 from playwright.async_api import Error
 
+from captcha_bypass.browsers.engines import Firefox
 from captcha_bypass.browsers.launcher import LAUNCH_SECONDS, Launched
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import TaskError
@@ -138,8 +139,11 @@ class FakeEngine:
     """Opens fake contexts."""
 
     name, version, warning, fits_exit = "fake", "1", None, False
+    pace = Firefox.pace
 
-    async def new_context(self, browser: FakeBrowser, guard: str, *, proxied: bool) -> FakePage:
+    async def new_context(
+        self, browser: FakeBrowser, guard: str, *, time_zone: str | None = None
+    ) -> FakePage:
         await browser.do(0.05)
         return FakePage(browser)
 

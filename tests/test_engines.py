@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-import json
 import subprocess
 import sys
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import camoufox.async_api
 import camoufox.fingerprints
@@ -17,14 +13,8 @@ import camoufox.utils
 import pytest
 from aiohttp.test_utils import TestServer
 
-from captcha_bypass.browsers.engines import Camoufox, find_firefox
-from captcha_bypass.browsers.pool import BrowserPool
-from captcha_bypass.egress.guard import Egress
-from captcha_bypass.egress.rules import Rules
+from captcha_bypass.browsers.engines import find_firefox
 from captcha_bypass.errors import StartupError
-from captcha_bypass.models import Task
-from captcha_bypass.solver import solve
-from captcha_bypass.worker import permit_of
 from tests.service import PATH, client_of, run_service
 
 #: Nothing listens there: the fetcher fails at once on every machine, and no packet leaves it.
@@ -82,47 +72,6 @@ def test_firefox_that_is_not_installed_names_the_package(
 def test_program_that_is_no_firefox_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match="does not say that it is Firefox"):
         find_firefox(Path("/bin/true"))
-
-
-@pytest.mark.browser
-async def test_camoufox_path_opens_a_page_with_a_fingerprint_of_its_own(
-    hard: TestServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Camoufox's own launch and context code, on Firefox's binary and a preset it ships."""
-    asked: dict[str, Any] = {}
-
-    def launch_options(**options: object) -> dict[str, object]:
-        asked.update(options)
-        kept = ("headless", "env", "firefox_user_prefs", "handle_sigint")
-        real = str(find_firefox(None).executable)
-        return {name: options[name] for name in kept} | {
-            "executable_path": real,
-            "channel": "moz-firefox",
-        }
-
-    presets = json.loads((files("camoufox") / "fingerprint-presets-v150.json").read_text())
-    chosen = presets["presets"]["linux"][0]
-    generate = camoufox.fingerprints.generate_context_fingerprint
-
-    def fingerprint(*, preset: object, **options: Any) -> dict[str, object]:  # noqa: ANN401
-        return generate(preset=chosen, **options)
-
-    monkeypatch.setattr(camoufox.utils, "launch_options", launch_options)
-    monkeypatch.setattr(camoufox.async_api, "generate_context_fingerprint", fingerprint)
-    request = Task(url=str(hard.make_url("/plain")), success_text="plain", timeout=30)
-    egress = Egress(Rules(trust_named=True))
-    async with BrowserPool(Camoufox(version="0"), egress) as pool:
-        deadline = asyncio.get_running_loop().time() + 30
-        async with pool.page(deadline=deadline, permit=permit_of(request)) as tab:
-            solution = await solve(
-                tab.page, request, deadline, 10_000, tab.guard.failure, tab.guard.gate
-            )
-            width = await tab.page.evaluate("screen.width")
-    assert egress.tally.connections == 1
-    assert solution.status_code == 200
-    assert asked["headless"] is True
-    assert asked["firefox_user_prefs"]["network.proxy.failover_direct"] is False
-    assert width == chosen["screen"]["width"]
 
 
 def test_camoufox_takes_the_options_that_we_give_it() -> None:

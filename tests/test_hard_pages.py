@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestServer
 
-from captcha_bypass.browsers.warm import CLOSE_SECONDS
+from captcha_bypass.browsers.engines import Firefox
 from tests.hard_site import SEEN
 from tests.service import Client, Json, Service, client_of, eventually, run_service
 
@@ -127,7 +127,7 @@ async def calm(client: Client) -> None:
 
     A task that comes earlier may share that browser and start again, which is another test's matter.
     """
-    await asyncio.sleep(CLOSE_SECONDS + 0.5)
+    await asyncio.sleep(Firefox.pace.close_seconds + 0.5)
     await client.until_warm()
 
 

@@ -23,86 +23,12 @@ from captcha_bypass.browsers.fetching import (
     fetch_camoufox,
     fetch_command,
 )
+from captcha_bypass.browsers.preferences import FIREFOX_PREFS, PREFS
 from captcha_bypass.browsers.reaper import Workspace
 from captcha_bypass.config import Config
 from captcha_bypass.errors import StartupError
 
 logger = logging.getLogger(__name__)
-
-#: Firefox preferences, the same for both engines.
-PREFS: dict[str, str | float | bool] = {
-    # Each context goes through a guard of its own; what belongs to none goes to a port where nobody
-    # listens, whatever http_proxy says in the environment.
-    "network.proxy.type": 1,
-    "network.proxy.http": "127.0.0.1",
-    "network.proxy.http_port": 1,
-    "network.proxy.ssl": "127.0.0.1",
-    "network.proxy.ssl_port": 1,
-    # Never past the guard: not for loopback hosts, not by a list of exceptions, not when it fails,
-    # not by WebRTC's UDP.
-    "network.proxy.allow_hijacking_localhost": True,
-    "network.proxy.no_proxies_on": "",
-    "network.proxy.failover_direct": False,
-    # Firefox's own services (remote settings, whose server release builds let nobody change) go
-    # direct where a proxy fails, unless they may not.
-    "network.proxy.allow_bypass": False,
-    # The guard ends a plain request to what cannot be reached without an answer; ten attempts, the
-    # default, would be ten lookups of a name that does not exist.
-    "network.http.request.max-attempts": 2,
-    "media.peerconnection.ice.proxy_only": True,
-    # JSON as the site sent it, not inside the viewer's interface.
-    "devtools.jsonview.enabled": False,
-    # print() shows its dialog to nobody; while that is open there are no screenshots.
-    "print.enabled": False,
-    # No traffic of the browser's own: updates, telemetry, lists, portal checks, push, prefetch.
-    "app.normandy.enabled": False,
-    "app.update.auto": False,
-    "browser.safebrowsing.downloads.enabled": False,
-    "browser.safebrowsing.malware.enabled": False,
-    "browser.safebrowsing.phishing.enabled": False,
-    "browser.safebrowsing.update.enabled": False,
-    "captivedetect.canonicalURL": "",
-    "datareporting.healthreport.uploadEnabled": False,
-    "dom.push.connection.enabled": False,
-    "extensions.update.enabled": False,
-    "network.captive-portal-service.enabled": False,
-    "network.connectivity-service.enabled": False,
-    "network.dns.disablePrefetch": True,
-    "network.predictor.enabled": False,
-    "network.prefetch-next": False,
-    "network.speculativeConnect.enabled": False,
-    "services.settings.server": "",
-    "toolkit.telemetry.enabled": False,
-    # A page and its frames are one process, as in Playwright's own Firefox; tasks still never
-    # share one, because Firefox keeps the processes of different contexts apart.
-    "fission.webContentIsolationStrategy": 0,
-    # No processes ahead of need: the pool makes pages ready by itself.
-    "dom.ipc.processPrelaunch.enabled": False,
-    "media.rdd-process.enabled": False,
-    "media.utility-process.enabled": False,
-    "extensions.webextensions.remote": False,
-    # Nothing is kept of a page that is closed, and nothing is offered to a person at its windows.
-    "browser.sessionhistory.max_total_viewers": 0,
-    "browser.sessionstore.interval": 3_600_000,
-    "browser.sessionstore.max_tabs_undo": 0,
-    "browser.sessionstore.max_windows_undo": 0,
-    "browser.sessionstore.resume_from_crash": False,
-    "browser.cache.disk.enable": False,
-    "browser.pagethumbnails.capturing_disabled": True,
-    "places.history.enabled": False,
-    "browser.newtab.preload": False,
-    "browser.newtabpage.enabled": False,
-    "browser.ml.enable": False,
-    "browser.profiles.enabled": False,
-    "browser.tabs.groups.enabled": False,
-    "browser.tabs.hoverPreview.enabled": False,
-    "browser.translations.enable": False,
-    "extensions.formautofill.addresses.enabled": False,
-    "extensions.formautofill.creditCards.enabled": False,
-    "identity.fxaccounts.enabled": False,
-    "sidebar.revamp": False,
-    "signon.rememberSignons": False,
-}
 
 #: Ctrl+C reaches the driver too; it must leave the browsers to us, or running tasks would die.
 SIGNALS_ARE_OURS: dict[str, Any] = {
@@ -112,6 +38,16 @@ SIGNALS_ARE_OURS: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How long a browser of some kind may take before it counts as hanging."""
+
+    #: Seconds for a context and its page.
+    open_seconds: float
+    #: Seconds for a page, a context or the browser to close, before the browser is killed.
+    close_seconds: float
+
+
 class Engine(Protocol):
     """A kind of browser: what it is called and how one is started."""
 
@@ -119,20 +55,23 @@ class Engine(Protocol):
     version: str
     #: Why this engine stands in for another; None in the normal case.
     warning: str | None
-    #: Whether a context is made to fit the exit of a task's proxy, so that none can be made ahead.
+    #: Whether a context gets the time zone of a proxy's exit.
     fits_exit: bool
+    pace: Pace
 
     async def launch(
         self, playwright: Playwright, workspace: Workspace, env: dict[str, str], *, headless: bool
     ) -> Browser:
         """Start a browser whose processes carry `env`."""
 
-    async def new_context(self, browser: Browser, guard: str, *, proxied: bool) -> BrowserContext:
+    async def new_context(
+        self, browser: Browser, guard: str, *, time_zone: str | None = None
+    ) -> BrowserContext:
         """Open an isolated context whose traffic all goes to `guard`, or fails.
 
         Args:
             guard: URL of an http proxy.
-            proxied: Whether it goes on to a proxy of the task's, so that its exit is another.
+            time_zone: IANA name; None: as the browser has it.
         """
 
 
@@ -145,6 +84,9 @@ class Firefox:
     warning: str | None = None
     name: str = "firefox"
     fits_exit: bool = False
+    # 0.3 s and 0.05 s are normal, 2 s and 0.4 s on a machine that is overloaded. A cancelled page
+    # is dead within two seconds.
+    pace: Pace = Pace(open_seconds=15.0, close_seconds=1.5)
 
     async def launch(
         self, playwright: Playwright, workspace: Workspace, env: dict[str, str], *, headless: bool
@@ -156,16 +98,18 @@ class Firefox:
             headless=headless,
             # Nobody sees the toolbars of a window without a screen, but Firefox paints them.
             args=["--kiosk"] if headless else [],
-            firefox_user_prefs=PREFS,
+            firefox_user_prefs=FIREFOX_PREFS,
             env={**os.environ, **env},
             **SIGNALS_ARE_OURS,
         )
 
-    async def new_context(self, browser: Browser, guard: str, *, proxied: bool) -> BrowserContext:
+    async def new_context(
+        self, browser: Browser, guard: str, *, time_zone: str | None = None
+    ) -> BrowserContext:
         """See Engine."""
         # Pages as large as their window: resizing it costs as much as a tenth of opening it.
         return await browser.new_context(
-            accept_downloads=False, no_viewport=True, proxy={"server": guard}
+            accept_downloads=False, no_viewport=True, proxy={"server": guard}, timezone_id=time_zone
         )
 
 
@@ -177,14 +121,20 @@ class Camoufox:
     warning: str | None = None
     name: str = "camoufox"
     fits_exit: bool = True
+    # Its protocol opens windows one after another, and closing waits for the window: inferred from
+    # its sources, not measured, so it gets twice the time and more.
+    pace: Pace = Pace(open_seconds=30.0, close_seconds=4.0)
 
     async def launch(
         self, playwright: Playwright, workspace: Workspace, env: dict[str, str], *, headless: bool
     ) -> Browser:
-        """See Engine. Each launch draws a fingerprint."""
+        """See Engine. Each launch draws an identity, which all its pages have."""
         from camoufox import DefaultAddons
-        from camoufox.async_api import AsyncNewBrowser
-        from camoufox.utils import launch_options
+        from camoufox.utils import (
+            attach_no_viewport_default,
+            attach_stock_media_defaults,
+            launch_options,
+        )
 
         def options() -> dict[str, Any]:
             drawn: dict[str, Any] = launch_options(
@@ -200,30 +150,22 @@ class Camoufox:
         # launch_options reads files and draws for some 100 ms: not on the event loop.
         drawn = await asyncio.to_thread(options)
         drawn["executable_path"] = str(workspace.wrap(Path(drawn["executable_path"]), "camoufox"))
-        browser = await AsyncNewBrowser(playwright, from_options=drawn)
-        assert isinstance(browser, Browser)  # noqa: S101 - a context only if asked for one
+        # Not by the package's AsyncNewBrowser, which gives the browser no more cores than its
+        # identity says, and launches one after another for that.
+        browser = await playwright.firefox.launch(**drawn)
+        # Playwright's viewport would be larger than the window that was drawn, or wait for a size
+        # that never comes; its media features would not be those of the machine.
+        attach_no_viewport_default(browser)
+        attach_stock_media_defaults(browser)
         return browser
 
-    async def new_context(self, browser: Browser, guard: str, *, proxied: bool) -> BrowserContext:
-        """See Engine. A fingerprint of its own; with a proxy, time zone and IP are its exit's."""
-        from camoufox.async_api import AsyncNewContext
-
-        behind: Any = _BehindGuard(browser, guard)
-        # Given a proxy, it asks the world for the address of its exit.
-        proxy = {"server": guard} if proxied else None
-        return await AsyncNewContext(behind, proxy=proxy, accept_downloads=False)
-
-
-class _BehindGuard:
-    """A browser as far as Camoufox' code for contexts needs one; all its contexts have a proxy."""
-
-    def __init__(self, browser: Browser, guard: str) -> None:
-        self._browser = browser
-        self._guard = guard
-        self.version = browser.version
-
-    async def new_context(self, **options: Any) -> BrowserContext:  # noqa: ANN401 - Playwright's
-        return await self._browser.new_context(**{**options, "proxy": {"server": self._guard}})
+    async def new_context(
+        self, browser: Browser, guard: str, *, time_zone: str | None = None
+    ) -> BrowserContext:
+        """See Engine. Plain: a second identity drawn for it would contradict the browser's."""
+        return await browser.new_context(
+            accept_downloads=False, proxy={"server": guard}, timezone_id=time_zone
+        )
 
 
 async def find_engine(config: Config, tell: Tell = lambda step: None) -> Engine:

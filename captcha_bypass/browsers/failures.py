@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from captcha_bypass.blocked_ports import BLOCKED
 from captcha_bypass.errors import TaskError, TaskErrorCode
 
 #: Characters of the browser's text that are looked at: URLs in it are as long as a site likes.
@@ -97,7 +98,7 @@ _TABLE: tuple[tuple[tuple[str, ...], TaskErrorCode, str], ...] = (
             "NS_ERROR_PORT_ACCESS_NOT_ALLOWED",
         ),
         "blocked_address",
-        "Browsers do not open this port; use the site's web port.",
+        BLOCKED,
     ),
     (
         (

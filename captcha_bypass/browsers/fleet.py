@@ -12,6 +12,7 @@ from typing import Self
 from captcha_bypass.background import Background
 from captcha_bypass.browsers.driver import Driver
 from captcha_bypass.browsers.engines import Engine
+from captcha_bypass.browsers.exits import Exits
 from captcha_bypass.browsers.launcher import Launcher
 from captcha_bypass.browsers.lease import Lease
 from captcha_bypass.browsers.reaper import Workspace
@@ -84,6 +85,7 @@ class Fleet:
         #: Set once the first browser has started and passed its self-check.
         self.ready = asyncio.Event()
         self.background = Background()
+        self._exits = Exits(egress, self.background)
 
     async def __aenter__(self) -> Self:
         self.plan()
@@ -212,6 +214,7 @@ class Fleet:
             self._launcher,
             self._egress,
             self.background,
+            self._exits,
             report=self._on_report,
         )
         self.browsers.append(browser)

@@ -33,7 +33,7 @@ async def check_guarded(engine: Engine, browser: Browser, egress: Egress) -> Non
     try:
         port = server.sockets[0].getsockname()[1]
         urls = [f"{address}:{port}/" for address in ADDRESSES]
-        context = await engine.new_context(browser, guard.url, proxied=False)
+        context = await engine.new_context(browser, guard.url)
         page = await context.new_page()
         for url in urls:
             try:

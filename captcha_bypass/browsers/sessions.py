@@ -9,7 +9,7 @@ from captcha_bypass.background import uninterrupted
 from captcha_bypass.browsers.fleet import Fleet
 from captcha_bypass.browsers.keeper import TEND_EVERY
 from captcha_bypass.browsers.lease import Lease, Tab
-from captcha_bypass.browsers.warm import OPEN_SECONDS, WarmBrowser
+from captcha_bypass.browsers.warm import WarmBrowser
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import TaskError, TooManySessions
@@ -64,7 +64,7 @@ class Session:
                     self._tab = await self.browser.open(permit)
                     return self._tab
                 if self._next is not None:
-                    async with asyncio.timeout(OPEN_SECONDS):
+                    async with asyncio.timeout(self.browser.open_seconds):
                         self._tab = await asyncio.shield(self._next)
                     self._next = None
                 self._tab.guard.admit(permit)
@@ -93,7 +93,7 @@ class Session:
         async with self._changing:
             if self._next is not None:
                 # A page that opens while its context closes may stay behind.
-                await asyncio.wait({self._next}, timeout=OPEN_SECONDS)
+                await asyncio.wait({self._next}, timeout=self.browser.open_seconds)
             return self._tab is None or await self.browser.close_tab(self._tab)
 
 

@@ -13,6 +13,7 @@ from playwright.async_api import BrowserContext, Error, Frame, Page
 
 from captcha_bypass.background import Background, uninterrupted, within
 from captcha_bypass.browsers.engines import Engine
+from captcha_bypass.browsers.exits import Exits
 from captcha_bypass.browsers.launcher import Launched, Launcher
 from captcha_bypass.browsers.lease import Lease, Tab
 from captcha_bypass.browsers.reaper import BROWSER_MARK, is_alive, kill_marked
@@ -37,13 +38,8 @@ Cause = Literal[
     "driver",
 ]
 
-#: Seconds a page or a browser gets to close (0.05 s and 0.4 s are normal) before the browser is
-#: killed; with the kill itself a cancelled page is dead within two seconds.
-CLOSE_SECONDS = 1.5
 #: Seconds a page gets to become empty (0.02 s is normal) before it is closed instead.
 CLEAR_SECONDS = 0.5
-#: Seconds for a context and its page (0.3 s is normal, 2 s on a machine that is overloaded).
-OPEN_SECONDS = 15.0
 #: Windows a page may open before its browser counts as spoilt: after a storm of them Firefox does not
 #: always show any more that a page's process has died.
 MAX_POPUPS = 5
@@ -63,12 +59,14 @@ class WarmBrowser:
         launcher: Launcher,
         egress: Egress,
         background: Background,
+        exits: Exits,
         *,
         report: Callable[[WarmBrowser, Cause], None],
     ) -> None:
         self.label = uuid4().hex
         self._engine = engine
         self._egress = egress
+        self._exits = exits
         self._guards: set[Guard] = set()
         self._background = background
         self._report = report
@@ -103,6 +101,11 @@ class WarmBrowser:
         return self.launched is None or is_alive(self.launched.root)
 
     @property
+    def open_seconds(self) -> float:
+        """Seconds within which it opens a page, or hangs."""
+        return self._engine.pace.open_seconds
+
+    @property
     def has_spare(self) -> bool:
         """Whether a page is ready, or being made ready."""
         return self._spare is not None
@@ -123,7 +126,7 @@ class WarmBrowser:
     def prepare(self) -> None:
         """Make a page ready for the next task, in the background."""
         if self._spare is None:
-            self._spare = self._background.start(self._new_tab(None))
+            self._spare = self._background.start(self._new_tab())
 
     async def open(self, permit: Permit) -> Tab:
         """Return a fresh page, the one made ready if it fits.
@@ -132,14 +135,17 @@ class WarmBrowser:
             TimeoutError: it hangs.
             Exception: whatever Playwright or the engine raises.
         """
-        if permit.upstream is None or not self._engine.fits_exit:
+        time_zone = None
+        if permit.upstream is not None and self._engine.fits_exit:
+            time_zone = await self._exits.time_zone(permit.upstream)
+        if time_zone is None:
             self.prepare()
             opening, self._spare = self._spare, None
             assert opening is not None  # noqa: S101 - prepare() has set it
         else:
-            opening = self._background.start(self._new_tab(permit))
+            opening = self._background.start(self._new_tab(time_zone))
         try:
-            async with asyncio.timeout(OPEN_SECONDS):
+            async with asyncio.timeout(self.open_seconds):
                 tab = await asyncio.shield(opening)
         except asyncio.CancelledError:
             # Playwright goes on with what it was asked for: wait for it behind our back.
@@ -160,23 +166,19 @@ class WarmBrowser:
         finally:
             context.on("page", self._close_popup)
 
-    async def _new_tab(self, permit: Permit | None) -> Tab:
-        """Open a page, for one task already if the engine must know what it may."""
+    async def _new_tab(self, time_zone: str | None = None) -> Tab:
         guard = await self._egress.guard()
         self._guards.add(guard)
         try:
-            if permit is not None:
-                guard.admit(permit)
-            proxied = permit is not None and permit.upstream is not None
-            return Tab(await self._new_page(guard, proxied=proxied), guard)
+            return Tab(await self._new_page(guard, time_zone), guard)
         except BaseException:
             await uninterrupted(self._cut(guard))
             raise
 
-    async def _new_page(self, guard: Guard, *, proxied: bool) -> Page:
+    async def _new_page(self, guard: Guard, time_zone: str | None) -> Page:
         assert self.launched is not None  # noqa: S101 - only a started browser is asked
         browser = self.launched.browser
-        context = await self._engine.new_context(browser, guard.url, proxied=proxied)
+        context = await self._engine.new_context(browser, guard.url, time_zone=time_zone)
         page = await _open_page(context)
         # Bounded by the task's deadline instead, which is one for all its steps.
         context.set_default_timeout(0)
@@ -211,7 +213,7 @@ class WarmBrowser:
         self._report(self, "page_crash")
 
     async def _close_unwanted(self, opening: asyncio.Task[Tab]) -> None:
-        await asyncio.wait({opening}, timeout=OPEN_SECONDS)
+        await asyncio.wait({opening}, timeout=self.open_seconds)
         if not opening.done():
             self._report(self, "open")
         elif not opening.cancelled() and opening.exception() is None:
@@ -237,7 +239,7 @@ class WarmBrowser:
 
     async def _closes(self, closing: Coroutine[Any, Any, None]) -> bool:
         try:
-            await within(CLOSE_SECONDS, closing)
+            await within(self._engine.pace.close_seconds, closing)
         except TimeoutError:
             return self.dead
         except Exception as error:  # noqa: BLE001 - a dead driver raises plain Exception
@@ -251,7 +253,7 @@ class WarmBrowser:
         if self.launched is not None and not self.dead:
             self.dead = True
             try:
-                await within(CLOSE_SECONDS, self.launched.browser.close())
+                await within(self._engine.pace.close_seconds, self.launched.browser.close())
             except Exception as error:  # noqa: BLE001 - it is killed next, whatever it says
                 logger.debug("a browser did not close by itself: %s", type(error).__name__)
         self.dead = True

@@ -1,0 +1,191 @@
+"""What Camoufox is sent and how its answers are taken, through driver, wrapper, launcher and pool."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import camoufox.utils
+import pytest
+
+from captcha_bypass.browsers.engines import Camoufox, Pace
+from captcha_bypass.browsers.exits import Exits
+from captcha_bypass.browsers.pool import BrowserPool
+from captcha_bypass.browsers.preferences import PREFS
+from captcha_bypass.browsers.reaper import BROWSER_MARK, INSTANCE_MARK
+from captcha_bypass.egress.guard import Egress
+from captcha_bypass.egress.rules import Rules
+from captcha_bypass.egress.upstream import Upstream
+from captcha_bypass.models import Task
+from captcha_bypass.tasks.base import JsonDict
+from captcha_bypass.worker import Worker
+from tests import fake_juggler
+from tests.camoufox_bundle import lay_out
+from tests.service import eventually
+
+#: Short, so that a peer that is silent is found out soon.
+QUICK = Pace(open_seconds=1.5, close_seconds=0.3)
+
+
+class Juggler:
+    """A pool whose Camoufox is the peer, and what the peer was sent."""
+
+    def __init__(self, folder: Path, pool: BrowserPool) -> None:
+        self._folder = folder
+        self.pool = pool
+        self.worker = Worker(pool, 10_000)
+
+    async def solve(self, path: str, timeout: float = 3.0, **more: object) -> JsonDict:
+        task = Task.model_validate(
+            {"url": f"http://fake.test/{path}", "no_challenge": True, "timeout": timeout, **more}
+        )
+        return await self.worker("task", task.model_dump())
+
+    async def code(self, path: str, **more: Any) -> str:  # noqa: ANN401 - fields of a task
+        result = await self.solve(path, **more)
+        return str(result.get("error", {}).get("code"))
+
+    def started(self) -> dict[str, Any]:
+        return dict(json.loads((self._folder / fake_juggler.STARTED).read_text()))
+
+    def sent(self) -> list[dict[str, Any]]:
+        messages = self._folder / fake_juggler.MESSAGES
+        lines = messages.read_text().splitlines() if messages.exists() else []
+        return [json.loads(line) for line in lines]
+
+    def methods(self) -> list[str]:
+        return [message["method"] for message in self.sent()]
+
+    def silence(self, *methods: str) -> None:
+        (self._folder / fake_juggler.SILENT).write_text(" ".join(methods))
+
+
+@pytest.fixture
+async def juggler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Juggler]:
+    bundle = lay_out(tmp_path / "installed")
+    program = bundle / "camoufox-bin"
+    program.unlink()
+    peer = Path(fake_juggler.__file__)
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {peer} {tmp_path} "$@"\n')
+    program.chmod(0o700)
+    real: Any = camoufox.utils.launch_options
+    beside: dict[str, Any] = {
+        "executable_path": str(program),
+        "fingerprint_preset": True,
+        "block_webgl": True,
+        "i_know_what_im_doing": True,
+    }
+    monkeypatch.setattr(camoufox.utils, "launch_options", lambda **own: real(**own, **beside))
+    engine = Camoufox(version="0")
+    engine.pace = QUICK
+    async with BrowserPool(engine, Egress(Rules(trust_named=True))) as pool:
+        yield Juggler(tmp_path, pool)
+
+
+async def test_browser_is_started_as_its_package_says_and_marked_as_ours(juggler: Juggler) -> None:
+    result = await juggler.solve("ok")
+    assert result["data"]["html"] == "<p>fake page</p>"
+    started = juggler.started()
+    assert {"-juggler-pipe", "-headless", "-silent", "-profile"} <= set(started["argv"])
+    assert {INSTANCE_MARK, BROWSER_MARK, "CAMOU_CONFIG_1"} <= set(started["env"])
+    (enable,) = [m for m in juggler.sent() if m["method"] == "Browser.enable"]
+    prefs = {pref["name"]: pref["value"] for pref in enable["params"]["userPrefs"]}
+    assert {name: prefs[name] for name in PREFS} == PREFS
+    assert {name: type(prefs[name]) for name in PREFS} == {n: type(v) for n, v in PREFS.items()}
+    assert "network.prefetch-next" not in PREFS
+
+
+async def test_contexts_are_plain_and_have_their_proxy_before_their_page(juggler: Juggler) -> None:
+    await juggler.solve("ok")
+    methods = juggler.methods()
+    assert not [
+        method
+        for method in methods
+        if method.endswith(("Viewport", "UserAgentOverride", "LocaleOverride", "ColorScheme"))
+        or "Timezone" in method
+        or "ReducedMotion" in method
+    ]
+    contexts = methods.count("Browser.createBrowserContext")
+    assert contexts >= 2  # the self-check's own, and the task's
+    for index, method in enumerate(methods):
+        if method == "Browser.newPage":
+            context = juggler.sent()[index]["params"]["browserContextId"]
+            proxied = [
+                message["params"]["browserContextId"]
+                for message in juggler.sent()[:index]
+                if message["method"] == "Browser.setContextProxy"
+            ]
+            assert context in proxied
+    scripts = [
+        m["params"]["scripts"] for m in juggler.sent() if m["method"] == "Browser.setInitScripts"
+    ]
+    assert not any(scripts)
+
+
+async def test_context_has_the_time_zone_of_its_proxy_s_exit(
+    juggler: Juggler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def time_zone(exits: Exits, proxy: Upstream) -> str:
+        return "Asia/Tokyo"
+
+    monkeypatch.setattr(Exits, "time_zone", time_zone)
+    await juggler.solve("ok", proxy={"server": "http://127.0.0.1:9"})
+    zones = [m["params"] for m in juggler.sent() if m["method"] == "Browser.setTimezoneOverride"]
+    assert [params["timezoneId"] for params in zones] == ["Asia/Tokyo"]
+
+
+@pytest.mark.parametrize("port", [25, 6667])
+async def test_port_that_browsers_deny_is_refused_before_one_is_asked(
+    juggler: Juggler, port: int
+) -> None:
+    result = await juggler.worker(
+        "task", Task(url=f"http://fake.test:{port}/", no_challenge=True, timeout=3).model_dump()
+    )
+    assert result["error"]["code"] == "blocked_address"
+    assert f":{port}/" not in json.dumps(juggler.sent())
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("fail/NS_ERROR_NET_RESET", "connection_reset"),
+        ("fail/NS_ERROR_UNKNOWN_HOST", "dns_error"),
+        ("fail/NS_ERROR_REDIRECT_LOOP", "redirect_loop"),
+        ("fail/SEC_ERROR_UNKNOWN_ISSUER", "tls_error"),
+        ("fail/Download%20is%20starting", "not_a_page"),
+        ("crash", "browser_crashed"),
+    ],
+)
+async def test_what_goes_wrong_has_its_code(juggler: Juggler, path: str, code: str) -> None:
+    assert await juggler.code(path) == code
+
+
+async def test_error_page_under_the_url_that_was_attempted_is_an_error(juggler: Juggler) -> None:
+    assert await juggler.code("error-page", success_text="never", no_challenge=None) == (
+        "connection_reset"
+    )
+
+
+async def test_page_that_brings_its_browser_down_is_told_so(juggler: Juggler) -> None:
+    assert await juggler.code("exit") == "browser_crashed"
+    assert (await juggler.solve("ok"))["data"]["status_code"] == 200
+
+
+async def test_page_that_does_not_open_has_its_browser_killed(juggler: Juggler) -> None:
+    await juggler.solve("ok")
+    juggler.silence("Browser.newPage")
+    pending = asyncio.create_task(juggler.solve("ok", timeout=8))
+    assert await eventually(lambda: bool(juggler.pool.census().restarts.get("open")), 8)
+    juggler.silence()
+    assert (await pending)["data"]["status_code"] == 200
+
+
+async def test_context_that_does_not_close_has_its_browser_killed(juggler: Juggler) -> None:
+    await juggler.solve("ok")
+    juggler.silence("Browser.removeBrowserContext")
+    await juggler.solve("ok")
+    assert await eventually(lambda: bool(juggler.pool.census().restarts.get("close")), 8)
