@@ -26,6 +26,9 @@ from typing import IO, Self
 
 import psutil
 
+from captcha_bypass.browsers import places
+from captcha_bypass.errors import StartupError
+
 logger = logging.getLogger(__name__)
 
 #: Environment variable that marks every process of one service; the value is its folder.
@@ -35,6 +38,8 @@ BROWSER_MARK = "CAPTCHA_BYPASS_BROWSER"
 #: Playwright sets it for every Firefox, which then quits as a whole when one of its content
 #: processes dies. Without it, only the page of that process is lost.
 UNWANTED = "MOZ_CRASHREPORTER_SHUTDOWN"
+#: How the names of services' folders begin, before and after they are locked.
+NOT_YET_LOCKED, LOCKED = "new-", "service-"
 
 
 def find(mark: str, value: str) -> list[psutil.Process]:
@@ -127,25 +132,38 @@ class Workspace:
     kills every process marked with this folder and removes it.
 
     Args:
-        base: Where the folders of all services of this user stand; default: in the system's
-            temporary folder.
+        base: Where the folders of all services of this user stand, a folder that nobody else may
+            write to; default: see places.temporary_base.
+
+    Raises:
+        StartupError: on entering; no folder can be made, or none where programs can be run.
     """
 
     def __init__(self, base: Path | None = None) -> None:
-        self._base = base or Path(tempfile.gettempdir()) / f"captcha-bypass-{os.getuid()}"
+        self._given = base
         self._lock: IO[bytes] | None = None
+        self._home: dict[str, str] = {}
         #: The folder, once entered.
-        self.path = self._base
+        self.path = Path()
 
     def __enter__(self) -> Self:
-        self._base.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._base.stat().st_uid != os.getuid():
-            # A folder somebody else made in a shared /tmp is theirs to change under our feet.
-            self._base = Path(tempfile.mkdtemp(prefix="captcha-bypass-"))
-        self._sweep()
-        self.path = Path(tempfile.mkdtemp(prefix="service-", dir=self._base))
-        self._lock = _try_lock(self.path)
+        base = self._given or places.temporary_base()
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._sweep(base)
+        try:
+            self._make(base)
+        except OSError as error:
+            reason = f"{error.filename or base} cannot be written to: {error.strerror}"
+            raise StartupError(f"{reason}; set TMPDIR to another folder.") from error
         return self
+
+    def _make(self, base: Path) -> None:
+        """Make this service's folder; no other service may see it before it is locked."""
+        new = Path(tempfile.mkdtemp(prefix=NOT_YET_LOCKED, dir=base))
+        (new / "lock").touch()
+        self._lock = _try_lock(new)
+        self.path = new.rename(base / new.name.replace(NOT_YET_LOCKED, LOCKED, 1))
+        self._home = places.home_variables(os.environ, self.path / "home")
 
     def __exit__(
         self,
@@ -158,8 +176,12 @@ class Workspace:
             self._lock.close()
 
     def environment(self, label: str | None = None) -> dict[str, str]:
-        """Return the variables that mark a process as ours, and as browser `label`'s."""
-        marks = {INSTANCE_MARK: str(self.path), "TMPDIR": str(self.path)}
+        """Return the variables that mark a process as ours, and as browser `label`'s.
+
+        They also say where it may write: its temporary files, and where the user has no home that
+        can be written to, one of the service's own.
+        """
+        marks = {INSTANCE_MARK: str(self.path), "TMPDIR": str(self.path), **self._home}
         return marks if label is None else {**marks, BROWSER_MARK: label}
 
     def wrap(self, executable: Path, name: str, **variables: str) -> Path:
@@ -194,8 +216,8 @@ class Workspace:
             if folder not in in_use:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def _sweep(self) -> None:
-        for folder in self._base.glob("service-*"):
+    def _sweep(self, base: Path) -> None:
+        for folder in base.glob(f"{LOCKED}*"):
             lock = _try_lock(folder)
             if lock is None:
                 continue  # its service is alive, or just gone
@@ -207,15 +229,19 @@ class Workspace:
         processes = find(INSTANCE_MARK, str(folder))
         kill(processes)
         psutil.wait_procs(processes, timeout=2)
+        # The lock goes last: without it the next service would not know whose the rest is.
+        for entry in folder.glob("*"):
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _try_lock(folder: Path) -> IO[bytes] | None:
     """Lock a service's folder; None while another holds it. The kernel frees it with its owner."""
     try:
-        file = (folder / "lock").open("ab")
+        file = (folder / "lock").open("rb")
     except OSError:
-        return None
+        return None  # none of ours, or its service is just removing it
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
