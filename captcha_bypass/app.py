@@ -114,7 +114,7 @@ def default_proxy(config: Config) -> Upstream | None:
     """Return the proxy of tasks that name none; the operator may have it at a private address."""
     if config.proxy_url is None:
         return None
-    login = config.proxy_username, config.proxy_password
+    login = config.proxy_username, config.proxy_secret
     return Upstream.of(config.proxy_url, *login, trusted=True)
 
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from itertools import pairwise
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -30,6 +29,7 @@ from captcha_bypass.cpus import usable_cpus
 from captcha_bypass.egress.rules import AllowedHost
 from captcha_bypass.environment import BARE_NAMES, BareEnvironment, PrefixedEnvironment
 from captcha_bypass.fields import ProxyServer, checked_password, checked_username
+from captcha_bypass.secret_files import read_keys, read_password
 
 
 def is_loopback(host: str) -> bool:
@@ -47,21 +47,6 @@ def _check_key(key: SecretStr) -> SecretStr:
             "a key must have at least 8 printable ASCII characters, no spaces, no commas"
         )
     return key
-
-
-def _read_keys(path: object) -> object:
-    """Return the keys in a file; no error repeats the path, which may be a key put there."""
-    if not isinstance(path, str | Path):
-        return path
-    try:
-        lines = [line.strip() for line in Path(path).read_text("utf-8").splitlines()]
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
-        raise ValueError(f"the file cannot be read: {reason}") from None
-    keys = [line for line in lines if line and not line.startswith("#")]
-    if not keys:
-        raise ValueError("the file has no key; write one key a line")
-    return keys
 
 
 Lowered = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
@@ -105,7 +90,7 @@ class Config(BaseSettings):
         default_factory=tuple,
         description="key that every route but GET /health and /live wants; repeatable, for rotation",
     )
-    api_key_file: Annotated[Keys, NoDecode, BeforeValidator(_read_keys)] = Field(
+    api_key_file: Annotated[Keys, NoDecode, BeforeValidator(read_keys)] = Field(
         default_factory=tuple,
         description="file with more such keys, one a line; blank lines and #-comments are ignored",
     )
@@ -170,6 +155,9 @@ class Config(BaseSettings):
     proxy_password: SecretStr | None = Field(
         None, max_length=1024, description="password at that proxy"
     )
+    proxy_password_file: Annotated[SecretStr | None, BeforeValidator(read_password)] = Field(
+        None, max_length=1024, description="file whose one line is that password"
+    )
     disable_media: bool = Field(
         False,
         description="pages of /v1 load no images, media, fonts and styles unless a request says so",
@@ -200,6 +188,18 @@ class Config(BaseSettings):
         if "proxy_username" not in info.data:
             return value  # refused already
         return checked_password(value, info.data["proxy_username"], info.data.get("proxy_url"))
+
+    @field_validator("proxy_password_file")
+    @classmethod
+    def _only_password(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None and info.data.get("proxy_password") is not None:
+            raise ValueError("stands beside --proxy-password; leave one of them out")
+        return cls._password_fits(value, info)
+
+    @property
+    def proxy_secret(self) -> SecretStr | None:
+        """The password at the default proxy, wherever it stood."""
+        return self.proxy_password or self.proxy_password_file
 
     @property
     def api_keys(self) -> Keys:

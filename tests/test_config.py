@@ -86,6 +86,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "proxy_url": None,
         "proxy_username": None,
         "proxy_password": None,
+        "proxy_password_file": None,
         "metrics_domains": False,
         "shutdown_timeout": 30.0,
         "log_level": "info",
@@ -158,7 +159,8 @@ def test_flag_beats_environment_beats_default(
 
 
 def test_sources_are_tested_for_every_setting() -> None:
-    elsewhere = {"browser_path", "api_key_file", "proxy_username", "proxy_password"}
+    elsewhere = {"browser_path", "api_key_file"}
+    elsewhere |= {"proxy_username", "proxy_password", "proxy_password_file"}
     assert {source[0] for source in SOURCES} | elsewhere == set(NAMES)
 
 
@@ -229,6 +231,49 @@ def test_settings_do_not_show_their_keys(tmp_path: Path) -> None:
     assert len(found.api_keys) == 2
     shown = [repr(found), str(found), found.model_dump_json(), str(found.model_dump(mode="json"))]
     assert "CANARY" not in "".join([*shown, str(found.model_dump()), repr(found.api_keys)])
+
+
+# The password of the default proxy
+
+PROXY = ("--proxy-url", "http://proxy.test:80", "--proxy-username", "u")
+
+
+@pytest.mark.parametrize("content", ["CANARY 1 ", "CANARY 1 \n", "CANARY 1 \r\n"])
+def test_password_of_the_proxy_may_stand_in_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str
+) -> None:
+    file = tmp_path / "password"
+    file.write_bytes(content.encode())
+    for given in (("--proxy-password-file", str(file)), ()):
+        found = config(*PROXY, *given)
+        assert found.proxy_secret == SecretStr("CANARY 1 ")
+        assert "CANARY" not in repr(found) + found.model_dump_json()
+        monkeypatch.setenv(PREFIX + "PROXY_PASSWORD_FILE", str(file))
+
+
+@pytest.mark.parametrize(
+    ("content", "beside", "reason"),
+    [
+        (b"", PROXY, "one line"),
+        (b"\n", PROXY, "one line"),
+        (b"CANARY-1\nCANARY-2", PROXY, "one line"),
+        (b"\xff", PROXY, "not a text file"),
+        (b"x" * 1025, PROXY, "1024"),
+        (b"CANARY-1", (), "username"),
+        (b"CANARY-1", (*PROXY, "--proxy-password", "CANARY-2"), "leave one of them out"),
+        (b"\xc3\xbc", (*PROXY, "--proxy-url", "socks5://proxy.test:80"), "ASCII"),
+        (None, PROXY, "cannot be read"),
+    ],
+)
+def test_bad_file_with_a_password_is_refused_without_telling_it(
+    tmp_path: Path, content: bytes | None, beside: tuple[str, ...], reason: str
+) -> None:
+    file = tmp_path / "CANARY"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(Refused, match=rf"^--proxy-password-file .*{reason}") as refused:
+        config(*beside, "--proxy-password-file", str(file))
+    assert "CANARY" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -349,6 +394,7 @@ BAD = {
     ],
     "proxy_username": ["without-a-url", "x" * 257],
     "proxy_password": ["without-a-username", "x" * 1025],
+    "proxy_password_file": ["/does/not/exist", "/", __file__],
     "metrics_domains": ["2", "maybe"],
     "shutdown_timeout": ["-1", "nan", "inf", "soon"],
     "log_level": ["loud", "10"],

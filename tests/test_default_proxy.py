@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,6 +109,13 @@ async def test_task_that_names_no_proxy_goes_through_the_services_own() -> None:
         found = await upstream_of(Config(**OWN), **request)
         assert found == own
     assert "CANARY" not in repr(found)
+
+
+async def test_password_of_the_services_own_proxy_may_stand_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("CANARY\n")
+    own = {**OWN, "proxy_password": None, "proxy_password_file": file}
+    assert await upstream_of(Config(**own)) == await upstream_of(Config(**OWN))
 
 
 async def test_proxy_of_the_task_comes_first_and_is_not_trusted() -> None:
