@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from captcha_bypass_scrapy.bans import SHIELD_ORDER, BanShield
 from captcha_bypass_scrapy.middleware import CaptchaBypassMiddleware
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ ORDER = 585
 
 
 class Addon:
-    """Puts the middleware in its place and keeps challenges out of the HTTP cache.
+    """Puts the middleware and its shield in their places; keeps challenges out of the HTTP cache.
 
     What the project sets itself wins.
     """
@@ -24,5 +25,8 @@ class Addon:
         """Called by Scrapy before the crawler's components are built."""
         settings.setdefault_in_component_priority_dict(
             "DOWNLOADER_MIDDLEWARES", CaptchaBypassMiddleware, ORDER
+        )
+        settings.setdefault_in_component_priority_dict(
+            "DOWNLOADER_MIDDLEWARES", BanShield, SHIELD_ORDER
         )
         settings.set("HTTPCACHE_POLICY", "captcha_bypass_scrapy.CachePolicy", priority="addon")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from scrapy.downloadermiddlewares.httpcompression import HttpCompressionMiddleware
 from scrapy.extensions.httpcache import DummyPolicy
 
-from captcha_bypass_scrapy.compat import HOOK_ARGUMENTS
-from captcha_bypass_scrapy.detection import Detector
+from captcha_bypass_scrapy.detection import detector_of
+from captcha_bypass_scrapy.wire import readable
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -21,22 +20,12 @@ class CachePolicy(DummyPolicy):
 
     def __init__(self, settings: BaseSettings) -> None:
         super().__init__(settings)
-        self._detect = Detector(settings.get("CAPTCHA_BYPASS_DETECTOR") or None, None)
-        self._compression = HttpCompressionMiddleware()
+        self._settings = settings
 
     def should_cache_response(self, response: Response, request: Request) -> bool:
         """Say whether the response may be stored."""
         if not super().should_cache_response(response, request):
             return False
-        try:
-            readable = self._decompressed(response, request)
-        except Exception:  # noqa: BLE001 - each decoder has its own errors
-            return False  # what cannot be read is no use in a cache
-        return self._detect(readable) is None
-
-    def _decompressed(self, response: Response, request: Request) -> Response:
-        """Return what the middleware would see: the cache is closer to the wire than gzip is."""
-        found = self._compression.process_response(
-            request=request, response=response.copy(), **HOOK_ARGUMENTS
-        )
-        return cast("Response", found)
+        # What cannot be read is no use in a cache.
+        found = readable(response, request)
+        return found is not None and detector_of(self._settings)(found) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from scrapy.utils.misc import load_object
 
@@ -12,14 +13,17 @@ from captcha_bypass.challenges import Challenge, glance
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scrapy import Spider
+    from scrapy.crawler import Crawler
     from scrapy.http import Response
     from scrapy.http.headers import Headers
+    from scrapy.settings import BaseSettings
 
 #: As Scrapy spells the names of headers.
 _TELLING = frozenset(name.title().encode() for name in glance.TELLING_HEADERS)
 #: A spider's own detector.
 SPIDER_METHOD = "captcha_bypass_detect"
+#: By the id of a crawl's settings, which live as long as the crawl's middleware does.
+_BY_SETTINGS: WeakValueDictionary[int, Detector] = WeakValueDictionary()
 
 
 class Detector:
@@ -30,17 +34,28 @@ class Detector:
 
     Args:
         path: Import path of the user's detector, or a callable, or None.
-        spider: Its method `captcha_bypass_detect`, where it has one, comes before `path`.
+        crawler: The method `captcha_bypass_detect` of its spider comes before `path`. The shell
+            has a spider only after its engine, so the method is looked up when it is needed.
     """
 
-    def __init__(self, path: str | Callable[[Response], Any] | None, spider: Spider | None) -> None:
+    def __init__(
+        self, path: str | Callable[[Response], Any] | None, crawler: Crawler | None
+    ) -> None:
+        self._given: Callable[[Response], Any] | None = load_object(path) if path else None
+        self._crawler = crawler
+        if crawler is not None:
+            _BY_SETTINGS[id(crawler.settings)] = self
+
+    @property
+    def own(self) -> list[Callable[[Response], Any]]:
+        """The user's detectors, in the order in which they are asked."""
+        spider = None if self._crawler is None else self._crawler.spider
         method = getattr(spider, SPIDER_METHOD, None)
-        given = load_object(path) if path is not None else None
-        self._own: list[Callable[[Response], Any]] = [ask for ask in (method, given) if ask]
+        return [ask for ask in (method, self._given) if ask is not None]
 
     def __call__(self, response: Response) -> Challenge | None:
         """Say what the response is instead of the page; the body must be decompressed."""
-        for ask in self._own:
+        for ask in self.own:
             opinion = ask(response)
             if opinion is False:
                 return None
@@ -49,6 +64,12 @@ class Detector:
         if plainly_open(response):
             return None
         return challenges.detect(response.status, plain(response.headers), response.body)
+
+
+def detector_of(settings: BaseSettings) -> Detector:
+    """Return the detector of the crawl with these settings, for components that know no crawler."""
+    found = _BY_SETTINGS.get(id(settings))
+    return found or Detector(settings.get("CAPTCHA_BYPASS_DETECTOR") or None, None)
 
 
 def plainly_open(response: Response) -> bool:

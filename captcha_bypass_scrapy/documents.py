@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+import codecs
+
+from w3lib.encoding import html_body_declared_encoding, http_content_type_encoding
+
 from captcha_bypass_scrapy.errors import SolveError
+
+#: What a page may be written in besides UTF-8, by Python's names; sites could name slow codecs, too.
+_LEGACY = frozenset(
+    codecs.lookup(name).name
+    for name in (
+        *(f"cp{number}" for number in (866, 874, 932, 949, *range(1250, 1259))),
+        *(f"iso8859-{number}" for number in (*range(1, 9), 10, 11, 13, 14, 15, 16)),
+        *("koi8-r", "koi8-u", "mac-roman", "mac-cyrillic", "tis-620"),
+        *("gb18030", "gbk", "big5", "big5hkscs", "euc-jp", "shift_jis", "euc-kr"),
+    )
+)
+#: Bytes at the top of a page in which its encoding is declared, as browsers look for it.
+_DECLARATION = 4096
 
 #: Firefox writes texts with these in its DOM.
 _ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&nbsp;", "\xa0"), ("&amp;", "&"))
@@ -11,6 +28,17 @@ _ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&nbsp;", "\xa0"), ("&amp;", "&"))
 def is_html(kind: str) -> bool:
     """Whether the browser's DOM is the document itself."""
     return kind in {"", "text/html", "application/xhtml+xml"}
+
+
+def encoding_of(content_type: str, html: str) -> str:
+    """Return what a page was written in, by Python's name; UTF-8 where it does not say.
+
+    Links and forms write a query in their page's encoding, so it must not change with the way in
+    which a page was fetched.
+    """
+    found = http_content_type_encoding(content_type[:_DECLARATION])
+    found = found or html_body_declared_encoding(html[:_DECLARATION])
+    return found if found in _LEGACY else "utf-8"
 
 
 def source_of(kind: str, html: str) -> str:

@@ -8,14 +8,16 @@ from weakref import WeakKeyDictionary
 
 from scrapy import Request, signals
 from scrapy.exceptions import IgnoreRequest, NotConfigured
+from scrapy.http import Response
 
-from captcha_bypass_scrapy import retries
+from captcha_bypass_scrapy import bans, retries
 from captcha_bypass_scrapy.clearance import Clearances, Worn
 from captcha_bypass_scrapy.client import SolverClient
 from captcha_bypass_scrapy.compat import asyncio_available, is_closing
 from captcha_bypass_scrapy.desk import Desk, key_of, page_wanted
 from captcha_bypass_scrapy.detection import Detector
 from captcha_bypass_scrapy.errors import CrawlEnding, SolveError
+from captcha_bypass_scrapy.page_cache import PageCache
 from captcha_bypass_scrapy.pages import FLAG
 from captcha_bypass_scrapy.parking import Parking
 from captcha_bypass_scrapy.settings import Config, options_of, wanted
@@ -25,7 +27,6 @@ from captcha_bypass_scrapy.telling import Teller
 if TYPE_CHECKING:
     from scrapy import Spider
     from scrapy.crawler import Crawler
-    from scrapy.http import Response
 
     from captcha_bypass_scrapy.clearance import Clearance
 
@@ -51,7 +52,8 @@ class CaptchaBypassMiddleware:
         self.clearances = Clearances(self.config.cooldown_seconds)
         per_domain = crawler.settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN")
         self.parking = Parking(crawler, self.config.max_parked, per_domain)
-        self._detect = Detector(self.config.detector, crawler.spider)
+        self._detect = Detector(self.config.detector, crawler)
+        self._pages = PageCache(crawler)
         self._client = SolverClient(
             self.config.url,
             self.config.api_key,
@@ -138,6 +140,7 @@ class CaptchaBypassMiddleware:
     ) -> Request | Response:
         """Let normal pages through; see a challenge off."""
         carried = retries.take_carried(request)
+        response = bans.restored(response)
         if not wanted(request) or FLAG in response.flags:
             return response
         challenge = self._detect(response)
@@ -152,9 +155,15 @@ class CaptchaBypassMiddleware:
         if "cached" in response.flags:
             # It was stored some time ago and says nothing about a clearance.
             self.tell.count("challenge/cached")
+            if self._pages.is_all_there_is():
+                error = SolveError("it is in the cache, and HTTPCACHE_IGNORE_MISSING is set")
+                raise self._desk.gave_up(request, challenge.vendor, error, response)
             return retries.uncached(request)
         try:
-            return await self._desk.see_off(request, response, challenge, carried)
+            seen_off = await self._desk.see_off(request, response, challenge, carried)
+            if isinstance(seen_off, Response):
+                self._pages.store(request, seen_off)
+            return seen_off
         except CrawlEnding:
             self.tell.count("requeued_on_close")
             return retries.leave(request)

@@ -9,7 +9,7 @@ from scrapy.http import HtmlResponse, Response, TextResponse
 from scrapy.http.request import NO_CALLBACK
 
 from captcha_bypass_scrapy.cookies import parse_header
-from captcha_bypass_scrapy.documents import is_html, source_of
+from captcha_bypass_scrapy.documents import encoding_of, is_html, source_of
 from captcha_bypass_scrapy.errors import SolveError
 from captcha_bypass_scrapy.exits import same_site
 
@@ -111,19 +111,23 @@ def response_from(solution: Solution, request: Request) -> Response:
     }
     declared = str(solution["headers"].get("content-type", "text/html"))
     kind = declared.partition(";")[0].strip().lower()
-    text = solution["html"]
+    text, encoding = solution["html"], "utf-8"
     cls: type[TextResponse] = HtmlResponse
-    if not is_html(kind):
+    if is_html(kind):
+        encoding = encoding_of(declared, text)
+    else:
         text, cls = source_of(kind, text), _class_for(kind)
-    headers["content-type"] = [f"{kind or 'text/html'}; charset=utf-8"]
+    if encoding == "utf-8":
+        headers["content-type"] = [f"{kind or 'text/html'}; charset=utf-8"]
     return cls(
         solution["url"],
         status=solution["status_code"] or 200,
         headers=headers,
-        body=text.encode("utf-8", "surrogatepass"),
+        # What the page's encoding cannot say its scripts have added.
+        body=text.encode(encoding, "surrogatepass" if encoding == "utf-8" else "xmlcharrefreplace"),
         flags=[*request.flags, FLAG],
         request=request,
-        encoding="utf-8",
+        encoding=encoding,
     )
 
 

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from scrapy.exceptions import NotConfigured
 
+from captcha_bypass_scrapy.wishes import check_wishes
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -153,8 +155,8 @@ class Options:
 
 
 def wanted(request: Request) -> bool:
-    """Whether the request may be touched at all."""
-    return request.meta.get(META) is not False
+    """Whether the request may be touched at all: browsers open web pages, not files or `data:`."""
+    return request.meta.get(META) is not False and request.url.startswith(("http:", "https:"))
 
 
 def options_of(request: Request, config: Config) -> Options:
@@ -182,6 +184,7 @@ def _with_chosen(options: Options, chosen: Mapping[str, Any]) -> Options:
             f'meta["{META}"] has unknown keys: {", ".join(sorted(map(str, unknown)))};'
             f" known are {', '.join(sorted(_OPTIONS))}"
         )
+    check_wishes(chosen, f'meta["{META}"]')
     fields = dict(chosen)
     if "mode" in fields:
         fields["mode"] = _mode(fields["mode"], f'meta["{META}"]["mode"]')
@@ -189,4 +192,10 @@ def _with_chosen(options: Options, chosen: Mapping[str, Any]) -> Options:
         fields["timeout_seconds"] = float(fields.pop("timeout"))
     if "block" in fields:
         fields["block"] = tuple(fields["block"])
-    return replace(options, **fields)
+    own = replace(options, **fields)
+    if not own.no_challenge and own.success_text is None and own.success_selector is None:
+        raise ValueError(
+            f'meta["{META}"]["no_challenge"] is False, so success_text or success_selector must'
+            " say when the page is through"
+        )
+    return own

@@ -64,6 +64,7 @@ class Crawl(scrapy.Spider):
             "url": failure.request.url,
             "reason": error.reason if isinstance(error, ChallengeNotSolved) else str(error),
             "vendor": error.vendor if solved else None,
+            "status": error.response.status if solved and error.response else None,
         }
 
 
@@ -135,6 +136,25 @@ class RotatingProxies:
     def process_request(self, request: Request, spider: object = None) -> None:
         if "127.0.0.1:" in request.url or "127.0.0.2:" in request.url:
             request.meta["proxy"] = next(self._proxies)
+
+
+class BanDetection:
+    """Takes statuses for bans and throws such responses away, like the popular plugins."""
+
+    def __init__(self, crawler: scrapy.crawler.Crawler) -> None:
+        self._stats = crawler.stats
+
+    @classmethod
+    def from_crawler(cls, crawler: scrapy.crawler.Crawler) -> BanDetection:
+        return cls(crawler)
+
+    def process_response(
+        self, request: Request, response: Response, spider: object = None
+    ) -> Response:
+        if response.status in {200, 301, 302}:
+            return response
+        self._stats.inc_value("bans")
+        raise IgnoreRequest("banned")
 
 
 class QuietDownloader(Downloader):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import pytest
+from scrapy import Spider
 from scrapy.http import HtmlResponse, Response
+from scrapy.utils.test import get_crawler
 
 from captcha_bypass import challenges
 from captcha_bypass.challenges import glance
-from captcha_bypass_scrapy.detection import Detector, plainly_open
+from captcha_bypass_scrapy.detection import Detector, detector_of, plainly_open
 from tests.test_challenges import FIXTURES, HEADER_VERDICTS, HTML, POSITIVES
 
 if TYPE_CHECKING:
@@ -101,3 +103,23 @@ def test_mark_may_come_after_some_kib_of_styles(mark: bytes) -> None:
     body = b"<style>" + b"a" * 3_900 + b"</style>" + mark
 
     assert Detector(None, None)(response(200, HTML, body)) is not None
+
+
+class Shop(Spider):
+    name = "shop"
+
+    def captcha_bypass_detect(self, response: Response) -> str | None:
+        return "homemade" if b"prove it" in response.body else None
+
+
+def test_spider_that_comes_later_is_asked_too() -> None:
+    """The shell makes its engine, and so the middleware, before its spider."""
+    crawler = get_crawler(Shop)
+    detect = Detector(None, crawler)
+    challenge = response(200, HTML, b"prove it")
+
+    assert detect(challenge) is None
+    crawler.spider = Shop()
+
+    assert detect(challenge) == challenges.Challenge("homemade", "challenge")
+    assert detector_of(crawler.settings) is detect

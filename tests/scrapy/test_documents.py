@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+from typing import TYPE_CHECKING, cast
 
 import pytest
+from scrapy import Request
+from scrapy.http import HtmlResponse
 
 from captcha_bypass_scrapy.documents import source_of
 from captcha_bypass_scrapy.errors import SolveError
+from captcha_bypass_scrapy.pages import response_from
 from tests.growth import grows_too_fast
+from tests.scrapy.fakes import page_of
+
+if TYPE_CHECKING:
+    from captcha_bypass_scrapy.client import Solution
 
 FEED = (
     '<rss version="2.0"><channel><title>Code</title><item><description>'
@@ -53,6 +61,37 @@ def test_document_is_handed_over_as_it_is(kind: str, html: str, source: str | No
 def test_what_is_shown_in_another_way_is_not_taken_for_the_document(kind: str, html: str) -> None:
     with pytest.raises(SolveError, match=kind.replace("+", r"\+")):
         source_of(kind, html)
+
+
+@pytest.mark.parametrize(
+    ("declared", "html", "encoding"),
+    [
+        ("text/html; charset=windows-1251", "<p>", "cp1251"),
+        ("text/html; charset=UTF-8", '<meta charset="windows-1251">', "utf-8"),
+        ("text/html", '<meta charset="windows-1251">', "cp1251"),
+        ("text/html", "<p>", "utf-8"),
+        ("text/html; charset=shift_jis", "<p>", "cp932"),
+        ("text/html; charset=gb2312", "<p>", "gb18030"),
+        ("text/html; charset=iso-8859-1", "<p>", "cp1252"),
+        ("text/html; charset=utf-16", "<p>", "utf-8"),
+        ("text/html; charset=idna", "<p>", "utf-8"),
+        ("text/html; charset=nonsense", "<p>", "utf-8"),
+    ],
+)
+def test_page_keeps_the_encoding_that_its_links_are_written_in(
+    declared: str, html: str, encoding: str
+) -> None:
+    page = f"{html}<a href='/?q=\u043f\u20ac'>\U0001f600</a>"
+    found = page_of({"url": "http://a/"}, html=page, headers={"content-type": declared})
+
+    response = response_from(cast("Solution", found), Request("http://a/"))
+
+    assert isinstance(response, HtmlResponse)
+    assert response.encoding == encoding
+    assert response.css("a::text").get() == "\U0001f600"
+    assert response.css("a::attr(href)").get() == "/?q=\u043f\u20ac"
+    cached = HtmlResponse(response.url, headers=response.headers, body=response.body)
+    assert cached.css("a::text").get() == "\U0001f600"
 
 
 @pytest.mark.parametrize("unit", ["<pre/>", "<pre>", "</pre>", "<!--", "<?", "<", "&lt;", " "])

@@ -67,3 +67,59 @@ async def test_addon_keeps_challenges_out_of_the_cache(
 
     assert second.stats["httpcache/hit"] == 5
     assert second.own_stats() == {}
+
+
+async def test_browsers_pages_come_from_the_cache_the_next_time(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite, tmp_path: Path
+) -> None:
+    settings = cache(tmp_path, CAPTCHA_BYPASS_MODE="html")
+    settings["HTTPCACHE_POLICY"] = "captcha_bypass_scrapy.CachePolicy"
+
+    first = await fake_crawl(urls(guarded, 4), **settings)
+    asked = len(guarded.seen), len(fake.tasks)
+    second = await fake_crawl(urls(guarded, 4), **settings)
+
+    assert [item["body"] for item in second.items] == ["<p>page by browser</p>"] * 4
+    assert first.stats["httpcache/store"] == second.stats["httpcache/hit"] == 4
+    assert (len(guarded.seen), len(fake.tasks)) == asked
+
+
+async def test_browsers_page_is_not_stored_against_the_requests_wish(
+    fake_crawl: Crawler, guarded: FakeSite, tmp_path: Path
+) -> None:
+    meta = {"captcha_bypass": "html", "dont_cache": True}
+
+    crawled = await fake_crawl([{"url": f"{guarded.url}/page/1", "meta": meta}], **cache(tmp_path))
+
+    assert len(crawled.items) == 1
+    assert "httpcache/store" not in crawled.stats
+
+
+async def test_crawl_from_the_cache_alone_stays_offline(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite, tmp_path: Path
+) -> None:
+    meta = {"captcha_bypass": False, "handle_httpstatus_all": True}
+    await fake_crawl([{"url": url, "meta": meta} for url in urls(guarded, 3)], **cache(tmp_path))
+    asked = len(guarded.seen)
+
+    crawled = await fake_crawl(urls(guarded, 3), **cache(tmp_path, HTTPCACHE_IGNORE_MISSING=True))
+
+    assert {error["error"] for error in crawled.errors} == {"ChallengeNotSolved"}
+    assert "HTTPCACHE_IGNORE_MISSING" in crawled.errors[0]["reason"]
+    assert len(guarded.seen) == asked
+    assert fake.tasks == []
+
+
+async def test_cache_policy_asks_the_spiders_detector(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite, tmp_path: Path
+) -> None:
+    settings = cache(tmp_path, HTTPCACHE_POLICY="captcha_bypass_scrapy.CachePolicy")
+    pages = [f"{guarded.url}/homemade/{n}" for n in range(3)]
+
+    await fake_crawl(pages, spider="Detecting", **settings)
+    asked = guarded.challenges.total(), guarded.pages.total()
+    second = await fake_crawl(pages, spider="Detecting", **settings)
+
+    assert len(second.items) == second.stats["httpcache/hit"] == 3
+    assert second.own_stats() == {}
+    assert (guarded.challenges.total(), guarded.pages.total()) == asked

@@ -12,6 +12,7 @@ from scrapy.settings import Settings
 
 import captcha_bypass_scrapy
 from captcha_bypass_scrapy import Addon, CaptchaBypassMiddleware
+from captcha_bypass_scrapy.bans import BanShield
 from captcha_bypass_scrapy.settings import Config
 from tests.scrapy.crawling import MIDDLEWARE, Crawler
 from tests.scrapy.fakes import FakeService, FakeSite
@@ -37,7 +38,8 @@ def test_addon_leaves_the_projects_own_choices() -> None:
 
     Addon().update_settings(settings)
 
-    assert dict(settings["DOWNLOADER_MIDDLEWARES"]) == {MIDDLEWARE: 586}
+    assert settings["DOWNLOADER_MIDDLEWARES"][MIDDLEWARE] == 586
+    assert settings["DOWNLOADER_MIDDLEWARES"][BanShield] == 845
     assert settings["HTTPCACHE_POLICY"] == "mine.Policy"
 
 

@@ -1,0 +1,63 @@
+"""`captcha_bypass_scrapy.bans.BanShield` at order 845, for plugins that look for bans.
+
+scrapy-rotating-proxies and its kin take any status but 200 and redirects for a ban, at order 620,
+and throw the proxy and the response away before a challenge can be solved.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from captcha_bypass_scrapy.detection import detector_of
+from captcha_bypass_scrapy.settings import wanted
+from captcha_bypass_scrapy.wire import readable
+
+if TYPE_CHECKING:
+    from scrapy import Request, Spider
+    from scrapy.crawler import Crawler
+    from scrapy.http import Response
+
+#: Before these plugins, and after statistics (850) and cache (900), which want the true status.
+SHIELD_ORDER = 845
+_FLAG = "captcha-bypass-status-"
+
+
+class BanShield:
+    """Shows challenges with status 200 to the middlewares between it and ours.
+
+    It does nothing where `CaptchaBypassMiddleware` is not there to restore the status.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Build it."""
+        return cls(crawler)
+
+    def process_response(
+        self, request: Request, response: Response, spider: Spider | None = None
+    ) -> Response:
+        """Hide the status of a challenge."""
+        if response.status < 400 or not wanted(request) or not self._is_restored():
+            return response
+        found = readable(response, request)
+        challenge = None if found is None else detector_of(self._crawler.settings)(found)
+        if challenge is None or not challenge.solvable:
+            return response
+        return response.replace(status=200, flags=[*response.flags, f"{_FLAG}{response.status}"])
+
+    def _is_restored(self) -> bool:
+        from captcha_bypass_scrapy.middleware import CaptchaBypassMiddleware
+
+        return self._crawler.get_downloader_middleware(CaptchaBypassMiddleware) is not None
+
+
+def restored(response: Response) -> Response:
+    """Return the response with the status that it came with."""
+    for flag in response.flags:
+        if flag.startswith(_FLAG):
+            flags = [other for other in response.flags if other != flag]
+            return response.replace(status=int(flag.removeprefix(_FLAG)), flags=flags)
+    return response

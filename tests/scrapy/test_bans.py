@@ -1,0 +1,74 @@
+"""Plugins that look for bans, such as scrapy-rotating-proxies, at their documented orders."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from scrapy import Request
+from scrapy.http import HtmlResponse
+from scrapy.settings import Settings
+
+from captcha_bypass_scrapy.bans import BanShield, restored
+from tests.scrapy.crawling import Crawler
+from tests.scrapy.fakes import FakeService, FakeSite
+from tests.scrapy.test_solving import urls
+
+ADDON: dict[str, Any] = {
+    "ADDONS": {"captcha_bypass_scrapy.Addon": 500},
+    "DOWNLOADER_MIDDLEWARES": {"tests.scrapy.spiders.BanDetection": 620},
+}
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+async def test_challenge_is_no_ban(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite, compressed: bool
+) -> None:
+    body = "<title>Just a moment...</title>"
+    guarded.challenge, guarded.gzip = (503, {"Content-Type": "text/html"}, body), compressed
+
+    crawled = await fake_crawl(urls(guarded, 5), **ADDON)
+
+    assert len(crawled.items) == 5
+    assert "bans" not in crawled.stats
+    assert len(fake.tasks) == 1
+    # Statistics know the true status.
+    assert crawled.stats["downloader/response_status_count/503"] >= 1
+
+
+async def test_refusal_is_a_ban(fake_crawl: Crawler, guarded: FakeSite) -> None:
+    crawled = await fake_crawl([f"{guarded.url}/denied/1"], **ADDON)
+
+    assert crawled.stats["bans"] == 1
+    assert crawled.items == []
+
+
+async def test_challenge_that_stays_has_its_status_in_the_errback(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
+) -> None:
+    fake.refusals = [(400, {}, {"error": {"code": "invalid_request", "message": "no"}})] * 9
+
+    crawled = await fake_crawl([f"{guarded.url}/page/1"], **ADDON)
+
+    assert crawled.errors[0]["status"] == 403
+
+
+@pytest.mark.parametrize(("installed", "meta"), [(False, {}), (True, {"captcha_bypass": False})])
+def test_status_is_not_hidden_where_nobody_restores_it(
+    *, installed: bool, meta: dict[str, Any]
+) -> None:
+    crawler: Any = SimpleNamespace(
+        settings=Settings(), get_downloader_middleware=lambda cls: installed or None
+    )
+    request = Request("http://a/", meta=meta)
+    response = HtmlResponse("http://a/", status=403, headers={"cf-mitigated": "challenge"})
+
+    assert BanShield(crawler).process_response(request, response) is response
+
+
+def test_restored_response_is_what_came() -> None:
+    response = HtmlResponse("http://a/", status=200, flags=["mine", "captcha-bypass-status-429"])
+
+    assert (restored(response).status, restored(response).flags) == (429, ["mine"])
+    assert restored(restored(response)).status == 429
