@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 import threading
 import tomllib
 from dataclasses import dataclass
@@ -162,6 +163,16 @@ def test_ignore_patterns_mean_what_docker_means(
     path: str, patterns: list[str], ignored: bool
 ) -> None:
     assert is_ignored(path, patterns) is ignored
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "firewall"])
+def test_dockerfiles_are_lint_free(name: str) -> None:
+    inline = SERVICES["firewall"]["build"]["dockerfile_inline"]
+    text = inline if name == "firewall" else (ROOT / name).read_text()
+    hadolint = Path(sysconfig.get_path("scripts")) / "hadolint"
+    done = subprocess.run([hadolint, "-"], input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "hadolint Dockerfile" in (ROOT / "Makefile").read_text()
 
 
 def test_base_image_is_a_slim_debian_python_pinned_by_tag() -> None:

@@ -23,6 +23,7 @@ from captcha_bypass.browsers.fetching import (
     fetch_camoufox,
     fetch_command,
 )
+from captcha_bypass.browsers.places import may_write
 from captcha_bypass.browsers.preferences import FIREFOX_PREFS, PREFS
 from captcha_bypass.browsers.reaper import Workspace
 from captcha_bypass.config import Config
@@ -137,6 +138,7 @@ class Camoufox:
         )
 
         def options() -> dict[str, Any]:
+            _keep_lists_of_fonts_in(workspace.path)
             drawn: dict[str, Any] = launch_options(
                 headless=headless,
                 firefox_user_prefs=dict(PREFS),
@@ -166,6 +168,17 @@ class Camoufox:
         return await browser.new_context(
             accept_downloads=False, proxy={"server": guard}, timezone_id=time_zone
         )
+
+
+def _keep_lists_of_fonts_in(folder: Path) -> None:
+    """Let the package write its lists of fonts there, if it cannot beside its builds.
+
+    It writes one at each launch, also where the builds are another user's or on a read-only root.
+    """
+    from camoufox import pkgman, utils
+
+    if not may_write(pkgman.INSTALL_DIR / "fontconfig"):
+        setattr(utils, "INSTALL_DIR", folder)  # noqa: B010 - it does not say that it has one
 
 
 async def find_engine(config: Config, tell: Tell = lambda step: None) -> Engine:

@@ -121,9 +121,14 @@ def _refused(environ: Mapping[str, str]) -> Iterator[Path]:
     if os.access(home / ".mozilla", os.F_OK):
         needed.append(home / ".mozilla")
     for folder in needed:
-        there = next((p for p in (folder, *folder.parents) if os.access(p, os.F_OK)), home)
-        if not _is_folder(there, os.W_OK | os.X_OK):
-            yield there
+        if not may_write(folder):
+            yield folder
+
+
+def may_write(folder: Path) -> bool:
+    """Whether this process may write to a folder, or make it."""
+    there = next((p for p in (folder, *folder.parents) if os.access(p, os.F_OK)), folder)
+    return _is_folder(there, os.W_OK | os.X_OK)
 
 
 def _is_folder(path: Path, mode: int) -> bool:
