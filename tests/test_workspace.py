@@ -207,6 +207,21 @@ def test_another_place_serves_where_programs_do_not_run_in_tmpdir(
         assert subprocess.call([workspace.wrap(Path("/bin/true"), "true")]) == 0
 
 
+@pytest.mark.parametrize("set_to", ["{}/./shared/", "{}/shared/../shared", "{}/none"])
+def test_tmpdir_that_cannot_be_written_to_is_told(
+    tmp_path: Path,
+    shared: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    set_to: str,
+) -> None:
+    monkeypatch.setenv("TMPDIR", set_to.format(tmp_path))
+    with Workspace() as workspace:
+        assert workspace.path.parent.parent == shared
+    told = [line for line in caplog.messages if line.startswith("TMPDIR (")]
+    assert len(told) == set_to.endswith("none")
+
+
 def test_no_such_place_ends_the_start_with_a_remedy(
     shared: Path, noexec: set[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

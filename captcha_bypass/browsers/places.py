@@ -32,7 +32,7 @@ def temporary_base() -> Path:
         message = f"{error.strerror}; set TMPDIR to a folder that can be written to."
         raise StartupError(message) from None
     wanted = os.environ.get("TMPDIR")
-    if wanted and first != Path(wanted).absolute():
+    if wanted and str(first) != os.path.abspath(wanted):  # noqa: PTH100 - as gettempdir does
         logger.warning("TMPDIR (%s) cannot be written to: using %s in its place", wanted, first)
     for root in (first, *OTHER_ROOTS, _cache(os.environ)):
         if root is not None and _runs_programs(root):
