@@ -52,7 +52,7 @@ async def test_trusted_proxy_may_have_a_private_address(port: int) -> None:
     assert await reader.readline() == b"CONNECT site.example:443 HTTP/1.1\n"
     writer.close()
     _, writer = await router(port, trusted=True).to_proxy(
-        Upstream("http", Destination("127.0.0.1", port), trusted=True)
+        Upstream("http", Destination("127.0.0.1", port), trusted=True), SITE
     )
     writer.close()
 

@@ -8,11 +8,12 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from captcha_bypass.background import Background, uninterrupted
 from captcha_bypass.egress import upstream as proxies
+from captcha_bypass.egress.answers import CHUNK_BYTES, MAX_INTERIM, Answers
 from captcha_bypass.egress.heads import Head, read_head
 from captcha_bypass.egress.routes import Router
 from captcha_bypass.egress.rules import Destination
@@ -21,12 +22,9 @@ from captcha_bypass.errors import TaskError
 
 logger = logging.getLogger(__name__)
 
-#: Bytes passed on in one piece.
-CHUNK_BYTES = 64 * 1024
 _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 #: Firefox shows its own error page for it; why is kept by the guard.
 _NOT_ESTABLISHED = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"
-_WANTS_LOGIN = (b"HTTP/1.1 407", b"HTTP/1.0 407")
 
 
 class Books(Protocol):
@@ -50,13 +48,16 @@ class Books(Protocol):
 
 @dataclass
 class _Link:
-    """A connection to a site, or to a proxy for all sites, over which plain requests go."""
+    """A connection to a site, or to a proxy for it, over which plain requests go."""
 
-    #: None: whichever, through the proxy.
-    destination: Destination | None
+    destination: Destination
     streams: Streams
-    #: Passes the answers on.
-    answers: asyncio.Task[None]
+    #: Whether it leads to the task's proxy.
+    to_proxy: bool
+    #: The method of the request that waits for its answer; None: there is none.
+    asked: bytes | None = None
+    #: Nothing waits for an answer.
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Relay:
@@ -72,7 +73,6 @@ class Relay:
         self._reader, self._writer = browser
         self._background = Background()
         self._link: _Link | None = None
-        self._asked: Destination
 
     async def run(self) -> None:
         """Serve until one of the two ends hangs up; the caller then drops the connection."""
@@ -122,41 +122,30 @@ class Relay:
 
     async def _forward(self, head: Head) -> None:
         """Send one request on; its answer is passed on beside."""
-        self._asked = head.destination
+        if self._link is not None:
+            await self._link.idle.wait()
         proxy = self._router.upstream
-        if proxy is not None and proxy.is_http:
-            link = await self._link_to_proxy(proxy, head.destination)
-            text = head.for_proxy(proxy.credentials)
-        else:
-            link = await self._link_to_site(head.destination)
-            text = head.for_site()
+        to_proxy = proxy if proxy is not None and proxy.is_http else None
+        link = await self._link_to(head.destination, to_proxy)
+        link.asked = head.method
+        link.idle.clear()
+        text = head.for_site() if to_proxy is None else head.for_proxy(to_proxy.credentials)
         self._books.count_sent(len(text))
         link.streams[1].write(text)
         await self._copy_body(head.body_bytes, link.streams[1])
 
-    async def _link_to_site(self, destination: Destination) -> _Link:
-        link = self._link
-        if link is not None and link.destination == destination:
-            return link
-        # The browser asks for the next page only when it has all of the last answer.
-        await self._unlink()
-        streams = await self._books.connect(destination, self._router.open(destination))
-        return self._make_link(destination, streams)
-
-    async def _link_to_proxy(self, proxy: Upstream, destination: Destination) -> _Link:
-        try:
-            self._router.check(destination)
-        except TaskError as error:
-            self._books.failed(destination, error)
-            raise
-        if self._link is not None:
+    async def _link_to(self, destination: Destination, proxy: Upstream | None) -> _Link:
+        """Return a connection to a site; a proxy gets one for each, too, and mixes up no answers."""
+        if self._link is not None and self._link.destination == destination:
             return self._link
-        streams = await self._books.connect(destination, self._router.to_proxy(proxy))
-        return self._make_link(None, streams)
-
-    def _make_link(self, destination: Destination | None, streams: Streams) -> _Link:
-        answers = self._background.start(self._answer(streams[0], by_proxy=destination is None))
-        self._link = _Link(destination, streams, answers)
+        await self._unlink()
+        if proxy is None:
+            opening = self._router.open(destination)
+        else:
+            opening = self._router.to_proxy(proxy, destination)
+        streams = await self._books.connect(destination, opening)
+        self._link = _Link(destination, streams, to_proxy=proxy is not None)
+        self._background.run(self._answer(self._link))
         return self._link
 
     async def _unlink(self) -> None:
@@ -177,21 +166,41 @@ class Relay:
             site.write(chunk)
             await site.drain()
 
-    async def _answer(self, site: asyncio.StreamReader, *, by_proxy: bool) -> None:
-        """Pass answers on until the site hangs up; then hang up on the browser."""
+    async def _answer(self, link: _Link) -> None:
+        """Pass answers on as long as nobody can mistake one for another; then hang up."""
+        answers = Answers(link.streams[0])
         try:
-            while chunk := await site.read(CHUNK_BYTES):
-                if by_proxy and chunk.startswith(_WANTS_LOGIN):
-                    self._books.failed(self._asked, proxies.refusal(proxies.WRONG_LOGIN))
-                    self._writer.transport.abort()
-                    return
-                self._books.count_received(len(chunk))
-                self._writer.write(chunk)
-                await self._writer.drain()
+            while await answers.begun() and link.asked is not None:
+                if not await self._pass_on(link, link.asked, answers):
+                    break
+                link.asked = None
+                link.idle.set()
         except OSError:
             _reset(self._writer)
         else:
             self._writer.close()
+
+    async def _pass_on(self, link: _Link, method: bytes, answers: Answers) -> bool:
+        """Pass one answer on; False if there can be no other on this connection."""
+        for _ in range(MAX_INTERIM):
+            head = await answers.head(method)
+            if link.to_proxy and head.status == proxies.WRONG_LOGIN:
+                self._books.failed(link.destination, proxies.refusal(proxies.WRONG_LOGIN))
+                self._writer.transport.abort()
+                return False
+            await self._write(head.text)
+            if not head.is_interim:
+                break
+        else:
+            raise ConnectionResetError
+        async for chunk in answers.body(head.body_bytes):
+            await self._write(chunk)
+        return head.body_bytes is not None
+
+    async def _write(self, chunk: bytes) -> None:
+        self._books.count_received(len(chunk))
+        self._writer.write(chunk)
+        await self._writer.drain()
 
 
 async def _pump(

@@ -76,12 +76,13 @@ class Router:
         self.check(destination)
         return await self._through(proxy, destination)
 
-    async def to_proxy(self, proxy: Upstream) -> Streams:
+    async def to_proxy(self, proxy: Upstream, destination: Destination) -> Streams:
         """Open a connection to the task's http or https proxy itself, for plain http requests.
 
         Raises:
             TaskError: `blocked_address` or `proxy_error`.
         """
+        self.check(destination)
         return await self._through(proxy, None)
 
     async def _through(self, proxy: Upstream, destination: Destination | None) -> Streams:
