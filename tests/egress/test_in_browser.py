@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from aiohttp.test_utils import TestServer
 
 from captcha_bypass.errors import StartupError
 from tests.egress.proxies import SocksProxy
-from tests.egress.servers import Server
+from tests.egress.servers import Server, serving
 from tests.service import Client, Service, client_of, run_service
 
 pytestmark = pytest.mark.browser
@@ -112,6 +113,22 @@ async def test_socks_proxy_that_refuses_the_login_is_an_error_and_never_gone_aro
     assert socks.refused
     assert pages.app[REQUESTS] == []
     assert "canary-2" not in service.log
+
+
+async def answer_oddly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(
+        b"HTTP/1.1 407 No\r\nContent-Type: text/html\r\nContent-Length: 12\r\n"
+        b'Proxy-Authenticate: Basic realm="x"\r\nX-Name: caf\xe9.pdf\r\n\r\n<p>words</p>'
+    )
+    await writer.drain()
+
+
+async def test_odd_answer_of_a_site_comes_as_it_is(client: Client) -> None:
+    async with serving(answer_oddly) as server:
+        data = await client.solved(url=server.url, success_text="words", timeout=20)
+    assert data["status_code"] == 407  # of the site, not of a proxy
+    assert data["headers"]["x-name"] == "caf\xe9.pdf"  # no UTF-8: Latin-1
 
 
 async def test_page_that_moves_too_much_ends_at_once_and_the_next_task_works(
