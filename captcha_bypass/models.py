@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
     BaseModel,
@@ -168,6 +168,13 @@ class SolveRequest(_Wire):
         return payload
 
 
+class SessionKey(NamedTuple):
+    """What a session goes by: several owners may each have one of the same name."""
+
+    owner: str
+    name: str
+
+
 class Task(SolveRequest):
     """What the queue keeps of a request: all of it, and what only other APIs ask for."""
 
@@ -180,6 +187,12 @@ class Task(SolveRequest):
     session_ttl: float | None = Field(
         None, gt=0, description="seconds; an older session is begun anew"
     )
+    owner: str = Field("", description="whose it is, and its session; one for each API key")
+
+    @property
+    def session_key(self) -> SessionKey | None:
+        """The session it runs in; None: none."""
+        return None if self.session is None else SessionKey(self.owner, self.session)
 
 
 class ResultCookie(BaseModel):

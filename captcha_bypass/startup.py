@@ -17,6 +17,7 @@ from captcha_bypass.browsers.lease import Tab
 from captcha_bypass.browsers.pool import BrowserPool, no_page
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import StartupError
+from captcha_bypass.models import SessionKey
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ class Startup:
         deadline: float,
         permit: Permit,
         alone: bool = False,
-        session: str | None = None,
+        session: SessionKey | None = None,
         max_age: float | None = None,
     ) -> AsyncIterator[Tab]:
         """Lend a page as soon as there is a browser; see BrowserPool.page."""

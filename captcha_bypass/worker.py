@@ -14,7 +14,7 @@ from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import BrowserLost, TaskError
-from captcha_bypass.models import Solution, SolveRequest, Task
+from captcha_bypass.models import SessionKey, Solution, SolveRequest, Task
 from captcha_bypass.solver import host_of, solve
 from captcha_bypass.tasks.base import JsonDict
 
@@ -37,7 +37,7 @@ class Pages(Protocol):
         deadline: float,
         permit: Permit,
         alone: bool = False,
-        session: str | None = None,
+        session: SessionKey | None = None,
         max_age: float | None = None,
     ) -> AbstractAsyncContextManager[Tab]:
         """See BrowserPool.page."""
@@ -124,7 +124,7 @@ class Worker:
                 deadline=deadline,
                 permit=permit,
                 alone=alone,
-                session=request.session,
+                session=request.session_key,
                 max_age=request.session_ttl,
             ) as tab:
                 seconds = round(clock() - asked, 4)

@@ -15,6 +15,7 @@ from captcha_bypass.api.flaresolverr_answers import FLARESOLVERR_PATHS, V1_PATH
 from captcha_bypass.config import Config, is_loopback
 from captcha_bypass.errors import HostNotAllowed, Unauthorized
 
+_OWNER = web.RequestKey("OWNER", str)
 #: What anybody may ask who reaches the port.
 OPEN_PATHS = frozenset({"/health", "/live"})
 
@@ -29,14 +30,24 @@ def middlewares(config: Config) -> list[Middleware]:
     return [error_middleware, _host_guard] if config.loopback_only else [error_middleware]
 
 
-def is_key(presented: str, keys: Iterable[SecretStr]) -> bool:
-    """Whether `presented` is one of the keys, in a time that does not tell how close it came."""
+def which_key(presented: str, keys: Iterable[SecretStr]) -> int | None:
+    """Return the place of a key among all, in a time that does not tell how close it came."""
     # Any text may come in, lone surrogates too, and compare_digest takes no str but ASCII.
     given = presented.encode(errors="surrogatepass")
-    found = False
-    for key in keys:  # all of them, whichever it is
-        found |= compare_digest(given, key.get_secret_value().encode())
+    found: int | None = None
+    for place, key in enumerate(keys):  # all of them, whichever it is
+        if compare_digest(given, key.get_secret_value().encode()):
+            found = place
     return found
+
+
+def owner_of(request: web.Request) -> str:
+    """Return whose the tasks and sessions of a request are: one name for each API key.
+
+    Without keys all are nobody's, and everybody's: "".
+    """
+    owner: str = request.get(_OWNER, "")
+    return owner
 
 
 def _key_guard(keys: tuple[SecretStr, ...]) -> Middleware:
@@ -44,11 +55,14 @@ def _key_guard(keys: tuple[SecretStr, ...]) -> Middleware:
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         # Health checks of containers and balancers have no key.
         is_open = request.path in OPEN_PATHS and request.method in ("GET", "HEAD")
-        if not is_open and not any(is_key(presented, keys) for presented in _presented(request)):
+        places = (which_key(presented, keys) for presented in _presented(request))
+        place = next((place for place in places if place is not None), None)
+        if place is None and not is_open:
             raise Unauthorized(
                 "An API key is needed: send Authorization: Bearer KEY or X-API-Key: KEY, "
                 "or open /v1?key=KEY."
             )
+        request[_OWNER] = f"key {place}"
         return await handler(request)
 
     return guard

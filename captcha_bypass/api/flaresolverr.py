@@ -12,6 +12,7 @@ from aiohttp import web
 from pydantic_core import from_json
 
 from captcha_bypass import __version__
+from captcha_bypass.api.access import owner_of
 from captcha_bypass.api.flaresolverr_answers import FLARESOLVERR_PATHS, failure, solution, success
 from captcha_bypass.api.flaresolverr_requests import Command, Refused
 from captcha_bypass.api.sessions import SessionBook
@@ -20,7 +21,7 @@ from captcha_bypass.background import uninterrupted
 from captcha_bypass.config import Config
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import ShuttingDown
-from captcha_bypass.models import Task
+from captcha_bypass.models import SessionKey, Task
 from captcha_bypass.tasks.base import JsonDict, TaskQueue
 
 #: A body of any other type counts as empty, so that no page of another origin can send commands.
@@ -66,7 +67,7 @@ class FlareSolverrApi:
         self._report = report
         self._browser_version = browser_version
         self._sent: str | None = None
-        self._commands: dict[str, Callable[[Command], Awaitable[JsonDict]]] = {
+        self._commands: dict[str, Callable[[Command, str], Awaitable[JsonDict]]] = {
             "request.get": self._get,
             "request.post": self._post,
             "sessions.create": self._create,
@@ -102,11 +103,11 @@ class FlareSolverrApi:
         """Run one command, and answer when it is done. Errors not refused here get the same shape."""
         started = time.time()
         try:
-            return success(await self._run(await _body(request)), started)
+            return success(await self._run(await _body(request), owner_of(request)), started)
         except Refused as error:
             return failure(str(error), started)
 
-    async def _run(self, body: JsonDict) -> JsonDict:
+    async def _run(self, body: JsonDict, owner: str) -> JsonDict:
         name = body.get("cmd")
         if name is None:
             raise Refused("Request parameter 'cmd' is mandatory.")
@@ -115,46 +116,47 @@ class FlareSolverrApi:
             raise Refused(f"Request parameter 'cmd' = '{name}' is invalid.")
         if self._stopping():
             raise ShuttingDown("The service is stopping; try again once it is back.")
-        return await command(Command.parse(body))
+        return await command(Command.parse(body), owner)
 
-    async def _get(self, command: Command) -> JsonDict:
+    async def _get(self, command: Command, owner: str) -> JsonDict:
         if command.url is None:
             raise Refused("Request parameter 'url' is mandatory in 'request.get' command.")
         if command.postData is not None:
             raise Refused("Cannot use 'postBody' when sending a GET request.")
-        return await self._solve(command)
+        return await self._solve(command, owner)
 
-    async def _post(self, command: Command) -> JsonDict:
+    async def _post(self, command: Command, owner: str) -> JsonDict:
         if command.postData is None:
             raise Refused("Request parameter 'postData' is mandatory in 'request.post' command.")
         if command.url is None:
             raise Refused("Request parameter 'url' is mandatory in 'request.post' command.")
-        return await self._solve(command)
+        return await self._solve(command, owner)
 
-    async def _create(self, command: Command) -> JsonDict:
+    async def _create(self, command: Command, owner: str) -> JsonDict:
         name = command.session or str(uuid4())
         proxy = command.to_proxy()
         upstream = None
         if proxy is not None:
             upstream = Upstream.of(proxy.server, proxy.username, proxy.password)
-        is_new = self._sessions.create(name, upstream)
+        is_new = self._sessions.create(SessionKey(owner, name), upstream)
         message = "Session created successfully." if is_new else "Session already exists."
         return {"message": message, "session": name}
 
-    async def _list(self, command: Command) -> JsonDict:
-        return {"message": "", "sessions": self._sessions.names()}
+    async def _list(self, command: Command, owner: str) -> JsonDict:
+        return {"message": "", "sessions": self._sessions.names(owner)}
 
-    async def _destroy(self, command: Command) -> JsonDict:
-        if command.session is None or not await self._sessions.destroy(command.session):
+    async def _destroy(self, command: Command, owner: str) -> JsonDict:
+        name = command.session
+        if name is None or not await self._sessions.destroy(SessionKey(owner, name)):
             raise Refused("The session doesn't exist.")
         return {"message": "The session has been removed."}
 
-    async def _solve(self, command: Command) -> JsonDict:
+    async def _solve(self, command: Command, owner: str) -> JsonDict:
         task = command.to_task(self._config)
         clock = asyncio.get_running_loop().time
         started, result = clock(), "unknown"
         try:
-            data = await self._outcome(task)
+            data = await self._outcome(task, owner)
             result = "solved" if data["solved"] else "not_detected"
         except Exception:
             result = "error"
@@ -172,14 +174,14 @@ class FlareSolverrApi:
         verdict = "Challenge solved!" if result == "solved" else "Challenge not detected!"
         return {"message": verdict, "solution": found}
 
-    async def _outcome(self, task: Task) -> JsonDict:
+    async def _outcome(self, task: Task, owner: str) -> JsonDict:
         """Return what the browser has when no challenge is in the way (models.Solution).
 
         Raises:
             Refused: one is, or there is no page.
             RequestError: the queue does not take the task.
         """
-        task_id = await submit(self._queue, self._config, task)
+        task_id = await submit(self._queue, self._config, task, owner)
         try:
             record = await self._queue.wait(task_id, LOOK_SECONDS)
             while record is not None and not record.finished:

@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from captcha_bypass import __version__
+from captcha_bypass.api.access import owner_of
 from captcha_bypass.api.answers import (
     Browsers,
     Egress,
@@ -34,11 +35,13 @@ from captcha_bypass.errors import (
     TooManyWaiting,
     UnsupportedMediaType,
 )
-from captcha_bypass.models import SolveRequest
+from captcha_bypass.models import SessionKey, SolveRequest
 from captcha_bypass.tasks.base import Record, TaskQueue
 
 #: Longest `wait` of a long-poll, in seconds; proxies between us and the client give up at 60.
 MAX_WAIT = 30.0
+#: Of a path segment: by itself aiohttp takes no braces.
+_ANY = ":[^/]+"
 
 
 class NativeApi:
@@ -73,10 +76,10 @@ class NativeApi:
         """Return the route table."""
         return [
             web.post("/solve", self.solve),
-            web.get("/result/{task_id}", self.result, allow_head=False),
-            web.delete("/task/{task_id}", self.remove),
+            web.get(f"/result/{{task_id{_ANY}}}", self.result, allow_head=False),
+            web.delete(f"/task/{{task_id{_ANY}}}", self.remove),
             web.get("/sessions", self.list_sessions, allow_head=False),
-            web.delete("/sessions/{name}", self.destroy_session),
+            web.delete(f"/sessions/{{name{_ANY}}}", self.destroy_session),
             web.get("/health", self.health),
             web.get("/live", self.live),
             web.get("/openapi.json", self.openapi, allow_head=False),
@@ -92,14 +95,15 @@ class NativeApi:
             solve_request = SolveRequest.model_validate_json(await request.read())
         except ValidationError as error:
             raise invalid(error) from None
-        task_id = await submit(self._queue, self._config, solve_request)
+        owner = owner_of(request)
+        task_id = await submit(self._queue, self._config, solve_request, owner)
         return _json(SolveAnswer(task_id=task_id), status=202)
 
     async def result(self, request: web.Request) -> web.Response:
         """Return a task's state, holding the answer up to `wait` seconds until it ends."""
         task_id = request.match_info["task_id"]
         wait = _wait(request)
-        record = await self._queue.get(task_id)
+        record = await self._own(request)
         if wait and record is not None and not record.finished:
             record = await self._held(task_id, wait)
         if record is None:
@@ -107,6 +111,11 @@ class NativeApi:
         view = {"status": record.state.value, "error": record.error, "data": record.data}
         # Not through the model: the data came out of it, and may be megabytes.
         return web.json_response(view)
+
+    async def _own(self, request: web.Request) -> Record | None:
+        """Return the task that is asked for, or None if it is somebody else's."""
+        record = await self._queue.get(request.match_info["task_id"])
+        return record if record is not None and record.owner == owner_of(request) else None
 
     async def _held(self, task_id: str, wait: float) -> Record | None:
         if self._waiting >= self._config.max_waiting:
@@ -122,18 +131,20 @@ class NativeApi:
 
     async def remove(self, request: web.Request) -> web.Response:
         """Cancel a task or delete its result."""
-        if await self._queue.remove(request.match_info["task_id"]):
+        record = await self._own(request)
+        if record is not None and await self._queue.remove(record.task_id):
             return _json(RemoveAnswer(success=True, message="The task is gone."))
         message = "No such task; it may have expired or been deleted."
         return _json(RemoveAnswer(success=False, message=message), status=404)
 
     async def list_sessions(self, request: web.Request) -> web.Response:
-        """Return the names of the open sessions, oldest first."""
-        return _json(SessionsAnswer(sessions=self._sessions.names()))
+        """Return the names of the caller's open sessions, oldest first."""
+        return _json(SessionsAnswer(sessions=self._sessions.names(owner_of(request))))
 
     async def destroy_session(self, request: web.Request) -> web.Response:
         """End a session and all it holds, and the task that has it."""
-        if await self._sessions.destroy(request.match_info["name"]):
+        key = SessionKey(owner_of(request), request.match_info["name"])
+        if await self._sessions.destroy(key):
             return _json(RemoveAnswer(success=True, message="The session is gone."))
         message = "No such session; it may have expired or been deleted."
         return _json(RemoveAnswer(success=False, message=message), status=404)

@@ -5,20 +5,21 @@ from __future__ import annotations
 from typing import Protocol
 
 from captcha_bypass.egress.upstream import Upstream
+from captcha_bypass.models import SessionKey
 
 
 class SessionBook(Protocol):
-    """Browser contexts that outlive their tasks, by name."""
+    """Browser contexts that outlive their tasks, by owner and name."""
 
-    def names(self) -> list[str]:
-        """Return the names of those that are open, oldest first."""
+    def names(self, owner: str) -> list[str]:
+        """Return the names of an owner's that are open, oldest first."""
 
-    def create(self, name: str, upstream: Upstream | None) -> bool:
+    def create(self, key: SessionKey, upstream: Upstream | None) -> bool:
         """Begin one, whose traffic goes through a proxy if one is given. False: it was there.
 
         Raises:
             TooManySessions: there are as many as there may be.
         """
 
-    async def destroy(self, name: str) -> bool:
+    async def destroy(self, key: SessionKey) -> bool:
         """End one with all it holds. False: there was none."""

@@ -11,8 +11,11 @@ from captcha_bypass.models import SolveRequest
 from captcha_bypass.tasks.base import TaskQueue
 
 
-async def submit(queue: TaskQueue, config: Config, task: SolveRequest) -> str:
+async def submit(queue: TaskQueue, config: Config, task: SolveRequest, owner: str) -> str:
     """Queue a task and return its id.
+
+    Args:
+        owner: Whose it is, see api.access.owner_of.
 
     Raises:
         InvalidRequest: its timeout is longer than the settings allow.
@@ -23,11 +26,13 @@ async def submit(queue: TaskQueue, config: Config, task: SolveRequest) -> str:
         message = f"must be at most {config.max_timeout:g} seconds (--max-timeout)"
         raise InvalidRequest([FieldError("timeout", message)])
     task_id = str(uuid4())
-    await queue.submit(task_id, task.to_payload(), task.timeout, _bounds(task, config))
+    payload = task.to_payload() | ({"owner": owner} if owner else {})
+    bounds = _bounds(task, config, owner)
+    await queue.submit(task_id, payload, task.timeout, bounds, owner=owner)
     return task_id
 
 
-def _bounds(task: SolveRequest, config: Config) -> dict[str, int]:
+def _bounds(task: SolveRequest, config: Config, owner: str) -> dict[str, int]:
     """Return the queue's groups for a task: its host, and its session, which takes one at a time."""
     bounds = {}
     if config.max_per_host:
@@ -35,5 +40,5 @@ def _bounds(task: SolveRequest, config: Config) -> dict[str, int]:
         host = (urlsplit(task.url).hostname or "").removesuffix(".")
         bounds[f"host:{host}"] = config.max_per_host
     if task.session is not None:
-        bounds[f"session:{task.session}"] = 1
+        bounds[f"session:{owner}:{task.session}"] = 1
     return bounds

@@ -132,12 +132,15 @@ class Fleet:
         return browser
 
     def for_sessions(self) -> WarmBrowser:
-        """Return the browser that new sessions live in, which may still be starting."""
+        """Return the browser that new sessions live in, which may still be starting.
+
+        One that was started for a session which ended meanwhile serves the next: else whoever
+        begins and ends them would start one each time.
+        """
         keeping = [b for b in self.browsers if b.sessions and not b.dead and not b.retiring]
-        unused = [b for b in self.browsers if b.launched and b.accepting and not b.leases]
-        return (
-            next(iter([*keeping, *sorted(unused, key=lambda b: b.served)]), None) or self._start()
-        )
+        unused = [b for b in self.browsers if b.accepting and not b.leases]
+        unused.sort(key=lambda b: (b.launched is None, b.served))
+        return next(iter([*keeping, *unused]), None) or self._start()
 
     def seat(self, browser: WarmBrowser, lease: Lease) -> None:
         """Give a task a place in a certain browser."""

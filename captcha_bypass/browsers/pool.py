@@ -23,6 +23,7 @@ from captcha_bypass.browsers.warm import WarmBrowser
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import BrowserLost, TaskError, Unguarded
+from captcha_bypass.models import SessionKey
 
 T = TypeVar("T")
 
@@ -121,7 +122,7 @@ class BrowserPool:
         deadline: float,
         permit: Permit,
         alone: bool = False,
-        session: str | None = None,
+        session: SessionKey | None = None,
         max_age: float | None = None,
     ) -> AsyncIterator[Tab]:
         """Lend a fresh page; it is closed, or its browser killed, once the block is left.
@@ -134,7 +135,7 @@ class BrowserPool:
                 past it the block is cancelled and the browser killed.
             permit: What the task may reach, and through which proxy.
             alone: In a browser that no other task has meanwhile.
-            session: Name of the session whose context the page is in; begun if there is none.
+            session: The session whose context the page is in; begun if there is none.
             max_age: Seconds; a session older than that is begun anew.
 
         Raises:

@@ -33,6 +33,8 @@ class Record:
     data: JsonDict | None = None
     #: `{"code", "message"}`; only in state error.
     error: JsonDict | None = None
+    #: Whose it is, as whoever submitted it said.
+    owner: str = ""
 
     @property
     def finished(self) -> bool:
@@ -73,12 +75,15 @@ class TaskQueue(Protocol):
         payload: JsonDict,
         timeout: float,
         bounds: Mapping[str, int] | None = None,
+        *,
+        owner: str = "",
     ) -> None:
         """Queue a task whose handler promises to end about `timeout` seconds after its start.
 
         Args:
             bounds: The task's groups, and how many tasks of each may run at once; 0: any number.
                 While a group has tasks, the bound counts that the first of them came with.
+            owner: Stands in its records; the queue itself keeps nobody from a task.
 
         Raises:
             QueueFull: as many tasks are pending as the bound allows.

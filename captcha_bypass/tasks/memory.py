@@ -40,6 +40,7 @@ class _Entry:
     task_id: str
     payload: JsonDict
     timeout: float
+    owner: str = ""
     state: State = State.PENDING
     outcome: JsonDict = field(default_factory=dict)
     #: Its place among the pending, and then the running.
@@ -50,7 +51,8 @@ class _Entry:
     weight: int = 0
 
     def record(self) -> Record:
-        return Record(self.task_id, self.state, self.outcome.get("data"), self.outcome.get("error"))
+        data, error = self.outcome.get("data"), self.outcome.get("error")
+        return Record(self.task_id, self.state, data, error, self.owner)
 
 
 def weigh(value: Any) -> int:  # noqa: ANN401 - any JSON value
@@ -111,6 +113,8 @@ class MemoryQueue:
         payload: JsonDict,
         timeout: float,
         bounds: Mapping[str, int] | None = None,
+        *,
+        owner: str = "",
     ) -> None:
         """See TaskQueue."""
         if self._closing:
@@ -119,7 +123,7 @@ class MemoryQueue:
             raise QueueFull(
                 f"{self._max_pending} tasks are pending; try again later or raise --max-queue."
             )
-        entry = self._entries[task_id] = _Entry(task_id, payload, timeout)
+        entry = self._entries[task_id] = _Entry(task_id, payload, timeout, owner)
         entry.ticket = self._pending.add(entry, bounds or {})
         self._dispatch()
 

@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from captcha_bypass import challenges
-from captcha_bypass.models import Solution, Task
+from captcha_bypass.models import SessionKey, Solution, Task
 from tests.flaresolverr.serving import FakeSessions, Json
 
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -33,7 +33,7 @@ class Browserless:
 
     def __init__(self, sessions: FakeSessions) -> None:
         self._sessions = sessions
-        self._contexts: dict[str, _Context] = {}
+        self._contexts: dict[SessionKey, _Context] = {}
 
     async def __call__(self, task_id: str, payload: Json) -> Json:
         task = Task.model_validate(payload)
@@ -56,13 +56,14 @@ class Browserless:
         return {"data": {**solution.model_dump(mode="json"), **verdict}}
 
     def _context(self, task: Task) -> _Context:
-        if task.session is None:
+        key = task.session_key
+        if key is None:
             return _Context()
-        is_new = self._sessions.create(task.session, None)  # on the fly, if need be
-        found = None if is_new else self._contexts.get(task.session)
+        is_new = self._sessions.create(key, None)  # on the fly, if need be
+        found = None if is_new else self._contexts.get(key)
         is_old = found is not None and time.monotonic() - found.born > (task.session_ttl or 1e9)
         if found is None or is_old:
-            found = self._contexts[task.session] = _Context()
+            found = self._contexts[key] = _Context()
         return found
 
     async def _visit(self, task: Task, jar: aiohttp.CookieJar) -> Json:

@@ -15,9 +15,9 @@ from captcha_bypass.api.flaresolverr import FlareSolverrApi
 from captcha_bypass.api.native import NativeApi
 from captcha_bypass.api.status import BrowserStatus
 from captcha_bypass.app import MAX_BODY_BYTES
-from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
 from captcha_bypass.egress.upstream import Upstream
+from captcha_bypass.models import SessionKey
 from captcha_bypass.tasks.base import Handler
 from captcha_bypass.tasks.memory import MemoryQueue
 
@@ -28,21 +28,21 @@ Json = dict[str, Any]
 class FakeSessions:
     """Sessions as far as the API sees them: names, and the proxies they were made with."""
 
-    made: dict[str, Upstream | None] = field(default_factory=dict)
+    made: dict[SessionKey, Upstream | None] = field(default_factory=dict)
 
-    def names(self) -> list[str]:
-        return list(self.made)
+    def names(self, owner: str = "") -> list[str]:
+        return [key.name for key in self.made if key.owner == owner]
 
-    def create(self, name: str, upstream: Upstream | None) -> bool:
-        if name in self.made:
+    def create(self, key: SessionKey, upstream: Upstream | None) -> bool:
+        if key in self.made:
             return False
-        self.made[name] = upstream
+        self.made[key] = upstream
         return True
 
-    async def destroy(self, name: str) -> bool:
-        if name not in self.made:
+    async def destroy(self, key: SessionKey) -> bool:
+        if key not in self.made:
             return False
-        del self.made[name]
+        del self.made[key]
         return True
 
 
@@ -115,7 +115,7 @@ async def serving(handler: Handler, sessions: FakeSessions, **settings: Any) -> 
         queue,
         status=BrowserStatus,
         tally=dict,
-        sessions=Sessions(most=1, ttl=1.0),
+        sessions=sessions,
     )
     app = web.Application(middlewares=middlewares(config), client_max_size=MAX_BODY_BYTES)
     app.add_routes([*native.routes(), *api.routes()])

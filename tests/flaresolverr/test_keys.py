@@ -82,7 +82,7 @@ async def test_key_in_the_url_opens_nothing_else(keyed: Scripted, path: str) -> 
 async def test_key_in_the_url_does_not_reach_the_log(
     keyed: Scripted, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken() -> list[str]:
+    def broken(owner: str) -> list[str]:
         raise RuntimeError("inner workings")
 
     monkeypatch.setattr(keyed.v1.sessions, "names", broken)

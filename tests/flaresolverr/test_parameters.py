@@ -10,7 +10,7 @@ import pytest
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import RequestError
-from captcha_bypass.models import Task
+from captcha_bypass.models import SessionKey, Task
 from tests.flaresolverr.scripted import (
     CANARY,
     DATA,
@@ -216,8 +216,8 @@ async def test_session_gets_the_proxy_it_is_made_with(scripted: Scripted) -> Non
     await scripted.v1.ok(cmd="sessions.create", session="direct", proxy={})
     destination = Destination("proxy.test", 3128)
     assert scripted.v1.sessions.made == {
-        "proxied": Upstream("http", destination, "u", CANARY),
-        "direct": None,
+        SessionKey("", "proxied"): Upstream("http", destination, "u", CANARY),
+        SessionKey("", "direct"): None,
     }
 
 

@@ -260,7 +260,7 @@ async def test_task_that_a_shutdown_ends_is_told_so(scripted: Scripted) -> None:
 async def test_bug_is_500_that_tells_the_log_and_not_the_client(
     scripted: Scripted, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken() -> list[str]:
+    def broken(owner: str) -> list[str]:
         raise RuntimeError("inner workings")
 
     monkeypatch.setattr(scripted.v1.sessions, "names", broken)

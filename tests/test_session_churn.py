@@ -1,0 +1,92 @@
+"""Whoever begins and ends sessions in a row starts no browsers in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from captcha_bypass.browsers.fleet import Fleet, Limits
+from captcha_bypass.browsers.lease import Lease
+from captcha_bypass.browsers.sessions import Sessions
+from captcha_bypass.egress.routes import Permit
+from captcha_bypass.egress.rules import Destination
+from captcha_bypass.models import SessionKey
+from tests.fake_browsers import FakeEgress, FakeEngine, World
+from tests.virtual_time import VirtualLoop
+
+PERMIT = Permit(Destination.of("http://site.test/"), None)
+#: Two with a task, one ahead of the next, one for sessions.
+MOST = 4
+
+
+@pytest.fixture
+def loop() -> Iterator[VirtualLoop]:
+    loop = VirtualLoop()
+    yield loop
+    loop.shutdown()
+
+
+class Busy:
+    """A fleet whose browsers that run have a task each."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        engine: Any = FakeEngine()
+        egress: Any = FakeEgress()
+        world: Any = self.world
+        self.fleet = Fleet(engine, world, world, world, egress, Limits(slots=2))
+        self.sessions = Sessions(most=2, ttl=60.0)
+        self.sessions.live_in(self.fleet)
+
+    async def start(self) -> None:
+        await self.fleet.__aenter__()
+        for _ in range(2):
+            await self.fleet.reserve(Lease(), alone=True).started()
+
+    async def churn(self, *, with_task: bool) -> int:
+        """Begin and end sessions; return how many browsers were started in all."""
+        for number in range(12):
+            key = SessionKey("", f"n{number}")
+            if with_task:
+                lease = Lease()
+                session = self.sessions.join(key, lease, PERMIT, None)
+                self.sessions.leave(session, lease)
+                self.fleet.release(session.browser, lease)
+            else:
+                assert self.sessions.create(key, None)
+            assert await self.sessions.destroy(key)
+        return len(self.fleet.browsers)
+
+
+@pytest.mark.parametrize("with_task", [False, True])
+def test_sessions_that_come_and_go_share_the_browsers_that_were_started(
+    loop: VirtualLoop, with_task: bool
+) -> None:
+    async def make() -> Busy:
+        return Busy()
+
+    busy = loop.run(make())
+    with patch("captcha_bypass.browsers.warm.kill_marked", busy.world.kill_marked):
+        loop.run(busy.start())
+        assert loop.run(busy.churn(with_task=with_task)) <= MOST
+        loop.advance(10)
+        assert len(busy.world.living()) <= MOST
+        loop.run(busy.fleet.__aexit__(None, None, None))
+
+
+def test_session_can_be_begun_and_ended_before_there_is_a_browser(loop: VirtualLoop) -> None:
+    """While the service starts."""
+    sessions = Sessions(most=1, ttl=1.0)
+
+    async def begin(name: str) -> list[str]:
+        assert sessions.create(SessionKey("", name), None)
+        return sessions.names("")
+
+    assert loop.run(begin("a")) == ["a"]
+    loop.advance(2)
+    assert loop.run(begin("b")) == ["b"], "the first one's time was up"
+    assert loop.run(sessions.destroy(SessionKey("", "b")))
+    assert loop.run(begin("c")) == ["c"]
