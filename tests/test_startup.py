@@ -83,18 +83,18 @@ async def test_while_camoufox_is_fetched_the_service_answers_and_stops_at_once(
         async with client_of(service) as client:
             assert await get(service, "/health") == (503, {"status": "starting"})
             assert await get(service, "/live") == (200, {"status": "live"})
-            view = await client.solve(url="http://127.0.0.1:9/", no_challenge=True, timeout=1)
+            view = await client.solve(url="http://127.0.0.1:8080/", no_challenge=True, timeout=1)
             assert view["status"] == "error"
             assert view["error"]["code"] == "browser_unavailable"
             assert "Camoufox is being fetched" in view["error"]["message"]
-            command_v1 = {"cmd": "request.get", "url": "http://127.0.0.1:9/", "maxTimeout": 1000}
+            command_v1 = {"cmd": "request.get", "url": "http://127.0.0.1:8080/", "maxTimeout": 1000}
             async with (
                 aiohttp.ClientSession() as http,
                 http.post(f"{service.url}/v1", json=command_v1) as response,
             ):
                 assert response.status == 500
                 assert "Camoufox is being fetched" in (await response.json())["message"]
-            waits = await client.submit(url="http://127.0.0.1:9/", no_challenge=True, timeout=60)
+            waits = await client.submit(url="http://127.0.0.1:8080/", no_challenge=True, timeout=60)
             ended = asyncio.create_task(client.result(waits, wait=30))
             await client.until_running(waits)
             children = psutil.Process(service.process.pid).children(recursive=True)
