@@ -28,7 +28,7 @@ def is_closing(crawler: Crawler) -> bool:
     tells of a stop by signal; that a spider closes for another reason only the slot knows.
     """
     engine = crawler.engine  # there since the spider was opened, and no request is older
-    if not engine.running:
-        return True
+    if not engine.running and engine.start_time is not None:
+        return True  # where it has never run, this is a shell, which downloads without that
     slot = getattr(engine, "_slot", None)
     return slot is not None and getattr(slot, "closing", None) is not None

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from scrapy.http import HtmlResponse, Response, TextResponse
 from scrapy.http.request import NO_CALLBACK
+from scrapy.settings.default_settings import DEFAULT_REQUEST_HEADERS as DEFAULT_HEADERS
 
 from captcha_bypass_scrapy.cookies import parse_header
 from captcha_bypass_scrapy.documents import encoding_of, is_html, source_of
@@ -14,7 +15,7 @@ from captcha_bypass_scrapy.errors import SolveError
 from captcha_bypass_scrapy.exits import same_site
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from scrapy import Request
 
@@ -29,8 +30,25 @@ FLAG = "captcha-bypass"
 _NOT_OURS = {"content-encoding", "content-length", "transfer-encoding", "connection", "set-cookie"}
 
 
+#: Set by the browser, about the transfer, or for the proxy; cookies have a field of their own.
+_BROWSERS_OWN = frozenset(
+    {"cookie", "host", "user-agent", "connection", "content-length", "transfer-encoding", "te"}
+    | {"trailer", "upgrade", "proxy-authorization", "proxy-connection", "accept-encoding"}
+    | {"content-type", "content-encoding", "expect", "if-modified-since", "if-none-match", "range"}
+)
+
+#: As many as the service takes.
+_MOST_HEADERS = 50
+#: By these a script is told from a browser, and a challenge comes as JSON.
+_ABOUT_ANSWER = frozenset({"accept", "x-requested-with"})
+
+
 def task_for(
-    url: str, options: Options, proxy: Exit | None, cookies: Iterable[dict[str, Any]] = ()
+    url: str,
+    options: Options,
+    proxy: Exit | None,
+    cookies: Iterable[dict[str, Any]] = (),
+    headers: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the body of POST /solve."""
     task: dict[str, Any] = {
@@ -42,6 +60,8 @@ def task_for(
         task["proxy"] = proxy.as_task()
     if listed := list(cookies):
         task["cookies"] = listed
+    if headers:
+        task["headers"] = dict(headers)
     return task
 
 
@@ -56,6 +76,30 @@ def task_cookies(request: Request, clearance: Iterable[Cookie]) -> list[dict[str
         if name not in names
     ]
     return theirs + [cookie.as_task() for cookie in ours]
+
+
+def task_headers(request: Request, url: str | None = None) -> dict[str, str]:
+    """Return what the request says, such as its language or a key, for the browser to send.
+
+    Scrapy's own defaults are not the request's wish, and a browser has better ones.
+
+    Args:
+        url: A page that is opened for a clearance only; what asks for this request's own kind of
+            answer stays out, and all where it is on another host.
+    """
+    headers: dict[str, str] = {}
+    if url is not None and urlsplit(url).hostname != urlsplit(request.url).hostname:
+        return headers
+    for raw, values in request.headers.items():
+        name, text = raw.decode("latin-1"), b", ".join(values).decode("latin-1")
+        lower = name.lower()
+        if url is not None and lower in _ABOUT_ANSWER:
+            continue
+        if url is not None and lower == "referer" and url != request.url:
+            continue
+        if lower not in _BROWSERS_OWN and DEFAULT_HEADERS.get(name) != text and text.isprintable():
+            headers[name] = text
+    return dict(list(headers.items())[:_MOST_HEADERS])
 
 
 def page_to_solve(request: Request, options: Options) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from captcha_bypass_scrapy import retries
@@ -17,7 +18,9 @@ from captcha_bypass_scrapy.pages import (
     response_from,
     task_cookies,
     task_for,
+    task_headers,
 )
+from captcha_bypass_scrapy.patience import until_content
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -75,8 +78,9 @@ class Solver:
         cookies = [c.as_task() for c in old.cookies if c.live()] if old is not None else []
         self._tell.solving(key, challenge, request, url)
         started = time.monotonic()
+        headers = task_headers(request, url)
         try:
-            solution = await self._solution(url, key, options, cookies)
+            solution = await self._solution(request, url, key, options, cookies, headers)
         except SolveError as error:
             if not isinstance(error, SolverUnavailable):
                 self._clearances.failed(key, str(error))
@@ -106,7 +110,8 @@ class Solver:
         async with self._gates[key]:
             self._raise_if_down()
             cookies = task_cookies(request, clearance.cookies)
-            solution = await self._solution(url, key, options, cookies)
+            headers = task_headers(request)
+            solution = await self._solution(request, url, key, options, cookies, headers)
         # The browser may have been challenged anew; the next page shall profit. Cookies that the
         # request brought along are nobody else's.
         own = parse_header((request.headers.get(b"Cookie") or b"").decode("latin-1"))
@@ -124,6 +129,8 @@ class Solver:
             options.mode == "html"
             and request.method == "GET"
             and not options.url
+            # A challenge's own reload does not send them again.
+            and not task_headers(request)
             and page_to_solve(request, options) == retries.home_url(request)
         )
 
@@ -138,10 +145,23 @@ class Solver:
         return response
 
     async def _solution(
-        self, url: str, key: Key, options: Options, cookies: list[dict[str, Any]]
+        self,
+        request: Request,
+        url: str,
+        key: Key,
+        options: Options,
+        cookies: list[dict[str, Any]],
+        headers: dict[str, str],
     ) -> Solution:
         proxy = key.exit if self._config.share_proxy else None
-        task = task_for(url, options, proxy, cookies)
+        task = task_for(url, options, proxy, cookies, headers)
+        solution = checked(await self._asked(task, key), options.timeout_seconds)
+        return await until_content(
+            task, solution, request, options, self._detect, partial(self._asked, key=key)
+        )
+
+    async def _asked(self, task: dict[str, Any], key: Key) -> Solution:
+        """Return the service's answer, which need not be a solution."""
         try:
             solution = await self._client.solve(task, lambda state: self._tell.slow(key, state))
         except SolverUnavailable as error:
@@ -150,7 +170,7 @@ class Solver:
         if self._down_reason is not None:
             self._down_reason = None
             self._tell.available()
-        return checked(solution, options.timeout_seconds)
+        return solution
 
     def _chosen(self, cookies: list[dict[str, Any]], vendor: str) -> tuple[Cookie, ...]:
         return choose(map(Cookie.from_result, cookies), vendor, self._config.cookies)

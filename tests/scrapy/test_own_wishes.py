@@ -1,0 +1,106 @@
+"""What the user's own detector and the request's own headers make of a solve."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from scrapy import Request
+
+from captcha_bypass_scrapy.pages import task_headers
+from captcha_bypass_scrapy.patience import NEVER
+from tests.scrapy.crawling import Crawler
+from tests.scrapy.fakes import FakeService, FakeSite, Json, page_of
+
+SITE = "http://site.example"
+CHALLENGE = "<p>prove you are human</p>"
+
+
+async def test_solve_goes_on_until_the_own_detector_is_content(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
+) -> None:
+    async def slow(task: Json) -> Json:
+        """The page takes three seconds, and the service sees no challenge in it."""
+        left = task.get("success_selector") == NEVER
+        through = left and task["timeout"] >= 3
+        cookies = [fake.cookie(task)] if through else []
+        html = "<p>welcome</p>" if through else CHALLENGE
+        data = page_of(task, html=html, cookies=cookies, timeout_reached=left)
+        return {"status": "completed", "error": None, "data": data}
+
+    fake.answer = slow
+    pages = [f"{guarded.url}/homemade/{n}" for n in range(3)]
+
+    crawled = await fake_crawl(pages, spider="Detecting")
+
+    assert len(crawled.items) == 3
+    assert [task.get("success_selector") for task in fake.tasks] == [None, NEVER, NEVER]
+    assert [task["timeout"] for task in fake.tasks] == [60.0, 2.0, 4.0]
+
+
+async def test_own_detector_that_is_never_content_ends_with_the_timeout(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
+) -> None:
+    async def never(task: Json) -> Json:
+        data = page_of(task, html=CHALLENGE, timeout_reached="success_selector" in task)
+        return {"status": "completed", "error": None, "data": data}
+
+    fake.answer = never
+    page = f"{guarded.url}/homemade/1"
+
+    crawled = await fake_crawl([page], spider="Detecting", CAPTCHA_BYPASS_TIMEOUT=5)
+
+    assert "CAPTCHA_BYPASS_SUCCESS_TEXT" in crawled.errors[0]["reason"]
+    assert {task["timeout"] for task in fake.tasks} == {5.0, 2.0, 3.0}
+
+
+async def test_success_text_is_believed_without_asking_the_detector(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
+) -> None:
+    crawled = await fake_crawl(
+        [f"{guarded.url}/homemade/1"], spider="Detecting", CAPTCHA_BYPASS_SUCCESS_TEXT="page"
+    )
+
+    assert len(crawled.items) == len(fake.tasks) == 1
+
+
+async def test_browser_sends_the_requests_own_headers(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
+) -> None:
+    headers = {"Accept-Language": "de", "X-Shop": "7", "Authorization": "Basic dTpw"}
+    meta = {"captcha_bypass": "html"}
+
+    await fake_crawl([{"url": f"{guarded.url}/page/1", "headers": headers, "meta": meta}])
+
+    # The page itself is opened after the clearance: a challenge reloads without them.
+    assert [task["headers"] for task in fake.tasks] == [headers, headers]
+
+
+@pytest.mark.parametrize(
+    ("headers", "for_page", "for_clearance"),
+    [
+        ({"Accept-Language": "en"}, {}, {}),  # Scrapy's own default
+        ({"Accept": "application/json"}, {"Accept": "application/json"}, {}),
+        ({"X-Requested-With": "XMLHttpRequest"}, {"X-Requested-With": "XMLHttpRequest"}, {}),
+        ({"Referer": f"{SITE}/list"}, {"Referer": f"{SITE}/list"}, {"Referer": f"{SITE}/list"}),
+        ({"Cookie": "a=b", "Host": "x", "User-Agent": "y", "Accept-Encoding": "br"}, {}, {}),
+        ({"Proxy-Authorization": "Basic x", "Content-Type": "a/b", "Range": "bytes=0-1"}, {}, {}),
+        ({"X-Many": ["a", "b"]}, {"X-Many": "a, b"}, {"X-Many": "a, b"}),
+        ({"X-Odd": "a\nb"}, {}, {}),
+    ],
+)
+def test_headers_that_belong_to_the_browser_stay_its_own(
+    headers: dict[str, Any], for_page: dict[str, str], for_clearance: dict[str, str]
+) -> None:
+    request = Request(f"{SITE}/a", headers=headers)
+
+    assert task_headers(request) == for_page
+    assert task_headers(request, f"{SITE}/a") == for_clearance
+
+
+def test_headers_stay_with_their_host_and_page() -> None:
+    request = Request(f"{SITE}/a.png", headers={"X-Key": "k", "Referer": f"{SITE}/a"})
+
+    assert task_headers(request, f"{SITE}/a") == {"X-Key": "k"}
+    assert task_headers(request, "http://other.example/login") == {}
+    assert len(task_headers(Request(SITE, headers={f"X-{n}": "a" for n in range(60)}))) == 50
