@@ -588,6 +588,8 @@ def test_health_check_asks_where_the_service_listens(
         monkeypatch.setenv(name, value)
     assert Config().port == health_server.server_port
     assert health_check(variables) == 0
+    linked = {"CAPTCHA_BYPASS_PORT": "tcp://10.0.0.1:9", "PORT": str(health_server.server_port)}
+    assert health_check(linked) == 0
 
 
 def test_health_check_fails_where_nothing_listens() -> None:
