@@ -2,32 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
 
-from playwright.async_api import Error, Page, Request, Response
+from playwright._impl._connection import from_nullable_channel
+from playwright.async_api import BrowserContext, Error, Page, Request, Response
 
 from captcha_bypass.browsers.failures import is_abort, is_error_page, translate, translate_page
 from captcha_bypass.errors import TaskError
 
 #: Answers that leave the document as it is.
 _NO_DOCUMENT = frozenset({204, 205})
+_NOT_MODIFIED = 304
+#: Answers of one context that are remembered, and the most characters of headers of one that is.
+_MOST_STORED = 50
+_STORED_CHARS = 16 * 1024
 
 
 @dataclass(eq=False)
 class Document:
-    """A response to a navigation of the main frame."""
+    """What a navigation of the main frame brought: a document, or a file in place of one."""
 
-    response: Response
-    status: int
+    #: None for what a script made: `blob:`, `about:blank`.
+    response: Response | None
+    status: int | None
     #: As far as known when the response came; names in lower case.
     headers: dict[str, str]
+    #: On the event loop's clock.
+    since: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+
+    @property
+    def request(self) -> Request | None:
+        """What was asked for it."""
+        return None if self.response is None else self.response.request
+
+    @property
+    def asked(self) -> str:
+        """The URL that was asked for, before any redirect; empty for what a script made."""
+        request = self.request
+        while request is not None and request.redirected_from is not None:
+            request = request.redirected_from
+        return "" if request is None else request.url
+
+    async def all_headers(self) -> dict[str, str]:
+        """Return the headers as the site sent them; those of the stored answer where it was used."""
+        if self.response is None or self.response.status == _NOT_MODIFIED:
+            return self.headers
+        return await self.response.all_headers()
+
+
+class _Stored:
+    """What a context's cache may answer with: status and headers of main documents, by URL."""
+
+    def __init__(self) -> None:
+        self._answers: dict[str, tuple[int, dict[str, str]]] = {}
+
+    def document(self, response: Response) -> Document:
+        """Return the document that a response makes, with what a 304 left out (RFC 9111, 4.3.4)."""
+        url, headers = _page_of(response.url), response.headers
+        if response.status != _NOT_MODIFIED:
+            self._remember(url, response.status, headers)
+            return Document(response, response.status, headers)
+        # Unknown only where something else than the main frame has loaded it.
+        status, stored = self._answers.get(url, (200, {}))
+        renewed = {k: v for k, v in headers.items() if not stored or not k.startswith("content-")}
+        return Document(response, status, {**stored, **renewed})
+
+    def _remember(self, url: str, status: int, headers: Mapping[str, str]) -> None:
+        self._answers.pop(url, None)
+        size = len(url) + sum(len(name) + len(value) for name, value in headers.items())
+        if ("etag" in headers or "last-modified" in headers) and size <= _STORED_CHARS:
+            self._answers[url] = status, dict(headers)
+            while len(self._answers) > _MOST_STORED:
+                del self._answers[next(iter(self._answers))]
+
+
+#: A session's cache lives as long as its context, and longer than a tracker.
+_stored: WeakKeyDictionary[BrowserContext, _Stored] = WeakKeyDictionary()
 
 
 class DocumentTracker:
     """Follows the main frame through the reloads, posts and redirects of a challenge.
 
-    `goto()` only knows the first answer; this keeps the last that became a document.
+    `goto()` only knows the first answer, and the last answer need not have become a document yet,
+    or ever; this keeps the one whose document the frame has shown last.
 
     Args:
         failure: Tells why a URL could not be reached; the browser only knows that its proxy failed.
@@ -36,21 +97,33 @@ class DocumentTracker:
     def __init__(self, page: Page, failure: Callable[[str], TaskError | None]) -> None:
         self._page = page
         self._why = failure
+        self._stored = _stored.setdefault(page.context, _Stored())
         #: The URL of the last request that failed, and what the browser says.
         self._failed: tuple[str, str] | None = None
-        #: That request, if it failed after the document came and is not the one that brought it.
+        #: That request, if it failed after the last answer and is not the one that brought it.
         self._failed_since: Request | None = None
-        #: The last response that could be the document shown; None before the first.
+        #: The last answer that could become a document; None before the first.
+        self.answer: Response | None = None
+        #: Answers to the main frame that are no document yet, by Playwright's own request.
+        self._answers: dict[Any, Response] = {}
+        #: What is shown; None before the first.
         self.document: Document | None = None
-        #: The first that could.
+        #: The first that was shown.
         self.first: Document | None = None
+        #: What came in place of a document since then: a download, or nothing.
+        self.file: Document | None = None
         page.on("response", self._on_response)
         page.on("requestfailed", self._on_failed)
+        # Only this event says which request made the document that a frame shows now. Public is
+        # `expect_navigation`, which has to be called anew for each and may miss one between.
+        self._navigations = page.main_frame._impl_obj._event_emitter
+        self._navigations.on("navigated", self._on_navigated)
 
     def close(self) -> None:
         """Follow no longer: a session's page is used again."""
         self._page.remove_listener("response", self._on_response)
         self._page.remove_listener("requestfailed", self._on_failed)
+        self._navigations.remove_listener("navigated", self._on_navigated)
 
     def raise_if_failed(self, error_page: str | None = None, *, answered: bool = True) -> None:
         """Raise the TaskError for the browser's own error page, if that is what it shows.
@@ -67,7 +140,7 @@ class DocumentTracker:
         if error_page is not None:
             raise self._explain_page(error_page)
         failed = self._failed_since
-        if failed is not None and not answered and _same_page(failed.url, self._page.url):
+        if failed is not None and not answered and same_page(failed.url, self._page.url):
             raise self.explain(failed.failure or "")
 
     def _explain_page(self, error_page: str) -> TaskError:
@@ -95,24 +168,48 @@ class DocumentTracker:
     def _on_response(self, response: Response) -> None:
         if not self._is_main(response.request):
             return
-        headers = response.headers
-        leaves_page = response.status in _NO_DOCUMENT or headers.get(
-            "content-disposition", ""
-        ).lower().startswith("attachment")
-        if not leaves_page and not (300 <= response.status < 400 and "location" in headers):
+        if 300 <= response.status < 400 and "location" in response.headers:
+            return
+        self._answers[response.request._impl_obj] = response
+        if response.status not in _NO_DOCUMENT:
             self._failed_since = None
-            self.document = Document(response, response.status, headers)
-            self.first = self.first or self.document
+            self.answer = response
+
+    def _on_navigated(self, event: Mapping[str, Any]) -> None:
+        made = event.get("newDocument")
+        if made is None:
+            return  # the same document under another URL
+        response = self._answers.pop(from_nullable_channel(made.get("request")), None)
+        if "error" in event:
+            self._on_left_out(response, event["error"])
+            return
+        self._answers.clear()
+        self.file = None
+        self.document = (
+            Document(None, None, {}) if response is None else self._stored.document(response)
+        )
+        self.first = self.first or self.document
+
+    def _on_left_out(self, response: Response | None, error: str) -> None:
+        if response is None:
+            return
+        if response.status in _NO_DOCUMENT or "Download is starting" in error:
+            self.file = Document(response, response.status, response.headers)
 
     def _on_failed(self, request: Request) -> None:
         if not self._is_main(request):
             return
         failure = request.failure or ""
         self._failed = request.url, failure
-        shown = None if self.document is None else self.document.response.request
+        shown = None if self.answer is None else self.answer.request
         if request is not shown and not is_abort(failure):
             self._failed_since = request
 
 
-def _same_page(left: str, right: str) -> bool:
-    return left.partition("#")[0] == right.partition("#")[0]
+def same_page(left: str, right: str) -> bool:
+    """Whether two URLs are one but for their fragments."""
+    return _page_of(left) == _page_of(right)
+
+
+def _page_of(url: str) -> str:
+    return url.partition("#")[0]

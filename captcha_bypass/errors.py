@@ -15,7 +15,8 @@ CaptchaBypassError
 │   ├── ShuttingDown           503 shutting_down
 │   └── UnexpectedError        500 internal_error, a bug
 ├── TaskError             an accepted task ended without a page; the code says why
-│   └── BrowserLost            browser_crashed, but by no fault of the task's page
+│   ├── BrowserLost            browser_crashed, but by no fault of the task's page
+│   └── NotAPage               not_a_page, with what a client needs to get the file itself
 └── StartupError          the service cannot start; exit code 3
     └── Unguarded              what its browser opens goes past the guard
 """
@@ -24,7 +25,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from captcha_bypass.models import Solution
 
 TaskErrorCode = Literal[
     "browser_unavailable",
@@ -40,6 +44,7 @@ TaskErrorCode = Literal[
     "blocked_address",
     "not_a_page",
     "page_too_large",
+    "page_unreadable",
     "too_much_traffic",
     "navigation_error",
     "invalid_request",
@@ -202,6 +207,15 @@ class BrowserLost(TaskError):
         super().__init__("browser_crashed", "The browser was lost, again and again; see the log.")
         #: Whether one of the pages in it may have killed it, this one as likely as others.
         self.suspect = suspect
+
+
+class NotAPage(TaskError):
+    """A task's address leads to a file or to nothing, past what the browser had to pass for it."""
+
+    def __init__(self, message: str, solution: Solution) -> None:
+        super().__init__("not_a_page", message)
+        #: Of the file: cookies, URL, status and headers, and no HTML.
+        self.solution = solution
 
 
 class StartupError(CaptchaBypassError):

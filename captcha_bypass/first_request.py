@@ -53,7 +53,7 @@ def has_posted(request: Task, tracker: DocumentTracker) -> bool:
     """
     if tracker.document is None or tracker.document is tracker.first or request.form is None:
         return False
-    asked: Request | None = tracker.document.response.request
+    asked = tracker.document.request
     while asked is not None:
         if asked.method == "POST" and _place(asked.url) == _place(request.url):
             # What is shorter than the form is the challenge's own answer.
@@ -145,5 +145,5 @@ async def _navigate(page: Page, url: str, tracker: DocumentTracker) -> None:
     except Error as error:
         # A page that navigates on at once aborts the navigation that goto waits for.
         interrupted = "NS_BINDING_ABORTED" in str(error) or "interrupted" in str(error)
-        if not interrupted or tracker.document is None:
+        if not interrupted or tracker.answer is None:
             raise

@@ -125,7 +125,7 @@ class SolveRequest(_Wire):
     success_text: VisibleText | None = Field(
         None,
         description="text that shows on the page when it is through: case-sensitive, white space "
-        "folded, in the visible text of any frame",
+        "folded, in the visible text of any frame, also on controls and in shadow roots",
     )
     success_selector: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
         None, description="CSS selector that becomes visible, in any frame"
@@ -217,16 +217,18 @@ class Solution(BaseModel):
     headers: dict[str, str] = Field(
         default_factory=dict, description="of the document now shown; names in lower case"
     )
-    status_code: int | None = Field(None, description="null: no document arrived in time")
+    status_code: int | None = Field(
+        None, description="null: no document arrived in time, or a script made the one now shown"
+    )
     html: str = ""
     url: str
     timeout_reached: bool
     user_agent: str | None = None
     request_headers: dict[str, str] = Field(default_factory=dict)
     challenge: str | None = Field(None, description="vendor, if the page is still a challenge")
-    solved: str | None = Field(
-        None, description="vendor of a challenge that was met and is gone; only with no_challenge"
-    )
+    solved: str | None = Field(None, description="vendor of a challenge that was met and is gone")
     block: str | None = Field(None, description="vendor, if the page refuses the visitor")
-    screenshot: str | None = Field(None, description="PNG, base64")
+    screenshot: str | None = Field(
+        None, description="PNG, base64; null if the page moved on meanwhile"
+    )
     elapsed: float = Field(description="seconds since a worker took the task")

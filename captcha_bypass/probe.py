@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypedDict
 
 from playwright.async_api import Error, Frame, Page
 
 from captcha_bypass import challenges
-from captcha_bypass.documents import Document, DocumentTracker
+from captcha_bypass.browsers.failures import NOT_A_PAGE
+from captcha_bypass.documents import Document, DocumentTracker, same_page
 from captcha_bypass.errors import TaskError
 from captcha_bypass.isolated import ask
 from captcha_bypass.models import SolveRequest
@@ -22,10 +24,14 @@ from captcha_bypass.text import fold
 LOOK_EVERY = 0.25
 #: Seconds that frames get to answer in one look; the others are waited for in the next ones.
 ANSWER_SECONDS = 0.1
-#: A challenge's marks stand at the top of its document; characters of HTML that are looked at.
-CHALLENGE_CHARS = 64 * 1024
-#: What the first document's source may take once all conditions hold; it is there by then as a rule.
+#: Characters of a document's HTML that say whether it is a challenge; it is seen to be too long for
+#: one, too.
+CHALLENGE_CHARS = challenges.LONGEST_INTERSTITIAL + 1
+#: Seconds that the first document's source may take once all conditions hold.
 FIRST_SECONDS = 0.5
+#: Seconds after which a file in place of a document is what the address leads to: a challenge may
+#: fetch something on its way, and go on.
+FILE_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +42,11 @@ class Look(TypedDict):
     text: bool
     selector: bool
     badSelector: bool
+    #: It has been parsed once; what a script opens and never closes counts as it is.
     ready: bool
     #: Of the document's source; 0 while it loads.
     bytes: int
+    #: The first CHALLENGE_CHARS characters, if asked for and ready.
     html: str | None
     #: Its `documentURI` if it is the browser's own error page.
     errorPage: str | None
@@ -49,6 +57,13 @@ def page_too_large(size: int, limit: int) -> TaskError:
     return TaskError(
         "page_too_large", f"The page has {size} bytes of HTML; --max-html-bytes is {limit}."
     )
+
+
+def raise_if_too_large(headers: Mapping[str, str], limit: int) -> None:
+    """Raise `page_too_large` if a document's headers say so already."""
+    length = headers.get("content-length", "")
+    if "content-encoding" not in headers and length.isdigit() and int(length) > limit:
+        raise page_too_large(int(length), limit)
 
 
 @dataclass
@@ -82,9 +97,15 @@ class Watcher:
         self._conditions = conditions
         self._asked: dict[Frame, asyncio.Task[Look | None]] = {}
         self._parsed = asyncio.Event()
-        #: Vendor of a challenge that was seen on the way; only where there must be none.
+        #: Vendor of a challenge that was seen on the way.
         self.met: str | None = None
-        self._first: asyncio.Task[None] | None = None
+        #: The document that was last seen to be a challenge or none, and that challenge's vendor.
+        self._judged: Document | None = None
+        self._standing: str | None = None
+        #: The document for which the conditions held.
+        self.held: Document | None = None
+        #: Whether a look has told what the first document was.
+        self._seen_first = False
         page.on("domcontentloaded", self._on_parsed)
 
     def close(self) -> None:
@@ -98,38 +119,37 @@ class Watcher:
         """Return when all conditions hold at once; bounded only by the caller's timeout.
 
         Raises:
-            TaskError: they never can: the browser shows an error page, or the selector is none.
+            TaskError: they never can: the browser shows an error page, a file came in place of
+                the page, or the selector is none.
         """
-        if self._conditions.no_challenge and self._first is None:
-            self._first = asyncio.create_task(self._look_at_first())
         try:
             while True:
                 self._parsed.clear()
                 if await self._through():
                     break
                 await self._something_new()
-            if self._first is not None:
-                await asyncio.wait({self._first}, timeout=FIRST_SECONDS)
+            if not self._seen_first and self._tracker.document is not self._tracker.first:
+                await self._look_at_first()
         finally:
-            if self._first is not None:
-                self._first.cancel()
             for task in self._asked.values():
                 task.cancel()
             await asyncio.gather(*self._asked.values(), return_exceptions=True)
             self._asked.clear()
 
     async def _look_at_first(self) -> None:
-        """See whether the first document was a challenge: it may be gone before a look at it."""
+        """See whether the first document, which was gone before a look at it, was a challenge."""
         first = self._tracker.first
-        if first is None:
+        if first is None or first.response is None or first.status is None:
             return
         source = b""
         if challenges.body_matters(first.status, first.headers):
             try:
-                source = await first.response.body()
-            except Error:
+                async with asyncio.timeout(FIRST_SECONDS):
+                    source = await first.response.body()
+            except (Error, TimeoutError):
                 logger.debug("the first document's source was gone")
         found = challenges.detect(first.status, first.headers, source)
+        self._seen_first = True
         if found is not None and found.solvable:
             self.met = self.met or found.vendor
 
@@ -142,7 +162,9 @@ class Watcher:
 
     async def _through(self) -> bool:
         document = self._tracker.document
-        self._raise_if_too_large(document)
+        if document is not None:
+            # Save the browser from being asked for the text of 50 MB.
+            raise_if_too_large(document.headers, self._limit)
         looks = await self._look()
         if any(look["badSelector"] for look in looks.values()):
             raise TaskError(
@@ -153,32 +175,41 @@ class Watcher:
         self._tracker.raise_if_failed(main["errorPage"] if main else None, answered=bool(main))
         if main is not None and main["bytes"] > self._limit:
             raise page_too_large(main["bytes"], self._limit)
-        if document is not self._tracker.document:
+        if document is None or document is not self._tracker.document:
             return False  # navigated meanwhile: these looks are of two documents
+        self._judge(document, main)
         wanted = self._conditions
-        return (
-            (not wanted.no_challenge or self._unchallenged(main))
+        if (
+            (not wanted.no_challenge or self._is_unchallenged(document))
             and (wanted.text is None or any(look["text"] for look in looks.values()))
             and (wanted.selector is None or any(look["selector"] for look in looks.values()))
-        )
-
-    def _raise_if_too_large(self, document: Document | None) -> None:
-        """Save the browser from being asked for the text of 50 MB."""
-        if document is None or "content-encoding" in document.headers:
-            return
-        length = document.headers.get("content-length", "")
-        if length.isdigit() and int(length) > self._limit:
-            raise page_too_large(int(length), self._limit)
-
-    def _unchallenged(self, look: Look | None) -> bool:
-        document = self._tracker.document
-        if look is None or document is None or not look["ready"]:
-            return False
-        found = challenges.detect(document.status, document.headers, look["html"] or "")
-        if found is None or not found.solvable:
+        ):
+            self.held = document
             return True
-        self.met = found.vendor
+        self._raise_if_file(document)
         return False
+
+    def _judge(self, document: Document, look: Look | None) -> None:
+        """See whether the document is a challenge."""
+        if look is None or look["html"] is None:
+            return
+        found = challenges.detect(document.status or 200, document.headers, look["html"])
+        self._judged = document
+        self._seen_first = self._seen_first or document is self._tracker.first
+        self._standing = found.vendor if found is not None and found.solvable else None
+        self.met = self._standing or self.met
+
+    def _is_unchallenged(self, document: Document) -> bool:
+        return self._judged is document and self._standing is None
+
+    def _raise_if_file(self, document: Document) -> None:
+        """Say that the task's address leads to a file, where the document only stands before it."""
+        file = self._tracker.file
+        if file is None or asyncio.get_running_loop().time() - file.since < FILE_SECONDS:
+            return
+        challenged = self._judged is document and self._standing is not None
+        if challenged or same_page(file.asked, document.asked):
+            raise TaskError("not_a_page", NOT_A_PAGE)
 
     async def _look(self) -> dict[Frame, Look]:
         """Ask all frames; return the answers that came in time."""
@@ -194,7 +225,9 @@ class Watcher:
         return {frame: look for frame, look in looks.items() if look is not None}
 
     async def _ask(self, frame: Frame) -> Look | None:
-        wants_html = self._conditions.no_challenge and frame == self._page.main_frame
+        # Without `no_challenge` one look at each document tells what was met on the way.
+        new = self._conditions.no_challenge or self._judged is not self._tracker.document
+        wants_html = new and frame == self._page.main_frame
         argument = {
             "text": self._conditions.text,
             "selector": self._conditions.selector,

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
 
-from playwright.async_api import Error, Page, Route
+from playwright.async_api import Page, Route
 
-from captcha_bypass import challenges, first_request
-from captcha_bypass.documents import Document, DocumentTracker
+from captcha_bypass import first_request
+from captcha_bypass.collecting import Collector
+from captcha_bypass.cookies import set_cookies
+from captcha_bypass.documents import DocumentTracker
 from captcha_bypass.egress.gate import Gate
-from captcha_bypass.errors import TaskError
-from captcha_bypass.isolated import ask
-from captcha_bypass.models import Cookie, ResultCookie, Solution, Task
-from captcha_bypass.probe import Conditions, Watcher, page_too_large
-
-#: Seconds each part of the result may take to collect; together they stay under the five that
-#: the browser lives past the deadline.
-COLLECT_SECONDS = 2.0
-#: For the document's source where its DOM cannot be had in time.
-SOURCE_SECONDS = 1.0
-
-T = TypeVar("T")
+from captcha_bypass.errors import NotAPage, TaskError
+from captcha_bypass.models import Solution, Task
+from captcha_bypass.probe import Conditions, Watcher
 
 
 async def solve(
@@ -47,33 +37,62 @@ async def solve(
 
     Raises:
         TaskError: there is no page to return; reaching the deadline is not an error.
+        TimeoutError: past the deadline the browser does not answer at all.
     """
     tracker = DocumentTracker(page, failure)
     watcher = Watcher(page, tracker, Conditions.of(request), max_html_bytes)
+    collector = Collector(page, tracker, request, deadline, max_html_bytes)
     try:
-        try:
-            async with asyncio.timeout_at(deadline):
-                await _prepare(page, request)
-                await first_request.go(page, request, tracker, gate)
-                await watcher.until_through()
-                if _wants_form_again(request, tracker, watcher):
-                    await first_request.go(page, request, tracker, gate)
-                    await watcher.until_through()
-                await asyncio.sleep(request.settle)
-            timeout_reached = False
-        except TimeoutError:
-            timeout_reached = True
-        tracker.raise_if_failed()
-        solution = await _collect(page, tracker, request, max_html_bytes)
-        if solution.challenge is None:
-            solution.solved = watcher.met
+        opening = _open(page, request, tracker, gate, watcher)
+        timeout_reached = not await _in_time(opening, deadline)
+        while True:
+            tracker.raise_if_failed()
+            document, solution = await collector.collect()
+            if timeout_reached or document is watcher.held:
+                break
+            # The page has moved on: for what it shows now, the conditions have to hold, too.
+            timeout_reached = not await _in_time(watcher.until_through(), deadline)
+    except TimeoutError:
+        raise
     except Exception as error:
-        raise tracker.explain(error) from error
+        explained = tracker.explain(error)
+        if explained.code != "not_a_page":
+            raise explained from error
+        solution = await collector.collect_file()
+        solution.solved = watcher.met
+        raise NotAPage(str(explained), solution) from error
     finally:
         watcher.close()
         tracker.close()
+    if solution.challenge is None:
+        solution.solved = watcher.met
     solution.timeout_reached = timeout_reached
     return solution
+
+
+async def _in_time(part: Awaitable[None], deadline: float) -> bool:
+    """Whether a part of the task was done by its deadline."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            await part
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _open(
+    page: Page, request: Task, tracker: DocumentTracker, gate: Gate, watcher: Watcher
+) -> None:
+    """Open the page, and return once its conditions have held and it has had its time to settle."""
+    await set_cookies(page, request)
+    if request.block:
+        await page.route("**/*", _blocker(frozenset(request.block)))
+    await first_request.go(page, request, tracker, gate)
+    await watcher.until_through()
+    if _wants_form_again(request, tracker, watcher):
+        await first_request.go(page, request, tracker, gate)
+        await watcher.until_through()
+    await asyncio.sleep(request.settle)
 
 
 def _wants_form_again(request: Task, tracker: DocumentTracker, watcher: Watcher) -> bool:
@@ -81,31 +100,6 @@ def _wants_form_again(request: Task, tracker: DocumentTracker, watcher: Watcher)
     if request.form is None or watcher.met is None:
         return False
     return not first_request.has_posted(request, tracker)
-
-
-async def _prepare(page: Page, request: Task) -> None:
-    if request.cookies:
-        cookies: Any = [_browser_cookie(cookie, request.url) for cookie in request.cookies]
-        await page.context.add_cookies(cookies)
-    if request.block:
-        await page.route("**/*", _blocker(frozenset(request.block)))
-
-
-def _browser_cookie(cookie: Cookie, task_url: str) -> dict[str, Any]:
-    """Give a cookie the place it needs; a host-only cookie's domain has no leading dot."""
-    url = cookie.url or task_url
-    fields = cookie.model_dump(exclude={"url", "domain", "secure", "partitionKey"})
-    return {
-        **fields,
-        "domain": cookie.domain or host_of(url),
-        "secure": url.startswith("https:") if cookie.secure is None else cookie.secure,
-    }
-
-
-def host_of(url: str) -> str:
-    """Return the host of a URL that passed the API, IPv6 in brackets."""
-    host = urlsplit(url).hostname or ""
-    return f"[{host}]" if ":" in host else host
 
 
 def _blocker(types: frozenset[str]) -> Any:  # noqa: ANN401 - Playwright's handler type
@@ -116,82 +110,3 @@ def _blocker(types: frozenset[str]) -> Any:  # noqa: ANN401 - Playwright's handl
             await route.fallback()
 
     return block
-
-
-async def _collect(
-    page: Page, tracker: DocumentTracker, request: Task, max_html_bytes: int
-) -> Solution:
-    document = tracker.document
-    solution = Solution(url=request.url, timeout_reached=False, elapsed=0.0)
-    if document is None:
-        return solution
-    cookies, html, headers, sent, shot = await asyncio.gather(
-        _within(page, page.context.cookies()),
-        _html(page, tracker, document, max_html_bytes),
-        _within(page, document.response.all_headers()),
-        _within(page, document.response.request.all_headers()),
-        _within(page, page.screenshot(timeout=0)) if request.screenshot else _nothing(),
-    )
-    solution.cookies = [ResultCookie.model_validate(cookie) for cookie in cookies or []]
-    solution.html = html
-    solution.url = page.url
-    solution.status_code = document.status
-    solution.headers = headers or document.headers
-    solution.request_headers = sent or document.response.request.headers
-    solution.user_agent = solution.request_headers.get("user-agent")
-    solution.screenshot = base64.b64encode(shot).decode() if shot else None
-    found = challenges.detect(document.status, solution.headers, html)
-    if found is not None and found.solvable:
-        solution.challenge = found.vendor
-    elif found is not None:
-        solution.block = found.vendor
-    return solution
-
-
-async def _html(page: Page, tracker: DocumentTracker, document: Document, limit: int) -> str:
-    """Return the DOM as HTML, or the source as it came where the page's script spins."""
-    found: str | int
-    try:
-        async with asyncio.timeout(COLLECT_SECONDS):
-            found = await _serialized(page, tracker, limit)
-    except TimeoutError:
-        source = await _within(page, document.response.body(), SOURCE_SECONDS)
-        found = (source or b"").decode("utf-8", "replace")
-    size = found if isinstance(found, int) else len(found.encode("utf-8", "surrogatepass"))
-    if isinstance(found, int) or size > limit:
-        raise page_too_large(size, limit)
-    return found
-
-
-async def _serialized(page: Page, tracker: DocumentTracker, limit: int) -> str | int:
-    """Return the DOM as HTML, or its length where that is over the limit."""
-    while True:
-        try:
-            answer = await ask(page.main_frame, "collect", {"limit": limit})
-        except Error:
-            if page.is_closed():
-                raise
-            await asyncio.sleep(0.05)  # it is navigating: its next document can be asked
-        else:
-            about, _, html = answer.partition("\n")
-            told = json.loads(about)
-            tracker.raise_if_failed(told["errorPage"])
-            length = int(told["length"])
-            return length if length > limit else html
-
-
-async def _within(page: Page, part: Awaitable[T], seconds: float = COLLECT_SECONDS) -> T | None:
-    """Return a part of the result, or None where the browser does not give it in time."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await part
-    except TimeoutError:
-        return None
-    except Error:
-        if page.is_closed():
-            raise
-        return None
-
-
-async def _nothing() -> None:
-    return None

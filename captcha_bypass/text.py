@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-# Soft hyphen, zero-width space/non-joiner/joiner, word joiner, BOM: they take no room on a page.
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200d\u2060\ufeff]")
+# Soft hyphen, zero-width space/non-joiner/joiner, word joiner, BOM, marks of direction and isolates:
+# they take no room on a page.
+_INVISIBLE = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _SPACE = re.compile(r"\s+")
 
 

@@ -10,12 +10,13 @@ from typing import Protocol
 
 from captcha_bypass.blocked_ports import check_port
 from captcha_bypass.browsers.lease import Tab
+from captcha_bypass.cookies import host_of
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.egress.upstream import Upstream
-from captcha_bypass.errors import BrowserLost, TaskError
+from captcha_bypass.errors import BrowserLost, NotAPage, TaskError
 from captcha_bypass.models import SessionKey, Solution, SolveRequest, Task
-from captcha_bypass.solver import host_of, solve
+from captcha_bypass.solver import solve
 from captcha_bypass.tasks.base import JsonDict
 
 logger = logging.getLogger(__name__)
@@ -92,7 +93,11 @@ class Worker:
         except TaskError as error:
             seconds = round(clock() - started, 3)
             logger.info("task ended", extra={**event, "outcome": error.code, "seconds": seconds})
-            return error.code, _failed(error.code, str(error))
+            failed = _failed(error.code, str(error))
+            if isinstance(error, NotAPage):
+                error.solution.elapsed = seconds
+                failed["data"] = error.solution.model_dump(mode="json")
+            return error.code, failed
         except Exception:
             logger.exception("task failed unexpectedly", extra=event)
             message = f"Unexpected error; the log has it under task {task_id}."

@@ -89,6 +89,7 @@ async def test_challenged_page_gives_cookies_that_plain_http_can_use(
     url = str(site.make_url("/page/7"))
     data = await client.solved(url=url, success_text=WELCOME, timeout=30)
     assert (data["status_code"], data["timeout_reached"], data["challenge"]) == (200, False, None)
+    assert data["solved"] == "cloudflare"
     assert data["url"] == url
     assert "Page 7" in data["html"]
     assert data["headers"]["content-type"].startswith("text/html")

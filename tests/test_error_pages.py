@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pyee import EventEmitter
 
 from captcha_bypass.browsers.failures import translate_page
 from captcha_bypass.documents import DocumentTracker
@@ -19,7 +20,8 @@ class Page:
 
     def __init__(self) -> None:
         self.url = URL
-        self.main_frame = object()
+        self.context = EventEmitter()
+        self.main_frame = SimpleNamespace(_impl_obj=SimpleNamespace(_event_emitter=EventEmitter()))
         self._listeners: dict[str, Any] = {}
 
     def on(self, event: str, listener: object) -> None:
@@ -27,6 +29,7 @@ class Page:
 
     def request(self, url: str = URL, failure: str | None = None) -> Any:  # noqa: ANN401
         return SimpleNamespace(
+            _impl_obj=object(),
             url=url,
             failure=failure,
             frame=self.main_frame,

@@ -49,7 +49,11 @@ class TaskView(BaseModel):
 
     status: Literal["pending", "running", "completed", "error", "not_found"]
     error: TaskErrorBody | None = None
-    data: Solution | None = None
+    data: Solution | None = Field(
+        None,
+        description="of a completed task. Beside the error not_a_page: of what the address answered "
+        "with, with the cookies that lead to it and no html",
+    )
 
 
 class RemoveAnswer(BaseModel):

@@ -105,7 +105,10 @@ class FlareSolverrApi:
         try:
             return success(await self._run(await _body(request), owner_of(request)), started)
         except Refused as error:
-            return failure(str(error), started)
+            found = None
+            if error.data is not None:
+                found = solution(error.data, self._user_agent, only_cookies=False, screenshot=False)
+            return failure(str(error), started, found)
 
     async def _run(self, body: JsonDict, owner: str) -> JsonDict:
         name = body.get("cmd")
@@ -190,13 +193,13 @@ class FlareSolverrApi:
             # Nobody else knows the id. A client that hangs up cancels this, and so ends its task.
             await uninterrupted(self._queue.remove(task_id))
         if record is not None and record.error is not None:
-            raise Refused(_FAILED + record.error["message"])
+            raise Refused(_FAILED + record.error["message"], record.data)
         if record is None or record.data is None:
             raise Refused(_FAILED + "The result was dropped; raise --max-results-bytes.")
         data = record.data
         if data["block"] is not None:
             raise Refused(_FAILED + _BLOCKED)
-        if data["timeout_reached"] or data["challenge"] is not None or data["status_code"] is None:
+        if data["timeout_reached"] or data["challenge"] is not None:
             raise Refused(f"{_FAILED}Timeout after {task.timeout} seconds.")
         return data
 

@@ -25,10 +25,11 @@ def success(fields: JsonDict, started: float) -> web.Response:
     return _answer({"status": "ok", **fields}, started, 200)
 
 
-def failure(message: str, started: float) -> web.Response:
-    """Return the answer to a command that did not."""
+def failure(message: str, started: float, found: JsonDict | None = None) -> web.Response:
+    """Return the answer to a command that did not, with the `solution` it led to if any."""
     line = message.replace("\n", "\\n")
-    return _answer({"status": "error", "message": f"Error: {line}"}, started, 500)
+    fields: JsonDict = {"status": "error", "message": f"Error: {line}"}
+    return _answer(fields if found is None else {**fields, "solution": found}, started, 500)
 
 
 def _answer(fields: JsonDict, started: float, status: int) -> web.Response:
@@ -41,14 +42,15 @@ def _answer(fields: JsonDict, started: float, status: int) -> web.Response:
 
 
 def solution(data: JsonDict, user_agent: str, *, only_cookies: bool, screenshot: bool) -> JsonDict:
-    """Turn the data of a completed task (models.Solution) into a `solution`.
+    """Turn a task's data (models.Solution) into a `solution`.
 
     Args:
         user_agent: For a page of which it is not known what was sent for it.
     """
     found: JsonDict = {
         "url": data["url"],
-        "status": data["status_code"],
+        # What a script made has no status; clients read a number.
+        "status": data["status_code"] or 200,
         "cookies": [_cookie(cookie) for cookie in data["cookies"]],
         "userAgent": data["user_agent"] or user_agent,
         "turnstile_token": None,

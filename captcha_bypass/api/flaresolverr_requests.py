@@ -29,7 +29,15 @@ _COOKIE_FIELDS = ("name", "value", "domain", "path", "httpOnly", "secure", "same
 
 
 class Refused(CaptchaBypassError):
-    """A command is not done; the message is what FlareSolverr says then, if it has words for it."""
+    """A command is not done; the message is what FlareSolverr says then, if it has words for it.
+
+    Args:
+        data: What the task has all the same (models.Solution).
+    """
+
+    def __init__(self, message: str, data: JsonDict | None = None) -> None:
+        super().__init__(message)
+        self.data = data
 
 
 def _milliseconds(value: object) -> int:

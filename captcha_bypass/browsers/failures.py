@@ -11,6 +11,7 @@ _NO_REASON = "no further reason given"
 #: The longest name of a failure that is passed on.
 _NAME = 60
 CRASHED = "The browser died while it had this page; send the task again."
+NOT_A_PAGE = "The address answers with a download or with nothing, not with a page."
 
 # Searched from the top in the error's text; the codes are Firefox's, as Playwright passes them on.
 _TABLE: tuple[tuple[tuple[str, ...], TaskErrorCode, str], ...] = (
@@ -106,7 +107,7 @@ _TABLE: tuple[tuple[tuple[str, ...], TaskErrorCode, str], ...] = (
             "NS_BINDING_ABORTED",
         ),
         "not_a_page",
-        "The address answers with a download or with nothing, not with a page.",
+        NOT_A_PAGE,
     ),
 )
 

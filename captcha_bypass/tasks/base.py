@@ -29,7 +29,7 @@ class Record:
 
     task_id: str
     state: State
-    #: The handler's data; only when completed.
+    #: The handler's data, when completed; what there is beside an error.
     data: JsonDict | None = None
     #: `{"code", "message"}`; only in state error.
     error: JsonDict | None = None
