@@ -33,6 +33,12 @@ COPY docker/requirements.txt docker/
 RUN umask 002 \
     && python -m venv /opt/venv \
     && pip install --require-hashes --only-binary :all: -r docker/requirements.txt
+# The fetcher knows the newest 30 builds only. To build this again later, keep the zip of the pinned one with its checksum
+# (camoufox/browser-pin.json names it), and write in place of `python -m camoufox fetch`, after a COPY of both:
+#   mkdir ~/.cache/camoufox && cd ~/.cache/camoufox && sha256sum -c ~/app/camoufox.zip.sha256 && touch .0.5_FLAG
+#   python -m zipfile -e ~/app/camoufox.zip browsers/official/156.0.1-beta.36 && chmod -R 755 browsers
+#   echo '{"version": "156.0.1", "build": "beta.36", "interface": 1}' > browsers/official/156.0.1-beta.36/version.json
+#   python -c 'from camoufox import fpgen_model, geolocation as g; g.download_mmdb(); fpgen_model.ensure_fpgen_model()'
 # The fetcher ends with 0 when it fails, so look at what is there. A database with a date to come is never fetched
 # again while the service runs.
 COPY docker/check_pinned.py docker/

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import yaml
+from camoufox.browser_pin import load_pin
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -333,6 +334,18 @@ def test_a_build_ends_where_a_part_of_camoufox_is_missing() -> None:
     (fetch,) = (run.arguments for run in all_of("RUN") if "camoufox fetch" in run.arguments)
     assert " && python docker/check_pinned.py && " in fetch
     assert ";" not in fetch
+
+
+def test_the_build_that_the_dockerfile_names_is_the_pinned_one() -> None:
+    pin = load_pin()
+    assert pin is not None
+    text = (ROOT / "Dockerfile").read_text()
+    assert set(re.findall(r"browsers/(\w+/[\w.-]+?)[ /]", text)) == {f"{pin.repo_name}/{pin.spec}"}
+    assert json.loads(re.findall(r"echo '(\{.*?\})'", text)[0]) == {
+        "version": pin.version,
+        "build": pin.build,
+        "interface": 1,
+    }
 
 
 def test_the_image_names_its_processors() -> None:
