@@ -46,6 +46,8 @@ TaskErrorCode = Literal[
     "page_too_large",
     "page_unreadable",
     "too_much_traffic",
+    "too_much_memory",
+    "too_much_work",
     "navigation_error",
     "invalid_request",
     "shutting_down",

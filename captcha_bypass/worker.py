@@ -109,14 +109,14 @@ class Worker:
 
     async def _solve(self, request: Task, deadline: float, event: JsonDict) -> Solution:
         check_port(request.url)
-        alone = False
+        alone = lost = False
         for _ in range(RESTARTS):
             try:
-                return await self._attempt(request, deadline, event, alone=alone)
+                return _whole(await self._attempt(request, deadline, event, alone=alone), lost=lost)
             except BrowserLost as error:
-                alone = alone or error.suspect
+                lost, alone = True, alone or error.suspect
                 logger.info("task starts again: its browser was lost", extra=event)
-        return await self._attempt(request, deadline, event, alone=True)
+        return _whole(await self._attempt(request, deadline, event, alone=True), lost=lost)
 
     async def _attempt(
         self, request: Task, deadline: float, event: JsonDict, *, alone: bool
@@ -141,6 +141,18 @@ class Worker:
         except TimeoutError:
             # It had a page, which could not be read within five seconds past the deadline.
             return Solution(url=request.url, timeout_reached=True, elapsed=0.0)
+
+
+def _whole(solution: Solution, *, lost: bool) -> Solution:
+    """Return a solution, but for one that had only the rest of its time through no fault of its own.
+
+    Raises:
+        TaskError: `browser_crashed`.
+    """
+    if lost and solution.timeout_reached:
+        message = "Its browser was lost, and the time that was left did not do; send it again."
+        raise TaskError("browser_crashed", message)
+    return solution
 
 
 def _failed(code: str, message: str) -> JsonDict:

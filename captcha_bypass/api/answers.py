@@ -76,7 +76,7 @@ class Browsers(BaseModel):
     starting: int
     restarts: dict[str, int] = Field(
         description="browsers that are no more, by cause: tasks, memory, crash, page_crash, "
-        "popups, hang, open, close, driver"
+        "popups, hang, open, close, driver, busy"
     )
 
 

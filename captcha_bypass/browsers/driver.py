@@ -63,14 +63,19 @@ class Driver:
 
     async def answers(self) -> bool:
         """Whether the driver, not a browser, does what it is asked within ANSWER_SECONDS."""
-        if self._playwright is None:
-            return False
         try:
-            await within(ANSWER_SECONDS, _ask(self._playwright))
+            await within(ANSWER_SECONDS, self.beat())
         except Exception as error:  # noqa: BLE001 - a dead driver raises plain Exception
             logger.debug("the driver does not answer: %s", type(error).__name__)
             return False
         return True
+
+    async def beat(self) -> None:
+        """Return once the driver has done something that concerns no browser; 2 ms is normal."""
+        if self._playwright is None:
+            raise ConnectionError("there is no driver")
+        context = await self._playwright.request.new_context()
+        await context.dispose()
 
     def kill(self) -> None:
         """Kill a driver that does not answer; all its browsers die with it."""
@@ -128,11 +133,6 @@ class Driver:
                 kill([process])
                 with suppress(TimeoutError):
                     await within(ANSWER_SECONDS, link.gone())
-
-
-async def _ask(playwright: Playwright) -> None:
-    context = await playwright.request.new_context()
-    await context.dispose()
 
 
 @contextmanager

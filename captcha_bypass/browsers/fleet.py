@@ -10,13 +10,14 @@ from types import TracebackType
 from typing import Self
 
 from captcha_bypass.background import Background
+from captcha_bypass.browsers.causes import Cause, part
 from captcha_bypass.browsers.driver import Driver
 from captcha_bypass.browsers.engines import Engine
 from captcha_bypass.browsers.exits import Exits
 from captcha_bypass.browsers.launcher import Launcher
 from captcha_bypass.browsers.lease import Lease
 from captcha_bypass.browsers.reaper import Workspace
-from captcha_bypass.browsers.warm import Cause, WarmBrowser
+from captcha_bypass.browsers.warm import WarmBrowser
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.errors import TaskError, Unguarded
 
@@ -168,7 +169,8 @@ class Fleet:
     async def kill(self, browser: WarmBrowser, cause: Cause, culprit: Lease | None = None) -> None:
         """Kill a browser that hangs; the tasks that merely shared it are told that they lost it."""
         if not browser.dead and not self._closing:
-            self._part(browser, cause, culprit)
+            part(browser.leases, cause, culprit)
+            browser.dead = True  # it would go on while it is asked to close
             await self._remove(browser, cause)
             self.background.run(self._question_driver())
 
@@ -250,19 +252,8 @@ class Fleet:
             self._clear_leftovers()
             self.plan()
 
-    def _part(self, browser: WarmBrowser, cause: Cause, culprit: Lease | None) -> None:
-        """Tell those who have a page of a dead browser whether to start again."""
-        alone = cause == "crash" and len(browser.leases) == 1
-        for lease in browser.leases:
-            # A page that has not gone anywhere yet cannot have done it.
-            was_shown = lease.tab is not None and lease.tab.page.url != "about:blank"
-            lease.crashed = lease.crashed or (alone and was_shown)
-            lease.lost = lease is not culprit and not lease.crashed
-            lease.suspect = cause == "crash"
-            lease.interrupt()
-
     def _bury(self, browser: WarmBrowser, cause: Cause) -> None:
-        self._part(browser, cause, None)
+        part(browser.leases, cause)
         browser.dead = True
         self.background.run(self._remove(browser, cause))
 

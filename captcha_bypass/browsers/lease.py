@@ -29,12 +29,19 @@ class Lease:
         self.tab: Tab | None = None
         #: The browser is dead, and this page is not to blame, as far as can be told.
         self.lost = False
-        #: Lost in a crash that some page of the browser may have caused.
+        #: Lost in an end that some page of the browser, and maybe this one, has brought about.
         self.suspect = False
+        #: What this page did to its browser.
+        self.fault: TaskError | None = None
         #: The page is dead: its content process, or the browser it had for itself.
         self.crashed = False
         #: It is being given back; nobody is left to be told.
         self.over = False
+
+    @property
+    def was_shown(self) -> bool:
+        """Whether its page has gone anywhere."""
+        return self.tab is not None and self.tab.page.url != "about:blank"
 
     def interrupt(self) -> None:
         """End the time it is lent at once, whatever its user waits for."""
@@ -45,11 +52,14 @@ class Lease:
         """Raise what happened to the page, if anything did.
 
         Raises:
-            TaskError: `browser_crashed`: it died by itself; `too_much_traffic`: it was cut off.
+            TaskError: `browser_crashed`: it died by itself; `too_much_traffic`, `too_much_memory`,
+                `too_much_work`: it was stopped.
             BrowserLost: its browser died.
         """
         if self.tab is not None and self.tab.guard.overrun is not None:
             raise self.tab.guard.overrun
+        if self.fault is not None:
+            raise self.fault
         if self.crashed:
             raise TaskError("browser_crashed", CRASHED)
         if self.lost:

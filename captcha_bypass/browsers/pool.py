@@ -20,6 +20,7 @@ from captcha_bypass.browsers.lease import Lease, Tab
 from captcha_bypass.browsers.reaper import Workspace
 from captcha_bypass.browsers.sessions import Session, Sessions, session_lost
 from captcha_bypass.browsers.warm import WarmBrowser
+from captcha_bypass.browsers.watch import Watch
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import BrowserLost, TaskError, Unguarded
@@ -104,6 +105,7 @@ class BrowserPool:
             self.sessions.live_in(fleet)
             fleet.background.run(self.sessions.keep())
             fleet.background.run(Keeper(fleet, self._limits.max_browser_bytes).keep())
+            fleet.background.run(Watch(fleet, driver, self._limits.max_browser_bytes).keep())
             self._stack = stack.pop_all()
         return self
 
@@ -142,6 +144,7 @@ class BrowserPool:
             TimeoutError: it was lent, and not given back within five seconds after the deadline.
             BrowserLost: the browser died, and not by this page; the task may start again.
             TaskError: `browser_unavailable`, `browser_crashed`, `too_much_traffic`,
+                `too_much_memory`, `too_much_work`,
                 `session_lost`, `too_many_sessions`, or what is wrong with the proxy.
         """
         lease = Lease()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 from playwright.async_api import BrowserContext, Error, Frame, Page
 
 from captcha_bypass.background import Background, uninterrupted, within
+from captcha_bypass.browsers.causes import Cause
 from captcha_bypass.browsers.engines import Engine
 from captcha_bypass.browsers.exits import Exits
 from captcha_bypass.browsers.launcher import Launched, Launcher
@@ -21,22 +22,6 @@ from captcha_bypass.egress.guard import Egress, Guard
 from captcha_bypass.egress.routes import Permit
 
 logger = logging.getLogger(__name__)
-
-#: Why a browser was replaced or closed: it had its number of tasks; it grew too large; it was idle;
-#: its process died; a page's content process died; a page did not end in time; a page could not
-#: be opened or closed in time; the driver died or hung; a page opened too many windows.
-Cause = Literal[
-    "tasks",
-    "memory",
-    "idle",
-    "crash",
-    "page_crash",
-    "popups",
-    "hang",
-    "open",
-    "close",
-    "driver",
-]
 
 #: Seconds a page gets to become empty (0.02 s is normal) before it is closed instead.
 CLEAR_SECONDS = 0.5
@@ -72,6 +57,7 @@ class WarmBrowser:
         self._report = report
         self._popups: WeakKeyDictionary[BrowserContext, int] = WeakKeyDictionary()
         self._spare: asyncio.Task[Tab] | None = None
+        self._pulse: BrowserContext | None = None
         #: None until it has started.
         self.launched: Launched | None = None
         self.started_at = self.idle_since = asyncio.get_running_loop().time()
@@ -82,6 +68,8 @@ class WarmBrowser:
         self.weighed = 0
         #: Reserved for one task that may have brought another browser down.
         self.exclusive = False
+        #: A page keeps it so busy that another would have to wait.
+        self.strained = False
         #: Contexts in it that outlive their tasks; while there are any, it takes no other tasks.
         self.sessions: set[object] = set()
         #: Why it takes no more tasks; None while it does.
@@ -93,7 +81,8 @@ class WarmBrowser:
     @property
     def accepting(self) -> bool:
         """Whether it may be given tasks, once there is room."""
-        return not (self.dead or self.retiring or self.exclusive or self.sessions)
+        unfit = self.dead or self.retiring or self.exclusive or self.strained
+        return not (unfit or self.sessions)
 
     @property
     def alive(self) -> bool:
@@ -245,6 +234,14 @@ class WarmBrowser:
         except Exception as error:  # noqa: BLE001 - a dead driver raises plain Exception
             logger.debug("a page was gone before it was closed: %s", type(error).__name__)
         return True
+
+    async def beat(self) -> None:
+        """Return once the browser has answered a question that concerns none of its pages."""
+        assert self.launched is not None  # noqa: S101 - only a started browser is asked
+        if self._pulse is None:
+            # Without a page it costs next to nothing; it goes nowhere.
+            self._pulse = await self.launched.browser.new_context()
+        await self._pulse.cookies()
 
     async def close(self) -> None:
         """End the browser: in order if it is healthy, and for certain in any case."""

@@ -1,0 +1,140 @@
+"""Watches browsers while they have tasks: one page must not take the machine, or starve the others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from captcha_bypass.background import within
+from captcha_bypass.browsers.driver import Driver
+from captcha_bypass.browsers.fleet import Fleet
+from captcha_bypass.browsers.reaper import resident_trees, weigh_tree
+from captcha_bypass.browsers.warm import WarmBrowser
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks; a script can take a gigabyte a second.
+LOOK_EVERY = 0.25
+#: What a browser with a few ordinary pages holds, and what it needs at least to show any.
+BROWSER_BYTES = 512 * 1024**2
+LEAST_BYTES = 256 * 1024**2
+#: Seconds between two questions to a browser whether it is there; 10 ms is normal.
+BEAT_EVERY = 1.0
+#: Seconds that an answer may always take.
+LATE_SECONDS = 1.0
+#: CPU seconds that a browser's first process spends on other things before it comes to a question
+#: of 10 ms. So many, and it gets no more tasks until it has answered;
+STRAINED_CPU = 0.4
+#: so many, and it starves the pages that it has;
+STARVED_CPU = 0.8
+#: so many, and it is ended for the tasks of other browsers too, whose CPU it takes. A browser that
+#: is slow because the machine is does not use any.
+HOGGING_CPU = 2.5
+#: Seconds until a question is given up; the browser has long been killed, or is alone.
+GIVE_UP_SECONDS = 30.0
+
+
+@dataclass
+class _Beat:
+    asked: asyncio.Task[None]
+    at: float
+    #: CPU seconds that the process asked had used then.
+    cpu: float
+
+    def spent(self, pid: int) -> float:
+        """Return the CPU seconds that the process has used since; 0 while the answer is in time."""
+        if self.asked.done() or time.monotonic() - self.at < LATE_SECONDS:
+            return 0.0
+        return _cpu_seconds(pid) - self.cpu
+
+
+class Watch:
+    """Ends what a page does to its browser before other tasks suffer.
+
+    Args:
+        max_browser_bytes: See Config. A browser may hold as much, and what it needs by itself.
+    """
+
+    def __init__(self, fleet: Fleet, driver: Driver, max_browser_bytes: int) -> None:
+        self._fleet = fleet
+        self._driver = driver
+        self._max_bytes = max(max_browser_bytes, LEAST_BYTES) + BROWSER_BYTES
+        self._beats: dict[WarmBrowser, _Beat] = {}
+        self._driver_beat: _Beat | None = None
+
+    async def keep(self) -> None:
+        """Watch for ever, whatever goes wrong."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            try:
+                busy = [b for b in self._fleet.browsers if b.leases and b.launched and not b.dead]
+                if busy:
+                    await self._weigh(busy)
+                    await self._listen(busy)
+            except Exception:
+                logger.exception("watching the browsers failed")
+
+    async def _weigh(self, busy: list[WarmBrowser]) -> None:
+        roots = [browser.launched.root for browser in busy if browser.launched]
+        rough = await asyncio.to_thread(resident_trees, [root.pid for root in roots])
+        for browser, root in zip(busy, roots, strict=True):
+            # Memory that its processes share counts for each: the exact figure takes longer.
+            if rough[root.pid] > self._max_bytes and not browser.dead:
+                size = await asyncio.to_thread(weigh_tree, root)
+                if size > self._max_bytes:
+                    await self._fleet.kill(browser, "memory")
+
+    async def _listen(self, busy: list[WarmBrowser]) -> None:
+        for gone in set(self._beats) - set(busy):
+            self._beats.pop(gone).asked.cancel()
+        starved = [browser for browser in busy if self._spent(browser) >= STARVED_CPU]
+        tasks = sum(len(browser.leases) for browser in self._fleet.browsers)
+        beat, pid = self._driver_beat, self._driver.pid
+        if beat is None or self._renew(beat):
+            self._driver_beat = self._ask(self._driver.beat(), pid)
+        elif beat.spent(pid) >= STARVED_CPU and tasks > 1:
+            # It reads what all browsers say: the one that says most is the busiest.
+            busiest = max(busy, key=self._spent)
+            if self._spent(busiest) >= STRAINED_CPU:
+                await self._fleet.kill(busiest, "busy")
+            return
+        for browser in starved:
+            mine = len(browser.leases)
+            if mine > 1 or (tasks > mine and self._spent(browser) >= HOGGING_CPU):
+                await self._fleet.kill(browser, "busy")
+
+    def _spent(self, browser: WarmBrowser) -> float:
+        """Return the CPU seconds that a browser has spent while a question to it waits."""
+        assert browser.launched is not None  # noqa: S101 - only those that run are watched
+        pid = browser.launched.root.pid
+        beat = self._beats.get(browser)
+        if beat is None or self._renew(beat):
+            self._beats[browser] = self._ask(browser.beat(), pid)
+            browser.strained = False
+            return 0.0
+        spent = beat.spent(pid)
+        if spent >= STRAINED_CPU and not browser.strained:
+            browser.strained = True
+            self._fleet.plan()
+        return spent
+
+    def _ask(self, question: Coroutine[Any, Any, None], pid: int) -> _Beat:
+        asked = self._fleet.background.start(within(GIVE_UP_SECONDS, question))
+        return _Beat(asked, time.monotonic(), _cpu_seconds(pid))
+
+    def _renew(self, beat: _Beat) -> bool:
+        return beat.asked.done() and time.monotonic() - beat.at >= BEAT_EVERY
+
+
+def _cpu_seconds(pid: int) -> float:
+    try:
+        used = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(used.user + used.system)
