@@ -61,7 +61,6 @@ def test_what_others_left_at_our_name_is_neither_followed_nor_in_the_way(
     precious = tmp_path / "projects/service-billing/source.py"
     precious.parent.mkdir(parents=True)
     precious.write_text("precious")
-    (precious.parent / "lock").touch()
     assert callable(plant)
     plant(shared / NAME, precious)
     with Workspace() as first, Workspace() as second:
@@ -106,15 +105,34 @@ def test_a_folder_is_not_seen_before_it_is_locked(
         assert workspace.path.is_dir()
         assert workspace.path.name == others[0].name.replace(NOT_YET_LOCKED, LOCKED)
         with Workspace(tmp_path):
-            assert (workspace.path / "lock").exists()
+            assert workspace.path.is_dir()
 
 
-def test_what_a_dead_service_left_is_cleared_with_its_lock_last(tmp_path: Path) -> None:
+def test_what_a_dead_service_left_is_cleared(tmp_path: Path) -> None:
     left = tmp_path / "service-dead"
     (left / "playwright_profile/x").mkdir(parents=True)
-    (left / "lock").touch()
     with Workspace(tmp_path):
         assert not left.exists()
+
+
+def test_folder_is_kept_when_old_files_in_it_have_been_tidied_up(tmp_path: Path) -> None:
+    with Workspace(tmp_path) as workspace:
+        for file in workspace.path.iterdir():
+            file.unlink()
+        with Workspace(tmp_path):
+            assert workspace.path.is_dir()
+        held = subprocess.run(
+            ["flock", "--nonblock", "-E", "9", workspace.path, "true"], check=False
+        )
+        assert held.returncode == 9  # as systemd-tmpfiles asks
+
+
+def test_link_in_our_folder_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours/service-x").symlink_to(tmp_path / "elsewhere")
+    with Workspace(tmp_path / "ours"):
+        assert (tmp_path / "elsewhere").is_dir()
 
 
 # A home

@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 import psutil
 
@@ -172,7 +172,7 @@ class Workspace:
 
     def __init__(self, base: Path | None = None) -> None:
         self._given = base
-        self._lock: IO[bytes] | None = None
+        self._lock: int | None = None
         self._home: dict[str, str] = {}
         #: The folder, once entered.
         self.path = Path()
@@ -191,7 +191,6 @@ class Workspace:
     def _make(self, base: Path) -> None:
         """Make this service's folder; no other service may see it before it is locked."""
         new = Path(tempfile.mkdtemp(prefix=NOT_YET_LOCKED, dir=base))
-        (new / "lock").touch()
         self._lock = _try_lock(new)
         self.path = new.rename(base / new.name.replace(NOT_YET_LOCKED, LOCKED, 1))
         self._home = places.home_variables(os.environ, self.path / "home")
@@ -204,7 +203,7 @@ class Workspace:
     ) -> None:
         self._clear(self.path)
         if self._lock is not None:
-            self._lock.close()
+            os.close(self._lock)
 
     def environment(self, label: str | None = None) -> dict[str, str]:
         """Return the variables that mark a process as ours, and as browser `label`'s.
@@ -254,28 +253,28 @@ class Workspace:
                 continue  # its service is alive, or just gone
             logger.info("clearing what a dead service left in %s", folder)
             self._clear(folder)
-            lock.close()
+            os.close(lock)
 
     def _clear(self, folder: Path) -> None:
         processes = find(INSTANCE_MARK, str(folder))
         kill(processes)
         psutil.wait_procs(processes, timeout=2)
-        # The lock goes last: without it the next service would not know whose the rest is.
-        for entry in folder.glob("*"):
-            if entry.is_dir():
-                shutil.rmtree(entry, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _try_lock(folder: Path) -> IO[bytes] | None:
-    """Lock a service's folder; None while another holds it. The kernel frees it with its owner."""
+def _try_lock(folder: Path) -> int | None:
+    """Lock a service's folder; None while another holds it. The kernel frees it with its owner.
+
+    The folder itself and no file in it: what tidies old files up (systemd-tmpfiles) heeds that, and
+    there is nothing that could be missing while the rest is there.
+    """
     try:
-        file = (folder / "lock").open("rb")
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
-        return None  # none of ours, or its service is just removing it
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
         return None
-    return file
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
