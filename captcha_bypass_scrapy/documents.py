@@ -6,6 +6,7 @@ import codecs
 
 from w3lib.encoding import html_body_declared_encoding, http_content_type_encoding
 
+from captcha_bypass.challenges import SHOWN_AS_HTML
 from captcha_bypass_scrapy.errors import SolveError
 
 #: What a page may be written in besides UTF-8, by Python's names; sites could name slow codecs, too.
@@ -27,7 +28,7 @@ _ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&nbsp;", "\xa0"), ("&amp;", "&"))
 
 def is_html(kind: str) -> bool:
     """Whether the browser's DOM is the document itself."""
-    return kind in {"", "text/html", "application/xhtml+xml"}
+    return kind in SHOWN_AS_HTML
 
 
 def encoding_of(content_type: str, html: str) -> str:

@@ -9,6 +9,7 @@ from scrapy.http import HtmlResponse, Response, TextResponse
 from scrapy.http.request import NO_CALLBACK
 from scrapy.settings.default_settings import DEFAULT_REQUEST_HEADERS as DEFAULT_HEADERS
 
+from captcha_bypass.challenges import media_type
 from captcha_bypass_scrapy.cookies import parse_header
 from captcha_bypass_scrapy.documents import encoding_of, is_html, source_of
 from captcha_bypass_scrapy.errors import SolveError
@@ -154,7 +155,7 @@ def response_from(solution: Solution, request: Request) -> Response:
         if name.lower() not in _NOT_OURS
     }
     declared = str(solution["headers"].get("content-type", "text/html"))
-    kind = declared.partition(";")[0].strip().lower()
+    kind = media_type([declared.replace("\n", ",")])
     text, encoding = solution["html"], "utf-8"
     cls: type[TextResponse] = HtmlResponse
     if is_html(kind):

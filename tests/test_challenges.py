@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captcha_bypass.challenges import Challenge, Kind, body_matters, detect, detect_headers
+from captcha_bypass.challenges.document import Document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -229,6 +230,20 @@ def test_page_that_quotes_a_challenge_is_a_page(status: int, quoted: str) -> Non
     assert detect(status, HTML, body) is None
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        INCAPSULA,
+        f"<html><head><title>x</title></head><body>{INCAPSULA}</body></html>",
+        f"<html><head><title>x</title></head><body><p><b>{INCAPSULA}</b></p></body></html>",
+        f'<body><iframe id="main-iframe">{INCAPSULA}</iframe></body>',
+        f"<title>x</title><!-- a --><script>b</script>{INCAPSULA}",
+    ],
+)
+def test_sentence_that_a_page_begins_with_is_its_own(page: str) -> None:
+    assert detect(200, HTML, page) == Challenge("imperva", "challenge")
+
+
 @pytest.mark.parametrize(("name", "status", "headers"), NEGATIVES)
 def test_normal_page_is_not_a_challenge(name: str, status: int, headers: Headers) -> None:
     assert detect(status, headers, (FIXTURES / name).read_bytes()) is None
@@ -394,6 +409,17 @@ def test_any_response_gets_an_answer(
         assert found == by_headers
 
 
+@given(st.text(st.sampled_from("<>/!-'\"= \nsrciptledx")))
+def test_any_markup_is_taken_apart(text: str) -> None:
+    document = Document(text)
+
+    assert all(tag.text in text and tag.text.startswith(tag.name) for tag in document.tags)
+    assert all(source in text for _, source in document.scripts)
+    assert len(document.markup) <= len(text)
+    for tag in document.tags:
+        assert tag.attribute("src") in text
+
+
 def test_module_needs_nothing_else_of_the_project() -> None:
     code = (
         "import sys, captcha_bypass.challenges\n"
@@ -401,7 +427,12 @@ def test_module_needs_nothing_else_of_the_project() -> None:
     )
     root = Path(__file__).parent.parent
     run = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+        # Not even the packages that are installed.
+        [sys.executable, "-S", "-c", code],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert run.stdout.split() == [
         "captcha_bypass",

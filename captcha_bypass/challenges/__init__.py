@@ -14,16 +14,18 @@ from .headers import HEADER_RULES, Kind
 from .signatures import BODY_RULES, REFINED_BY_BODY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
     "LONGEST_INTERSTITIAL",
+    "SHOWN_AS_HTML",
     "VENDORS",
     "Challenge",
     "Kind",
     "body_matters",
     "detect",
     "detect_headers",
+    "media_type",
 ]
 
 #: Every name that `Challenge.vendor` may have.
@@ -34,9 +36,9 @@ _SCAN_LIMIT = 16 * 1024
 #: No known interstitial is this long, so a longer page that loaded well is the page itself: whoever
 #: cuts a document before `detect` leaves it longer than this.
 LONGEST_INTERSTITIAL = 64 * 1024
-# What browsers show as HTML: their own types, and those of which they look at the content instead
-# (https://mimesniff.spec.whatwg.org/#determining-the-computed-mime-type-of-a-resource).
-_SHOWN_AS_HTML = frozenset(
+#: What browsers show as HTML: their own types, and those of which they look at the content instead
+#: (https://mimesniff.spec.whatwg.org/#determining-the-computed-mime-type-of-a-resource).
+SHOWN_AS_HTML = frozenset(
     {"", "text/html", "application/xhtml+xml", "unknown/unknown", "application/unknown"}
 )
 # Lines of a header that are looked at, and characters of each: what browsers take of cookies.
@@ -117,10 +119,10 @@ def _from_headers(status: int, fields: dict[str, list[str]]) -> Challenge | None
 def _worth_reading(status: int, fields: dict[str, list[str]], found: Challenge | None) -> bool:
     if found is not None and found.vendor not in REFINED_BY_BODY:
         return False
-    declared = _declared_type(fields)
+    declared = media_type(fields.get("content-type", ()))
     # A challenge page is HTML. Errors may come as JSON, to clients that ask for it, or as one line
     # of text ("error code: 1020").
-    if declared not in _SHOWN_AS_HTML and not (
+    if declared not in SHOWN_AS_HTML and not (
         400 <= status < 500
         and (declared in {"application/json", "text/plain"} or declared.endswith("+json"))
     ):
@@ -128,10 +130,14 @@ def _worth_reading(status: int, fields: dict[str, list[str]], found: Challenge |
     return status >= 400 or _declared_length(fields) <= LONGEST_INTERSTITIAL
 
 
-def _declared_type(fields: dict[str, list[str]]) -> str:
-    """Return the last type that is one (https://fetch.spec.whatwg.org/#concept-header-extract-mime-type)."""
+def media_type(content_types: Iterable[str]) -> str:
+    """Return the media type that browsers take from Content-Type headers, in lower case.
+
+    That is the last one that is a type
+    (https://fetch.spec.whatwg.org/#concept-header-extract-mime-type), or nothing.
+    """
     declared = ""
-    for part in ",".join(fields.get("content-type", ())).split(","):
+    for part in ",".join(content_types).split(","):
         kind = part.partition(";")[0].strip().lower()
         main, slash, sub = kind.partition("/")
         if main and slash and sub and kind != "*/*":

@@ -42,7 +42,7 @@ def marked(kinds: list[bytes], body: bytes) -> bool:
         kinds: The values of Content-Type.
         body: The document, decompressed.
     """
-    if len(kinds) == 1 and kinds[0].startswith(_OTHER_KINDS):
+    if len(kinds) == 1 and kinds[0].startswith(_OTHER_KINDS) and b"," not in kinds[0]:
         return False
     return _has(body[:_MARK_BYTES], _MARKS) or _has(body[:_LATE_BYTES], _LATE_MARKS)
 

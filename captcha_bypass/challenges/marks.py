@@ -10,8 +10,6 @@ from collections.abc import Callable
 from captcha_bypass.challenges.document import NEAR, Document, before_quote, follows, places
 
 Test = Callable[[Document], bool]
-#: Characters in which the tag before a text begins.
-_TAG = 1024
 _HEX = frozenset("0123456789abcdef")
 _WORD = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
 
@@ -72,16 +70,16 @@ def text_has(name: str, *parts: str | tuple[str, ...]) -> Test:
     )
 
 
-def alone(sentence: str) -> Test:
-    """The sentence is what the whole page says, or the frame in it, and not one that it quotes."""
+def first_words(sentence: str) -> Test:
+    """The page begins with this sentence, so that it is no text of others that it quotes."""
 
     def test(document: Document) -> bool:
-        for place in places(document.markup, sentence):
-            before = document.markup[max(0, place - _TAG) : place].rstrip()
-            tag = before[max(0, before.rfind("<")) :]
-            if not before or (before.endswith(">") and tag.startswith(("<body", "<iframe"))):
-                return True
-        return False
+        place = document.markup.find(sentence)
+        before = document.markup[: max(0, place)]
+        body = max(before.find("<body"), before.find("</head"), before.find("</title"))
+        pieces = before[max(0, body) :].split("<")
+        outside = [pieces[0], *(piece.partition(">")[2] for piece in pieces[1:])]
+        return place >= 0 and not "".join(outside).strip()
 
     return test
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from captcha_bypass.challenges.marks import (
     akamai_reference,
     aliyun_argument,
-    alone,
     anubis_task,
     attribute_has,
     attribute_is,
@@ -22,6 +21,7 @@ from captcha_bypass.challenges.marks import (
     code_sets,
     datadome_ban,
     datadome_frame,
+    first_words,
     go_away_asset,
     in_markup,
     text_has,
@@ -123,7 +123,7 @@ BODY_RULES = (
         attribute_has("/_incapsula_resource", "src", tag="iframe"),
     ),
     BodyRule("imperva", "challenge", (_IMPERVA,), None, _REFUSED),
-    BodyRule("imperva", "challenge", (_IMPERVA,), alone(_IMPERVA)),
+    BodyRule("imperva", "challenge", (_IMPERVA,), first_words(_IMPERVA)),
     # docs.hypersolutions.co "Handling 428 Status Code (SEC-CPT)"
     BodyRule(
         "akamai",

@@ -76,6 +76,8 @@ def test_what_is_shown_in_another_way_is_not_taken_for_the_document(kind: str, h
         ("text/html; charset=utf-16", "<p>", "utf-8"),
         ("text/html; charset=idna", "<p>", "utf-8"),
         ("text/html; charset=nonsense", "<p>", "utf-8"),
+        ("text/plain\ntext/html; charset=windows-1251", "<p>", "cp1251"),
+        ("text/html, text/html", "<p>", "utf-8"),
     ],
 )
 def test_page_keeps_the_encoding_that_its_links_are_written_in(
