@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 
 from captcha_bypass.app import default_proxy
 from captcha_bypass.config import Config
+from captcha_bypass.egress.resolver import Resolver
 from captcha_bypass.egress.routes import Permit, Router
 from captcha_bypass.egress.rules import Destination, Rules
 from captcha_bypass.egress.upstream import Upstream
@@ -44,7 +44,7 @@ async def port() -> AsyncIterator[int]:
 def router(port: int, scheme: str = "http", *, trusted: bool) -> Router:
     upstream = Upstream(scheme, Destination("127.0.0.1", port), trusted=trusted)
     permit = Permit(Destination("127.0.0.1", port), upstream)
-    return Router(Rules(trust_named=False), ThreadPoolExecutor(1), permit)
+    return Router(Rules(trust_named=False), Resolver(), permit)
 
 
 async def test_trusted_proxy_may_have_a_private_address(port: int) -> None:

@@ -27,6 +27,8 @@ PREFS: Preferences = {
     # Without a proxy of the task's, pages see no addresses at all, which an ordinary browser shows
     # by names; to show them would take UDP past the guard.
     "media.peerconnection.ice.proxy_only": True,
+    # The guard bounds each page's connections; Firefox's own 200 WebSockets are for all pages.
+    "network.websocket.max-connections": 65535,
     # A site that speaks plain http only is opened as it is asked for, not by https first.
     "dom.security.https_first": False,
     "dom.security.https_first_pbm": False,

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
 from captcha_bypass.background import Background
+from captcha_bypass.egress.connections import MAX_CONNECTIONS, has_room
 from captcha_bypass.egress.gate import Gate
 from captcha_bypass.egress.relay import Relay
+from captcha_bypass.egress.resolver import Resolver
 from captcha_bypass.egress.routes import HEAD_BYTES, Permit, Router
 from captcha_bypass.egress.rules import Destination, Rules
 from captcha_bypass.egress.upstream import Streams
@@ -20,11 +21,6 @@ from captcha_bypass.errors import TaskError
 
 logger = logging.getLogger(__name__)
 
-#: Names resolved at once, for all tasks: a resolver that hangs holds a thread for 10 s and more.
-RESOLVER_THREADS = 32
-#: Connections one task may hold at once; a browser itself stops at some 30 to one proxy, and opens
-#: tunnels besides.
-MAX_CONNECTIONS = 256
 #: Destinations of which a guard knows why they were not reached; a page may try any number.
 MAX_FAILURES = 1000
 
@@ -55,9 +51,11 @@ class Egress:
         self.rules = rules
         self.max_task_bytes = max_task_bytes
         self.tally = Tally()
-        self.resolver = ThreadPoolExecutor(RESOLVER_THREADS, "resolver")
+        self.resolver = Resolver()
         #: Guards that are open.
         self.guards: set[Guard] = set()
+        #: Connections that browsers have to all of them.
+        self.open_connections = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -70,7 +68,6 @@ class Egress:
     ) -> None:
         for guard in list(self.guards):
             await guard.close()
-        self.resolver.shutdown(wait=False, cancel_futures=True)
 
     async def guard(self, *, tally: Tally | None = None) -> Guard:
         """Open a guard; whoever asked closes it, or the end of the service.
@@ -97,6 +94,8 @@ class Guard:
         self._server: asyncio.Server
         self._closed = False
         self._open = 0
+        #: Whether it has been told that the task wants too many connections.
+        self._crowded = False
         self._bytes = 0
         self._failures: dict[Destination, TaskError] = {}
         #: Called once the task has moved more than it may; it is cut off by then.
@@ -125,6 +124,7 @@ class Guard:
         """
         self._background.cancel()
         self._bytes = 0
+        self._crowded = False
         self._failures.clear()
         self.gate = Gate()
         self._router = Router(self._egress.rules, self._egress.resolver, permit)
@@ -207,15 +207,25 @@ class Guard:
         if self._closed:  # taken from the backlog just before
             writer.transport.abort()
             return
-        if self._open >= MAX_CONNECTIONS:
-            self._tally.failed("too_many_connections")
+        egress = self._egress
+        if not has_room(self._open, egress.open_connections, len(egress.guards)):
+            self._refuse_connection()
             writer.transport.abort()
             return
         self._open += 1
+        egress.open_connections += 1
         serving = self._background.start(Relay(self, self._router, (reader, writer)).run())
         # Not at the end of a coroutine, which never begins if it is cancelled at once.
         serving.add_done_callback(lambda _: self._served(writer))
 
+    def _refuse_connection(self) -> None:
+        if not self._crowded:
+            self._crowded = True
+            self._tally.failed("too_many_connections")
+            message = "a page wants too many connections; it has %d, of %d for all pages"
+            logger.warning(message, self._open, self._egress.open_connections)
+
     def _served(self, writer: asyncio.StreamWriter) -> None:
         self._open -= 1
+        self._egress.open_connections -= 1
         writer.transport.abort()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
 
 from aiohappyeyeballs import start_connection
 
 from captcha_bypass.egress import upstream as proxies
 from captcha_bypass.egress.addresses import without_zone
+from captcha_bypass.egress.resolver import AddrInfo, Resolver
 from captcha_bypass.egress.rules import Destination, Rules
 from captcha_bypass.egress.upstream import Streams, Upstream
 from captcha_bypass.errors import TaskError
@@ -24,8 +22,6 @@ NEXT_ADDRESS_SECONDS = 0.25
 MAX_KNOWN = 1000
 #: The longest head of a request: a browser's cookies for one host, and a long URL.
 HEAD_BYTES = 256 * 1024
-
-AddrInfo = tuple[Any, Any, int, str, Any]
 
 
 @dataclass(frozen=True)
@@ -42,13 +38,13 @@ class Router:
     A name is resolved once: what it resolves to later changes nothing.
 
     Args:
-        resolver: Where names are resolved, which blocks a thread.
+        resolver: Resolves names, for all tasks.
         permit: None: nothing private, no proxy.
     """
 
-    def __init__(self, rules: Rules, resolver: Executor, permit: Permit | None = None) -> None:
+    def __init__(self, rules: Rules, resolver: Resolver, permit: Permit | None = None) -> None:
         self._rules = rules
-        self._resolver = resolver
+        self._lookups = resolver.lookups()
         self._named = None if permit is None else permit.named
         #: The proxy that everything goes through.
         self.upstream = None if permit is None else permit.upstream
@@ -119,7 +115,7 @@ class Router:
     ) -> list[AddrInfo]:
         found = self._known.get(destination)
         if found is None:
-            found = await self._look_up(destination)
+            found = await self._lookups.resolve(destination)
             if not trusted:
                 addresses = [without_zone(str(info[4][0])) for info in found]
                 self._rules.check(destination, addresses, named=named)
@@ -128,16 +124,6 @@ class Router:
             # Two lookups of one name at once: whichever is first counts.
             found = self._known.setdefault(destination, found)
         return found
-
-    async def _look_up(self, destination: Destination) -> list[AddrInfo]:
-        def look_up() -> list[AddrInfo]:
-            return list(socket.getaddrinfo(*destination, type=socket.SOCK_STREAM))
-
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._resolver, look_up)
-        except (OSError, UnicodeError):
-            message = "The host name cannot be resolved; check the URL."
-            raise TaskError("dns_error", message) from None
 
 
 async def _dial_proxy(addresses: list[AddrInfo]) -> Streams:

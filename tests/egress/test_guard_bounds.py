@@ -6,12 +6,13 @@ import asyncio
 import gc
 import socket
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 
 import psutil
 import pytest
 
+from captcha_bypass.egress import connections, routes
 from captcha_bypass.egress import guard as guards
-from captcha_bypass.egress import routes
 from captcha_bypass.egress.guard import Egress, Guard
 from captcha_bypass.egress.routes import Permit
 from tests.egress.servers import (
@@ -133,7 +134,7 @@ async def test_one_guard_that_is_full_does_not_touch_another() -> None:
 
 
 async def test_connections_are_bounded_and_free_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guards, "MAX_CONNECTIONS", 2)
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 2)
     async with (
         serving(echo) as server,
         guarding(server.destination) as guard,
@@ -149,6 +150,38 @@ async def test_connections_are_bounded_and_free_again(monkeypatch: pytest.Monkey
         assert await first.reader.read() == b""
         async with browsing(guard) as fourth:
             assert (await fourth.connect(server.destination)).endswith(b"established")
+
+
+async def test_pages_that_take_all_connections_leave_others_their_share(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = (connections.RESERVED_FILES + 200, 10_000)
+    monkeypatch.setattr("resource.getrlimit", lambda _: limits)
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(serving(echo))
+        egress = await stack.enter_async_context(Egress(LOCAL))
+        all_guards = [await egress.guard() for _ in range(5)]
+        for guard in all_guards:
+            guard.admit(Permit(server.destination))
+
+        async def take(guard: Guard, count: int) -> int:
+            """Open so many tunnels; how many there are then."""
+            got = 0
+            for _ in range(count):
+                browser = await stack.enter_async_context(browsing(guard))
+                try:
+                    got += (await browser.connect(server.destination)).endswith(b"established")
+                except (OSError, EOFError):
+                    continue
+            return got
+
+        greedy = [await take(guard, 60) for guard in all_guards[:2]]
+        assert greedy == [50, 10]  # the first half goes to the first, then each has its share
+        assert [await take(guard, 12) for guard in all_guards[2:]] == [10, 10, 10]
+        assert egress.open_connections == 90 <= connections.most_connections()
+        assert egress.tally.failures == {"too_many_connections": 5}  # once a task
+        assert len([r for r in caplog.records if "too many connections" in r.message]) == 5
+    assert egress.open_connections == 0
 
 
 async def test_of_the_destinations_a_page_tries_in_vain_the_last_are_known(

@@ -12,10 +12,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from captcha_bypass.egress.connections import MAX_CONNECTIONS
 from captcha_bypass.errors import StartupError
 from tests.egress.proxies import SocksProxy
 from tests.egress.servers import Server, serving
-from tests.service import Client, Service, client_of, run_service
+from tests.service import Client, Service, client_of, eventually, run_service
 
 pytestmark = pytest.mark.browser
 
@@ -27,6 +28,10 @@ socket.onmessage = ({data}) => document.getElementById("out").textContent = data
 FLOOD = """<!doctype html><p>flood</p><script>
 (async () => { while (true) await (await fetch("/megabyte", {cache: "no-store"})).text(); })();
 </script>"""
+CROWD = """<!doctype html><p id=out>crowd</p><script>
+const all = [];
+for (let i = 0; i < 300; i++) all.push(new WebSocket(`ws://${location.host}/socket`));
+</script>"""
 REQUESTS = web.AppKey("REQUESTS", list[str])
 
 
@@ -34,7 +39,7 @@ async def _page(request: web.Request) -> web.Response:
     request.app[REQUESTS].append(request.path)
     if request.path == "/megabyte":
         return web.Response(body=bytes(1_000_000))
-    text = FLOOD if request.path == "/flood" else PAGE
+    text = {"/flood": FLOOD, "/crowd": CROWD}.get(request.path, PAGE)
     return web.Response(text=text, content_type="text/html")
 
 
@@ -148,6 +153,21 @@ async def test_page_that_moves_too_much_ends_at_once_and_the_next_task_works(
             data = await client.solved(url=url, success_text="words over a socket", timeout=20)
             assert data["timeout_reached"] is False
             assert pages.app[REQUESTS].count("/megabyte") == flooded
+
+
+async def test_page_that_takes_all_connections_leaves_its_neighbours_theirs(
+    client: Client, pages: TestServer, service: Service
+) -> None:
+    crowd = await client.submit(url=str(pages.make_url("/crowd")), success_text="never", timeout=50)
+    requests = pages.app[REQUESTS]
+    # Firefox opens one WebSocket to a host after the other.
+    assert await eventually(lambda: requests.count("/socket") >= MAX_CONNECTIONS - 10, 30)
+    url = str(pages.make_url("/"))
+    data = await client.solved(url=url, success_text="words over a socket", timeout=20)
+    assert data["timeout_reached"] is False
+    assert requests.count("/socket") <= MAX_CONNECTIONS + 1
+    await client.delete(crowd)
+    assert service.log.count("too many connections") <= 1
 
 
 def test_browser_that_goes_past_its_guard_ends_the_service(tmp_path: Path) -> None:
