@@ -100,7 +100,7 @@ async def ask_socks_proxy(upstream: Upstream, proxy: Streams, destination: Desti
     Raises:
         TaskError: `proxy_error`: it refused.
     """
-    password = None if upstream.username is None else upstream.password
+    password = None if upstream.username is None else _Given(upstream.password)
     dialled: Any = _Dialled(proxy)
     place = upstream.destination
     client = Socks(ProxyType.SOCKS5, *place, upstream.username, password, forward=dialled)
@@ -112,6 +112,15 @@ async def ask_socks_proxy(upstream: Upstream, proxy: Streams, destination: Desti
         raise refusal(WRONG_LOGIN if wrong_login else error.error_code) from None
     except (OSError, EOFError, ValueError, AssertionError):
         raise refusal(None) from None  # it answered something else
+
+
+class _Given(str):
+    """A password that was given, though it may be empty: the library takes an empty one for none."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return True
 
 
 class _Dialled:

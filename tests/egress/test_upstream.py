@@ -21,10 +21,9 @@ LOGINS = [
     *(
         (kind, login)
         for kind in ("http", "socks5")
-        for login in [(None, ""), ("user", "pass:word")]
+        for login in [(None, ""), ("user", "pass:word"), ("token", "")]
     ),
     # What the API takes for http proxies only.
-    ("http", ("user", "")),
     ("http", ("j\u00fcrgen", "gr\u00fc\u00df\u20ac")),
 ]
 KINDS = {"http": HttpProxy, "socks5": SocksProxy}
