@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
 import aiohttp
 
@@ -37,6 +37,8 @@ class Solution(TypedDict):
     timeout_reached: bool
     user_agent: str | None
     challenge: str | None
+    #: Whether the address leads to a file, so that `html` is empty; not a field of the service's.
+    file: NotRequired[bool]
 
 
 class SolverClient:
@@ -85,6 +87,9 @@ class SolverClient:
             view = await self._run(task, progress, PATIENCE_SECONDS)
         if view["status"] == "completed":
             return _solution(view.get("data"))
+        if _is_file(view):
+            # What the browser had to pass for it is passed, and the crawl can get it itself.
+            return {**_solution(view["data"]), "file": True}
         error = view.get("error") or {"code": view["status"], "message": "the service lost it"}
         raise SolveError(f"{error['code']}: {error['message']}")
 
@@ -212,13 +217,18 @@ class SolverClient:
 
 
 def _solution(data: object) -> Solution:
-    fields = Solution.__annotations__
-    if not isinstance(data, dict) or not set(fields) <= set(data):
+    fields = set(Solution.__annotations__) - {"file"}
+    if not isinstance(data, dict) or not fields <= set(data):
         raise SolverUnavailable(
             "a result has not the fields of captcha-bypass; is CAPTCHA_BYPASS_URL right?",
             REFUSED_PAUSE,
         )
     return cast("Solution", data)
+
+
+def _is_file(view: dict[str, Any]) -> bool:
+    error = view.get("error") or {}
+    return error.get("code") == "not_a_page" and view.get("data") is not None
 
 
 def _lost(view: dict[str, Any]) -> bool:

@@ -149,6 +149,8 @@ def response_from(solution: Solution, request: Request) -> Response:
     Raises:
         SolveError: it cannot be had from a browser, because it is not a text.
     """
+    if solution.get("file"):
+        raise SolveError("the address leads to a file, which a browser's page cannot hand over")
     headers: dict[str, Any] = {
         name: value.split("\n")
         for name, value in solution["headers"].items()

@@ -64,6 +64,24 @@ async def test_success_text_is_believed_without_asking_the_detector(
     assert len(crawled.items) == len(fake.tasks) == 1
 
 
+@pytest.mark.parametrize("mode", ["auto", "html"])
+async def test_file_behind_a_challenge_comes_by_cookies(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite, mode: str
+) -> None:
+    async def download(task: Json) -> Json:
+        """The browser passed the challenge, and the address is a download then."""
+        error = {"code": "not_a_page", "message": "a download"}
+        data = page_of(task, html="", cookies=[fake.cookie(task)])
+        return {"status": "error", "error": error, "data": data}
+
+    fake.answer = download
+
+    crawled = await fake_crawl([f"{guarded.url}/page/1"], CAPTCHA_BYPASS_MODE=mode)
+
+    assert len(crawled.items) == (mode == "auto")
+    assert ["file" in error["reason"] for error in crawled.errors] == [True] * (mode == "html")
+
+
 async def test_browser_sends_the_requests_own_headers(
     fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
 ) -> None:
