@@ -54,8 +54,7 @@ def test_version_is_the_installed_one() -> None:
     assert version("captcha-bypass") == __version__
 
 
-def test_camoufox_is_held_to_the_releases_it_was_checked_with() -> None:
+def test_camoufox_is_held_to_the_release_it_was_checked_with() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (camoufox,) = (item for item in project["dependencies"] if item.startswith("camoufox"))
-    assert camoufox.startswith("camoufox[geoip]>=")
-    assert ",<" in camoufox
+    assert camoufox == f"camoufox[geoip]=={version('camoufox')}"
