@@ -1,25 +1,20 @@
-"""Clearances by key, and the one solve at a time that makes each."""
+"""Clearances by key."""
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from captcha_bypass_scrapy.cookies import Cookie, format_header, parse_header, rotated
+from captcha_bypass_scrapy.cookies import Cookie, merged_header, rotated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from scrapy import Request
 
-    from captcha_bypass_scrapy.errors import SolveError
     from captcha_bypass_scrapy.exits import Key
-
-#: Solves that failed in a row before a host gets a rest. One bad page must not cost the others.
-FAILURES_BEFORE_REST = 2
 
 
 @dataclass(eq=False)
@@ -46,17 +41,29 @@ class Clearance:
         """Take over what the browser had on a later page."""
         self.cookies, self.user_agent = cookies, user_agent
 
-    def follow(self, set_cookies: Iterable[str]) -> None:
-        """Take over the values the site has rotated its cookies to."""
-        self.cookies = rotated(self.cookies, set_cookies)
+    def follow(self, url: str, set_cookies: Iterable[str]) -> bool:
+        """Take over the values the site has rotated its cookies to; says whether it has."""
+        before, self.cookies = self.cookies, rotated(self.cookies, url, set_cookies)
+        return before != self.cookies
+
+    def opens(self, origin: str) -> bool:
+        """Whether a cookie of it goes there."""
+        return any(c.goes_to(origin, any_path=True) for c in self.cookies)
+
+    def spans(self, origin: str) -> bool:
+        """Whether a cookie of it is for a whole domain, and that host is in it."""
+        return any(
+            c.domain.startswith(".") and c.goes_to(origin, any_path=True) for c in self.cookies
+        )
 
     def dress(self, request: Request) -> Worn:
         """Put the cookies and the user-agent on a request that is about to leave."""
-        worn = Worn(request.headers.get(b"Cookie"), request.headers.get(b"User-Agent"))
+        worn = Worn(
+            request.headers.get(b"Cookie"), request.headers.get(b"User-Agent"), self.generation
+        )
         ours = {c.name: c.value for c in self.cookies if c.goes_to(request.url)}
         if ours:
-            theirs = parse_header((worn.cookie or b"").decode("latin-1"))
-            request.headers[b"Cookie"] = format_header({**theirs, **ours}).encode("latin-1")
+            request.headers[b"Cookie"] = merged_header(worn.cookie or b"", ours)
         if self.user_agent:
             request.headers[b"User-Agent"] = self.user_agent
         return worn
@@ -64,10 +71,11 @@ class Clearance:
 
 @dataclass(frozen=True, slots=True)
 class Worn:
-    """The headers a request had before it was dressed."""
+    """The headers a request had before it was dressed, and what it was dressed with."""
 
     cookie: bytes | None
     user_agent: bytes | None
+    generation: int
 
     def undress(self, request: Request) -> None:
         """Restore them: nothing of ours goes back to the scheduler, to spiders or to disk."""
@@ -78,64 +86,43 @@ class Worn:
                 request.headers[name] = value
 
 
-class Flight:
-    """A solve under way; whoever meets the same challenge waits for it instead of solving.
-
-    Args:
-        vendor: Who challenged.
-    """
-
-    def __init__(self, vendor: str) -> None:
-        self.vendor = vendor
-        #: Whether requests that were not challenged yet wait too.
-        self.holds = True
-        #: None when solved, otherwise why not. A value and never an exception, so that a flight
-        #: nobody waits for leaves no warning behind.
-        self.landed: asyncio.Future[SolveError | None] = asyncio.get_running_loop().create_future()
-
-    def land(self, outcome: SolveError | None) -> None:
-        """Tell everybody."""
-        if not self.landed.done():
-            self.landed.set_result(outcome)
-
-
-@dataclass
-class _Trouble:
-    """Solves of one key that failed in a row."""
-
-    count: int
-    until: float
-    reason: str
-
-
 class Clearances:
-    """The clearance and the flight of each key, and which keys get a rest.
+    """The newest clearance of each key."""
 
-    Args:
-        cooldown: Seconds of rest after failures in a row.
-    """
-
-    def __init__(self, cooldown: float) -> None:
-        self._cooldown = cooldown
+    def __init__(self) -> None:
         self._current: dict[Key, Clearance] = {}
-        self._flights: dict[Key, Flight] = {}
-        self._trouble: dict[Key, _Trouble] = {}
+        #: Called when there is a new one.
+        self.changed: Callable[[], None] = lambda: None
         # Requests that were redirected carry generations into a JOBDIR: a new run must not
         # take an old number for its own.
         self._generations = itertools.count(time.time_ns())
 
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._current)
+
     def current(self, key: Key) -> Clearance | None:
-        """Return the newest clearance."""
-        return self._current.get(key)
+        """Return the newest clearance: the key's own, or one with a cookie of its whole domain."""
+        own = self._current.get(key)
+        if own is not None or not self._current:
+            return own
+        return next(
+            (
+                clearance
+                for other, clearance in reversed(self._current.items())
+                if other.exit == key.exit and clearance.spans(key.origin)
+            ),
+            None,
+        )
 
-    def flight(self, key: Key) -> Flight | None:
-        """Return the solve under way."""
-        return self._flights.get(key)
+    def own(self, key: Key) -> bool:
+        """Whether the key's clearance was made for it."""
+        return key in self._current
 
-    def start(self, key: Key, vendor: str) -> Flight:
-        """Note that the caller solves this key now; it must call `solved`, `failed` or `ended`."""
-        flight = self._flights[key] = Flight(vendor)
-        return flight
+    def shared(self, key: Key) -> bool:
+        """Whether the key's clearance may be good for other hosts of its domain."""
+        clearance = self._current.get(key)
+        return clearance is not None and clearance.spans(key.origin)
 
     def solved(
         self,
@@ -145,31 +132,26 @@ class Clearances:
         cookies: tuple[Cookie, ...],
         user_agent: str | None,
     ) -> Clearance:
-        """Store a new clearance for a key, and for others it may be good for."""
+        """Store a new clearance for a key, and for the others that it is good for.
+
+        Args:
+            others: Where the browser and the request came by. Hosts that had a clearance with
+                the same cookie of their domain get the new one as well.
+        """
         clearance = Clearance(next(self._generations), vendor, cookies, user_agent)
+        for other in [*others, *self._sharers(key, cookies)]:
+            if other not in self._current or clearance.opens(other.origin):
+                self._current[other] = clearance
+        self._current.pop(key, None)  # so that the newest is the last
         self._current[key] = clearance
-        for other in others:
-            self._current.setdefault(other, clearance)
-        self._trouble.pop(key, None)
+        self.changed()
         return clearance
 
-    def failed(self, key: Key, reason: str) -> None:
-        """Count a failed solve."""
-        trouble = self._trouble.setdefault(key, _Trouble(0, 0.0, reason))
-        trouble.count += 1
-        trouble.reason = reason
-        if trouble.count >= FAILURES_BEFORE_REST:
-            trouble.until = time.monotonic() + self._cooldown
-
-    def ended(self, key: Key, outcome: SolveError | None) -> None:
-        """The solve is over: waiters go on, whatever came of it."""
-        flight = self._flights.pop(key, None)
-        if flight is not None:
-            flight.land(outcome)
-
-    def resting(self, key: Key) -> str | None:
-        """Return why this key is not to be tried now, or None."""
-        trouble = self._trouble.get(key)
-        if trouble is None or trouble.until <= time.monotonic():
-            return None
-        return trouble.reason
+    def _sharers(self, key: Key, cookies: tuple[Cookie, ...]) -> list[Key]:
+        shared = {(c.name, c.domain) for c in cookies if c.domain.startswith(".")}
+        return [
+            other
+            for other, clearance in self._current.items()
+            if other.exit == key.exit
+            and any((c.name, c.domain) in shared for c in clearance.cookies)
+        ]

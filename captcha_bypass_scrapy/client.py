@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import aiohttp
 
@@ -26,9 +26,7 @@ REFUSED_PAUSE = 60.0
 DEFAULT_RETRY_AFTER = 2.0
 
 
-class Solution(TypedDict):
-    """The field `data` of GET /result, as far as it is used here."""
-
+class _Data(TypedDict):
     cookies: list[dict[str, Any]]
     headers: dict[str, str]
     status_code: int | None
@@ -37,8 +35,14 @@ class Solution(TypedDict):
     timeout_reached: bool
     user_agent: str | None
     challenge: str | None
+
+
+class Solution(_Data, total=False):
+    """The field `data` of GET /result, as far as it is used here."""
+
+    solved: str | None
     #: Whether the address leads to a file, so that `html` is empty; not a field of the service's.
-    file: NotRequired[bool]
+    file: bool
 
 
 class SolverClient:
@@ -48,6 +52,7 @@ class SolverClient:
         url: Where the service is.
         long_poll: Seconds one question for a result lasts.
         slow: Seconds after which a task counts as slow.
+        patience: Seconds a queue in which nothing of ours moves is waited for.
         closing: Whether the spider is closing; asked at least every `long_poll` seconds.
     """
 
@@ -58,13 +63,17 @@ class SolverClient:
         *,
         long_poll: float,
         slow: float,
+        patience: float,
         closing: Callable[[], bool],
     ) -> None:
         self._url = url
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._long_poll = long_poll
         self._slow = slow
+        self._patience = patience
         self._closing = closing
+        #: When a task of ours was last seen to get on.
+        self.moved = 0.0
         self._session: aiohttp.ClientSession | None = None
 
     async def solve(self, task: dict[str, Any], on_slow: Callable[[str], None]) -> Solution:
@@ -79,7 +88,7 @@ class SolverClient:
             SolverUnavailable: none would.
             CrawlEnding: the spider is closing; the task was deleted.
         """
-        progress = Progress(float(task["timeout"]), self._slow, on_slow)
+        progress = Progress(float(task["timeout"]), self._slow, self._patience, on_slow)
         view = await self._run(task, progress)
         if _lost(view):
             # The service was restarted and its memory is gone. Once: it might be crashing.
@@ -107,9 +116,11 @@ class SolverClient:
             while True:
                 view = await self._view(task_id, progress)
                 if view["status"] not in {"pending", "running"}:
+                    self.moved = time.monotonic()
                     return view
-                progress.saw(view["status"])
-                progress.check()
+                if progress.saw(view["status"]):
+                    self.moved = time.monotonic()
+                progress.check(self.moved)
                 self._raise_if_closing()
         except (CrawlEnding, SolverUnavailable, asyncio.CancelledError):
             await self._delete(task_id)
@@ -138,20 +149,22 @@ class SolverClient:
             pause = _retry_after(headers)
             progress.state = f"a place: {_message(answer)}"
             if time.monotonic() + pause > progress.started + progress.timeout:
-                raise SolverUnavailable(f"the service takes no tasks: {_message(answer)}", pause)
+                message = f"the service takes no tasks: {_message(answer)}"
+                raise SolverUnavailable(message, pause, "busy")
             await self._sleep(pause, progress)
 
     def _refusal(self, status: int, answer: dict[str, Any]) -> SolveError:
         message = _message(answer)
         if status == 401:
             hint = "set CAPTCHA_BYPASS_API_KEY to the service's key"
-            return SolverUnavailable(f"the service refuses the API key; {hint}", REFUSED_PAUSE)
+            message = f"the service refuses the API key; {hint}"
+            return SolverUnavailable(message, REFUSED_PAUSE, "refusing")
         if status in {400, 413} and "error" in answer:
             return SolveError(f"the service refuses the task: {message}", "rejected")
         return SolverUnavailable(
             f"POST {self._url}/solve was answered {status}, {message};"
             " is CAPTCHA_BYPASS_URL right?",
-            REFUSED_PAUSE,
+            *((DOWN_PAUSE, "away") if status >= 500 else (REFUSED_PAUSE, "refusing")),
         )
 
     async def _view(self, task_id: str, progress: Progress) -> dict[str, Any]:
@@ -207,7 +220,7 @@ class SolverClient:
     async def _sleep(self, seconds: float, progress: Progress) -> None:
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            progress.check()
+            progress.check(self.moved)
             self._raise_if_closing()
             await asyncio.sleep(min(left, self._long_poll))
 
@@ -217,11 +230,12 @@ class SolverClient:
 
 
 def _solution(data: object) -> Solution:
-    fields = set(Solution.__annotations__) - {"file"}
-    if not isinstance(data, dict) or not fields <= set(data):
+    fields = _Data.__annotations__
+    if not isinstance(data, dict) or not set(fields) <= set(data):
         raise SolverUnavailable(
             "a result has not the fields of captcha-bypass; is CAPTCHA_BYPASS_URL right?",
             REFUSED_PAUSE,
+            "refusing",
         )
     return cast("Solution", data)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import scrapy
+from scrapy.utils.defer import deferred_from_coro
 from scrapy.utils.reactor import is_asyncio_reactor_installed
 
 if TYPE_CHECKING:
+    from scrapy import Request
     from scrapy.crawler import Crawler
 
 try:
@@ -18,7 +21,15 @@ except ImportError:  # Scrapy 2.13, which always has a Twisted reactor
 #: For calling other middlewares' hooks: up to 2.13 they want the spider, later ones warn about it.
 HOOK_ARGUMENTS: dict[str, Any] = {} if scrapy.version_info >= (2, 14) else {"spider": None}
 
-__all__ = ["HOOK_ARGUMENTS", "asyncio_available", "is_closing"]
+__all__ = [
+    "HOOK_ARGUMENTS",
+    "asyncio_available",
+    "close_spider",
+    "is_closing",
+    "scheduler_of",
+    "slot_of",
+    "wake_engine",
+]
 
 
 def is_closing(crawler: Crawler) -> bool:
@@ -30,5 +41,40 @@ def is_closing(crawler: Crawler) -> bool:
     engine = crawler.engine  # there since the spider was opened, and no request is older
     if not engine.running and engine.start_time is not None:
         return True  # where it has never run, this is a shell, which downloads without that
-    slot = getattr(engine, "_slot", None)
+    slot = getattr(engine, "_slot", getattr(engine, "slot", None))
     return slot is not None and getattr(slot, "closing", None) is not None
+
+
+def scheduler_of(crawler: Crawler) -> Any:  # noqa: ANN401 - any scheduler of the user's
+    """Return the scheduler in use, which has a public name since 2.19."""
+    engine = crawler.engine
+    return getattr(getattr(engine, "_slot", getattr(engine, "slot", None)), "scheduler", None)
+
+
+def wake_engine(crawler: Crawler) -> None:
+    """Have the engine look for a request to start: a place has become free unseen by it."""
+    slot = getattr(crawler.engine, "_slot", getattr(crawler.engine, "slot", None))
+    if slot is not None:
+        slot.nextcall.schedule()
+
+
+def close_spider(crawler: Crawler, reason: str) -> None:
+    """Begin to close the spider in good order; the engine ends it by itself."""
+    engine: Any = crawler.engine
+    if hasattr(engine, "close_spider_async"):
+        deferred_from_coro(engine.close_spider_async(reason=reason))
+    else:  # Scrapy 2.13
+        engine.close_spider(crawler.spider, reason)
+
+
+def slot_of(crawler: Crawler, request: Request) -> tuple[str, int]:
+    """Return the name of a request's download slot, and how many requests it takes at once."""
+    downloader = crawler.engine.downloader
+    limit = crawler.settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN")
+    try:
+        name = downloader.get_slot_key(request)
+        slot = downloader.slots.get(name)
+        own = downloader.per_slot_settings.get(name, {}).get("concurrency", limit)
+    except AttributeError:  # another DOWNLOADER
+        return urlsplit(request.url).hostname or "", limit
+    return name, slot.concurrency if slot is not None else own

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
@@ -27,6 +26,9 @@ VENDOR_COOKIES: dict[str, tuple[str, ...]] = {
     "go-away": (".go-away-*",),
     "kasada": ("KP_*", "tkrm_*"),
 }
+
+#: Characters of a Set-Cookie header that are looked at; browsers keep 4096 of name and value.
+_MAX_COOKIE = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,8 @@ class Cookie:
         """Whether it has not expired yet."""
         return self.expires < 0 or self.expires > time.time()
 
-    def goes_to(self, url: str) -> bool:
-        """Whether a browser would send it there."""
+    def goes_to(self, url: str, *, any_path: bool = False) -> bool:
+        """Whether a browser would send it there, or to some path there."""
         parts = urlsplit(url)
         host, domain = (parts.hostname or "").lower(), self.domain.lower()
         at_home = host == domain.removeprefix(".").strip("[]") or (
@@ -82,7 +84,8 @@ class Cookie:
         )
         path = parts.path or "/"
         below = path == self.path or path.startswith(self.path.rstrip("/") + "/")
-        return at_home and below and self.live() and (not self.secure or parts.scheme == "https")
+        safe = not self.secure or parts.scheme == "https"
+        return at_home and (below or any_path) and safe and self.live()
 
 
 def choose(
@@ -105,35 +108,59 @@ def choose(
     return chosen if chosen or not isinstance(wish, str) else everything
 
 
+def vendors_own(name: str, vendor: str) -> bool:
+    """Whether a cookie is a clearance of this vendor's."""
+    return any(fnmatchcase(name, pattern) for pattern in VENDOR_COOKIES.get(vendor, ()))
+
+
 def parse_header(header: str) -> dict[str, str]:
     """Read a Cookie header; what is no name=value pair is kept as a name without value."""
     pairs = (part.strip().partition("=") for part in header.split(";") if part.strip())
     return {name: value for name, _, value in pairs}
 
 
-def format_header(cookies: Mapping[str, str]) -> str:
-    """Write a Cookie header."""
-    return "; ".join(f"{name}={value}" for name, value in cookies.items())
+def merged_header(theirs: bytes, ours: Mapping[str, str]) -> bytes:
+    """Write a Cookie header with a request's own cookies and ours, which win.
+
+    Theirs stay byte by byte; ours are UTF-8, as Firefox sends them. One with a control character,
+    which no site could have set, is left out.
+    """
+    kept = [
+        part.strip()
+        for part in theirs.split(b";")
+        if part.strip() and part.strip().partition(b"=")[0].decode("latin-1") not in ours
+    ]
+    added = [f"{n}={v}".encode() for n, v in ours.items() if (n + v).isprintable()]
+    return b"; ".join([*kept, *added])
 
 
-def rotated(cookies: Iterable[Cookie], set_cookies: Iterable[str]) -> tuple[Cookie, ...]:
+def set_name(header: bytes) -> str:
+    """Return the name of the cookie that a Set-Cookie header sets."""
+    return header[:_MAX_COOKIE].partition(b";")[0].partition(b"=")[0].strip().decode("latin-1")
+
+
+def rotated(cookies: Iterable[Cookie], url: str, set_cookies: Iterable[str]) -> tuple[Cookie, ...]:
     """Return the cookies with the values that a response's Set-Cookie headers gave them.
 
-    Only values change: sites that rotate their clearance do it by name, and a deletion is not
-    followed because the next challenge tells more surely.
+    Only values change, and only of cookies that this host may set: sites that rotate their
+    clearance do it by name, and a deletion is not followed because the next challenge tells more
+    surely.
     """
-    fresh: dict[str, tuple[str, float]] = {}
+    host = (urlsplit(url).hostname or "").lower()
+    fresh: dict[tuple[str, str], tuple[str, float]] = {}
     for header in set_cookies:
-        try:
-            parsed = SimpleCookie(header)
-        except CookieError:
-            continue
-        for name, morsel in parsed.items():
-            age = morsel["max-age"]
-            if morsel.value and age != "0":
-                expires = time.time() + int(age) if age.isdecimal() else -1.0
-                fresh[name] = (morsel.value, expires)
+        pair, *rest = header[:_MAX_COOKIE].split(";")
+        name, _, value = (part.strip() for part in pair.partition("="))
+        wishes = {k.strip().lower(): v.strip() for k, _, v in (r.partition("=") for r in rest)}
+        domain = wishes.get("domain", "").lower().removeprefix(".") or host
+        age = wishes.get("max-age", "")
+        if value and age != "0" and (host == domain or host.endswith("." + domain)):
+            known = age.isascii() and age.isdecimal() and len(age) < 12
+            expires = time.time() + int(age) if known else -1.0
+            fresh[name, domain] = (value, expires)
     return tuple(
-        replace(c, value=fresh[c.name][0], expires=fresh[c.name][1]) if c.name in fresh else c
+        replace(c, value=found[0], expires=found[1])
+        if (found := fresh.get((c.name, c.domain.lower().removeprefix(".")))) is not None
+        else c
         for c in cookies
     )

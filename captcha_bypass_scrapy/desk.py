@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from captcha_bypass_scrapy import retries
-from captcha_bypass_scrapy.errors import ChallengeNotSolved, CrawlEnding, SolveError
+from captcha_bypass_scrapy.errors import (
+    ChallengeNotSolved,
+    CrawlEnding,
+    SolveError,
+    SolverUnavailable,
+)
 from captcha_bypass_scrapy.exits import Key, exit_of, origin_of
 from captcha_bypass_scrapy.settings import Options, options_of
 
@@ -17,59 +23,154 @@ if TYPE_CHECKING:
     from scrapy.http import Response
 
     from captcha_bypass.challenges import Challenge
-    from captcha_bypass_scrapy.clearance import Clearance, Clearances, Flight
+    from captcha_bypass_scrapy.boundaries import Budget
+    from captcha_bypass_scrapy.clearance import Clearance, Clearances
+    from captcha_bypass_scrapy.flights import Flight, Flights
     from captcha_bypass_scrapy.parking import Parking
     from captcha_bypass_scrapy.settings import Config
     from captcha_bypass_scrapy.solving import Solver
     from captcha_bypass_scrapy.telling import Teller
 
-#: Seconds between two requests that try whether a clearance is still good for other pages.
-PROBE_SECONDS = 1.0
+logger = logging.getLogger("captcha_bypass_scrapy")
+#: Seconds for which a request whose solve failed lets others lead the next: its page may be bad.
+STEP_BACK_SECONDS = 0.1
+#: Bytes of a challenge page that is kept for the errback, in case its solve fails.
+KEPT_PAGE_BYTES = 65_536
+
+
+class Obstacle(NamedTuple):
+    """What a request has to wait for: an event, or time."""
+
+    event: asyncio.Future[Any] | None
+    seconds: float = float("inf")
 
 
 class Desk:
-    """Where challenged requests line up. It knows no hooks and no signals."""
+    """Where challenged requests line up. It knows no hooks and no signals.
+
+    Args:
+        close_spider: Called when the service is away and the setting says to stop then.
+    """
 
     def __init__(
         self,
         config: Config,
         clearances: Clearances,
+        flights: Flights,
         parking: Parking,
         solver: Solver,
+        budget: Budget,
         tell: Teller,
         closing: Callable[[], bool],
+        close_spider: Callable[[], None],
     ) -> None:
         self._config = config
         self._clearances = clearances
+        self._flights = flights
         self._parking = parking
         self._solver = solver
+        self._budget = budget
         self._tell = tell
         self._closing = closing
+        self._close_spider = close_spider
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def hold(self, request: Request) -> Request | None:
-        """Keep a request from a host that is being solved: it would only be challenged too."""
-        key = key_of(request)
-        flight = self._clearances.flight(key)
-        came_back = self._parking.turned_back(request)
-        if flight is None or self._closing():
-            return None
-        if not came_back:
-            if not flight.holds or retries.probing(request):
-                return None
-            self._tell.count("held/count")
-            retries.unchallenged(request)
-            return await self._parked(request, key)
-        error = await flight.landed
-        if error is not None and retries.challenged(request) and not self._closing():
-            raise self.gave_up(request, flight.vendor, error)
+    async def close(self) -> None:
+        """End the solves under way; what waits for them is in the scheduler."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # Requests on their way out
+
+    async def hold(self, request: Request, *, first: bool) -> Request | None:
+        """Keep a request from a host that is being solved: it would only be challenged too.
+
+        Args:
+            first: Whether it has not waited in the scheduler yet.
+
+        Raises:
+            ChallengeNotSolved: what it waited for has failed, too often.
+            CrawlEnding: the spider is closing.
+        """
+        awaited = self._parking.turned_back(request)
+        counted = not first
+        while (obstacle := self._obstacle(request)) is not None:
+            if self._closing():
+                raise CrawlEnding
+            if not counted:
+                counted = True
+                self._tell.waits(unsent=retries.flight(request) is None)
+            if awaited:
+                await self._parking.wait_in_place(request, *obstacle)
+            elif not await self._parking.wait(request, *obstacle, first=first):
+                return self._parking.send(request)
         return None
 
-    def parks(self, request: Request, key: Key) -> bool:
-        """Whether a request on its way to the parking still has to wait there."""
-        flight = self._clearances.flight(key)
-        if flight is None or self._closing():
-            return False
-        return flight.holds or retries.challenged(request)
+    def _obstacle(self, request: Request) -> Obstacle | None:
+        number = retries.flight(request)
+        flight = None if number is None else self._flights.find(number)
+        if flight is None:
+            retries.stop_waiting(request)
+        elif not flight.landed.done():
+            return Obstacle(flight.landed)
+        elif (outcome := flight.landed.result()) is None:
+            retries.solved(request)
+        elif isinstance(outcome, CrawlEnding):
+            raise CrawlEnding
+        else:
+            return self._next_try(request, flight, outcome)
+        if not self._flights.busy() or retries.probing(request):
+            return None
+        key = key_of(request)
+        options = options_of(request, self._config)
+        held = self._flights.holds(key, options, self._clearances.current(key))
+        if held is None:
+            return None
+        if held.probe_in <= 0:
+            held.probed()
+            retries.probe(request)
+            return None
+        return Obstacle(held.freed, held.probe_in)
+
+    def _next_try(self, request: Request, flight: Flight, error: SolveError) -> Obstacle | None:
+        """What it waited for has failed: count that, and wait for the next try, or lead it."""
+        leads = retries.led(request, flight.number)
+        if not leads and not flight.concerns(request.url):
+            retries.stop_waiting(request)  # another host's: it might have done for this one too
+            return None
+        options = options_of(request, self._config)
+        if isinstance(error, SolverUnavailable) or (leads and error.kind != "unsolved"):
+            raise self.gave_up(request, flight.challenge.vendor, error, flight.response)
+        mine = leads or (flight.fits(options) and error.kind == "unsolved")
+        if not retries.judged(request, flight.number) and mine:
+            again = retries.failed(request) <= options.retry_times
+            self._tell.unsolved(error, again=again)
+            if not again:
+                raise self.gave_up(request, flight.challenge.vendor, error, flight.response)
+        if leads:
+            self._parking.step_back(request)
+            return Obstacle(None, STEP_BACK_SECONDS)
+        current = self._clearances.current(flight.key)
+        if current is not None and current is not flight.old:
+            retries.solved(request)
+            return None
+        if (reason := self._flights.given_up(flight.key)) is not None:
+            raise self.gave_up(request, flight.challenge.vendor, _resting(reason), flight.response)
+        if (rest := self._flights.rest(flight.key)) is not None:
+            return Obstacle(None, rest.seconds)
+        following = self._flights.join(flight.key, options, current)
+        try:
+            coming = following or self._lead(
+                request, flight.key, options, flight.challenge, flight.urls, flight.response
+            )
+        except SolveError as late:
+            raise self.gave_up(request, flight.challenge.vendor, late, flight.response) from late
+        coming.waiters += 1
+        retries.waits(request, coming.number, leads=following is None)
+        return Obstacle(coming.landed)
+
+    # Requests on their way back
 
     async def see_off(
         self,
@@ -83,25 +184,40 @@ class Desk:
         key = home_key(request)
         if self._closing():
             raise CrawlEnding
-        if self._clearances.flight(key) is not None:
-            self._tell.count("solve/joined")
-            return await self._parked(retries.again(request), key)
+        self._flights.struck(key)
         current = self._clearances.current(key)
+        if (joined := self._flights.join(key, options, current)) is not None:
+            self._tell.count("solve/joined")
+            joined.waiters += 1
+            return self._line_up(request, joined)
         if current is not None and page_wanted(request, self._config):
             return await self._solver.page(request, key, options, current)
         if current is not None and current.generation not in carried:
             self._tell.count("retry/stale")
             return retries.again(request, stale=True)
-        if current is not None and not self._expired(current, request):
+        if current is not None and not self._expired(key, current, request):
             return await self._refused(request, key, options, current)
         if current is not None:
             self._tell.count("clearance/expired")
-        if (reason := self._clearances.resting(key)) is not None:
-            raise SolveError(f"not tried again so soon after: {reason}", "cooldown")
-        return await self._lead(request, key, options, challenge)
+        if (reason := self._flights.given_up(key)) is not None:
+            raise _resting(reason)
+        if (rest := self._flights.rest(key)) is not None:
+            return self._line_up(request, rest.flight, judged=True)
+        page = response if len(response.body) <= KEPT_PAGE_BYTES else None
+        urls = [*request.meta.get("redirect_urls", ()), request.url]
+        flight = self._lead(request, key, options, challenge, urls, page)
+        if self._solver.answers(request, options):
+            return await self._answered(request, flight)
+        flight.waiters += 1
+        return self._line_up(request, flight, leads=True)
 
-    def _expired(self, clearance: Clearance, request: Request) -> bool:
-        """Whether a challenged clearance has been good for something, or is old enough to doubt."""
+    def _expired(self, key: Key, clearance: Clearance, request: Request) -> bool:
+        """Whether a challenged clearance has been good for something, or is old enough to doubt.
+
+        One that was made for another host of the domain was worth a try, and no more.
+        """
+        if not self._clearances.own(key):
+            return True
         if retries.times(request) >= self._config.times:
             return False
         return clearance.successes > 0 or clearance.older_than(self._config.cooldown_seconds)
@@ -118,84 +234,102 @@ class Desk:
             )
         return await self._solver.page(request, key, options, clearance)
 
-    async def _lead(
-        self, request: Request, key: Key, options: Options, challenge: Challenge
-    ) -> Request | Response:
-        """Solve for everybody at this key, then retry; the others are parked meanwhile."""
-        doubtful = self._clearances.current(key) is not None
-        flight = self._clearances.start(key, challenge.vendor)
-        if doubtful:
-            self._probe_later(key, flight)
-        outcome: SolveError | None = SolveError("the crawl was stopped")
-        try:
-            solution = await self._solver.clear(request, key, options, challenge)
-            outcome = None
-        except SolveError as error:
-            outcome = error
-            raise
-        finally:
-            self._clearances.ended(key, outcome)
-            released = await self._release(key, flight.vendor, outcome)
-        answered = self._solver.answers(request, options)
-        self._tell.retrying(released + (not answered), key)
-        if answered:
-            return self._solver.response(solution, request)
-        return retries.again(request, counted=True)
+    async def _answered(self, request: Request, flight: Flight) -> Request | Response:
+        """Wait for the solve, whose page is what this request wants."""
+        flight.keeps = True
+        with self._parking.place_lent(request):
+            await asyncio.wait([flight.landed])
+        solution, flight.solution = flight.solution, None
+        if isinstance(flight.landed.result(), CrawlEnding):
+            raise CrawlEnding
+        if solution is None:
+            return self._line_up(request, flight, leads=True)
+        return await self._solver.response(solution, request)
 
-    async def _release(self, key: Key, vendor: str, outcome: SolveError | None) -> int:
-        """Send the parked on, and return how many of them were challenged.
+    def _line_up(
+        self, request: Request, flight: Flight, *, leads: bool = False, judged: bool = False
+    ) -> Request:
+        """Return the copy that waits for a solve, or goes by how it failed."""
+        copy = retries.again(request)
+        retries.waits(copy, flight.number, leads=leads, judged=judged)
+        self._tell.waits(unsent=False)
+        return self._parking.send(copy)
 
-        Those fail with the one that solved for them. The others were not sent yet.
+    # Solves
+
+    def _lead(
+        self,
+        request: Request,
+        key: Key,
+        options: Options,
+        challenge: Challenge,
+        urls: list[str],
+        page: Response | None,
+    ) -> Flight:
+        """Begin to solve for everybody at this key.
+
+        Raises:
+            SolveError: the crawl has asked for as many solves as it may, or the service is away.
+            CrawlEnding: the spider is closing.
         """
-        challenged = 0
+        if self._closing():
+            raise CrawlEnding
+        try:
+            self._solver.check_available()
+        except SolverUnavailable as error:
+            if self._stops(error):
+                raise CrawlEnding from error  # it was us who closed the spider
+            raise
+        self._budget.spend(key)
+        flight = self._flights.start(
+            key,
+            challenge,
+            options,
+            old=self._clearances.current(key),
+            urls=urls,
+            response=page,
+            slot=request.meta.get("download_slot"),
+        )
+        task = asyncio.create_task(self._fly(request, flight))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return flight
 
-        def prepare(request: Request) -> bool:
-            nonlocal challenged
-            if self._closing():
-                retries.forget(request)
-            elif retries.challenged(request):
-                challenged += 1
-                if outcome is not None:
-                    retries.condemn(request, vendor, outcome)
-                    return False
-            return True
+    async def _fly(self, request: Request, flight: Flight) -> None:
+        outcome: SolveError | CrawlEnding | None = CrawlEnding()
+        shares = False
+        try:
+            solution = await self._solver.clear(request, flight)
+            if flight.keeps:
+                flight.solution = solution
+            outcome = None
+            shares = self._clearances.shared(flight.key)
+            self._tell.retrying(flight.waiters, flight.key)
+        except (SolveError, CrawlEnding) as error:
+            outcome = error.with_traceback(None)
+        except Exception as error:
+            logger.exception("A solve ended in an error that nobody has foreseen")
+            outcome = SolveError(f"{type(error).__name__}: {error}")
+        finally:
+            if isinstance(outcome, SolverUnavailable) and self._stops(outcome):
+                outcome = CrawlEnding()
+                self._close_spider()
+            self._flights.land(flight, outcome, shares=shares)
 
-        await self._parking.release(key, prepare, self._closing)
-        return challenged
-
-    def _probe_later(self, key: Key, flight: Flight) -> None:
-        """Send one request a second to see whether the old clearance still opens other pages."""
-
-        def probe() -> None:
-            if flight.landed.done() or not flight.holds or self._closing():
-                return
-            self._parking.let_one_go(key, retries.unsent, retries.probe)
-            self._probe_later(key, flight)
-
-        asyncio.get_running_loop().call_later(PROBE_SECONDS, probe)
-
-    async def acquit(self, key: Key) -> None:
-        """A probe got its page: only some pages are challenged anew, so let the others go."""
-        flight = self._clearances.flight(key)
-        if flight is not None and flight.holds:
-            flight.holds = False
-            await self._parking.release(key, lambda request: True, self._closing)
-
-    async def _parked(self, request: Request, key: Key) -> Request:
-        if self._parking.full():
-            # Back to the scheduler, slowly: the other hosts' requests get their turn between.
-            await self._parking.pause(self._clearances.flight(key))
-            return request.replace(dont_filter=True)
-        self._tell.count("parked/count")
-        return self._parking.send(request, key)
+    def _stops(self, error: SolverUnavailable) -> bool:
+        return self._config.on_unavailable == "close" and error.state != "busy"
 
     def gave_up(
         self, request: Request, vendor: str, error: SolveError, response: Response | None = None
     ) -> ChallengeNotSolved:
         """Return the exception for a request that stays without its page."""
         retries.forget(request)
-        self._tell.gave_up(request, vendor, str(error), error.kind)
+        self._tell.gave_up(request, origin_of(request.url), vendor, str(error), error.kind)
         return ChallengeNotSolved(vendor, str(error), response)
+
+
+def _resting(reason: str) -> SolveError:
+    return SolveError(f"not tried again so soon after: {reason}", "cooldown")
 
 
 def key_of(request: Request) -> Key:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from scrapy.http import Response
 
 #: What the stat `captcha_bypass/gave_up/reason/<reason>` counts.
-Reason = Literal["unsolved", "refused", "rejected", "solver", "cooldown"]
+Reason = Literal["unsolved", "refused", "rejected", "solver", "cooldown", "budget", "offsite"]
 
 
 class ChallengeNotSolved(IgnoreRequest):
@@ -34,7 +34,8 @@ class SolveError(Exception):
 
     Attributes:
         kind: `unsolved`: the browser did not get through. `rejected`: the service does not take
-            such a task.
+            such a task. `budget`: as many solves were asked for as may be. `offsite`: the page the
+            browser ended on is none that the spider may see.
     """
 
     kind: Reason
@@ -49,11 +50,16 @@ class SolverUnavailable(SolveError):
 
     Attributes:
         pause: Seconds during which asking again makes no sense.
+        state: `away`: no answer, or not the service's own; it may be restarting. `busy`: it
+            answers, and takes no more for now. `refusing`: a person has to change something.
     """
 
-    def __init__(self, message: str, pause: float) -> None:
+    def __init__(
+        self, message: str, pause: float, state: Literal["away", "busy", "refusing"] = "away"
+    ) -> None:
         super().__init__(message, "solver")
         self.pause = pause
+        self.state = state
 
 
 class CrawlEnding(Exception):

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Self
-from weakref import WeakKeyDictionary
 
 from scrapy import Request, signals
-from scrapy.exceptions import IgnoreRequest, NotConfigured
+from scrapy.exceptions import DontCloseSpider, IgnoreRequest, NotConfigured
 from scrapy.http import Response
 
 from captcha_bypass_scrapy import bans, retries
-from captcha_bypass_scrapy.clearance import Clearances, Worn
+from captcha_bypass_scrapy.boundaries import Boundaries, Budget
+from captcha_bypass_scrapy.clearance import Clearances
 from captcha_bypass_scrapy.client import SolverClient
-from captcha_bypass_scrapy.compat import asyncio_available, is_closing
-from captcha_bypass_scrapy.desk import Desk, key_of, page_wanted
+from captcha_bypass_scrapy.compat import asyncio_available, close_spider, is_closing, slot_of
+from captcha_bypass_scrapy.desk import Desk, key_of
 from captcha_bypass_scrapy.detection import Detector
 from captcha_bypass_scrapy.errors import CrawlEnding, SolveError
+from captcha_bypass_scrapy.flights import Flights
 from captcha_bypass_scrapy.page_cache import PageCache
 from captcha_bypass_scrapy.pages import FLAG
 from captcha_bypass_scrapy.parking import Parking
+from captcha_bypass_scrapy.redirects import Redirects
 from captcha_bypass_scrapy.settings import Config, options_of, wanted
 from captcha_bypass_scrapy.solving import Solver
 from captcha_bypass_scrapy.telling import Teller
+from captcha_bypass_scrapy.wardrobe import Wardrobe
 
 if TYPE_CHECKING:
-    from scrapy import Spider
+    from scrapy import Request, Spider
     from scrapy.crawler import Crawler
-
-    from captcha_bypass_scrapy.clearance import Clearance
 
 
 class CaptchaBypassMiddleware:
@@ -49,9 +50,10 @@ class CaptchaBypassMiddleware:
             )
         self._closing = partial(is_closing, crawler)
         self.tell = Teller(crawler)
-        self.clearances = Clearances(self.config.cooldown_seconds)
-        per_domain = crawler.settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN")
-        self.parking = Parking(crawler, self.config.max_parked, per_domain)
+        self.clearances = Clearances()
+        self.flights = Flights(self.config.cooldown_seconds)
+        self.parking = Parking(crawler)
+        self.wardrobe = Wardrobe(crawler, self.config, self.clearances)
         self._detect = Detector(self.config.detector, crawler)
         self._pages = PageCache(crawler)
         self._client = SolverClient(
@@ -59,15 +61,31 @@ class CaptchaBypassMiddleware:
             self.config.api_key,
             long_poll=self.config.long_poll_seconds,
             slow=self.config.slow_solve_seconds,
+            patience=self.config.unavailable_seconds,
             closing=self._closing,
         )
-        solver = Solver(
-            self._client, self.config, self.clearances, self.tell, self._detect, per_domain
-        )
+        self._boundaries = Boundaries(crawler)
+        self.redirects = Redirects(self._boundaries, self.tell)
         self._desk = Desk(
-            self.config, self.clearances, self.parking, solver, self.tell, self._closing
+            self.config,
+            self.clearances,
+            self.flights,
+            self.parking,
+            Solver(
+                self._client,
+                self.config,
+                self.clearances,
+                self.tell,
+                self._detect,
+                partial(slot_of, crawler),
+                self._boundaries,
+                self._closing,
+            ),
+            Budget(self.config.max_hosts, self.config.max_solves),
+            self.tell,
+            self._closing,
+            partial(close_spider, crawler, "captcha_bypass_unavailable"),
         )
-        self._dressed: WeakKeyDictionary[Request, Worn] = WeakKeyDictionary()
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -75,9 +93,11 @@ class CaptchaBypassMiddleware:
         middleware = cls(crawler)
         for handler, signal in (
             (middleware.request_scheduled, signals.request_scheduled),
-            (middleware.request_reached_downloader, signals.request_reached_downloader),
-            (middleware.response_downloaded, signals.response_downloaded),
-            (middleware.request_left_downloader, signals.request_left_downloader),
+            (middleware.wardrobe.dress, signals.request_reached_downloader),
+            (middleware.wardrobe.downloaded, signals.response_downloaded),
+            (middleware.redirects.downloaded, signals.response_downloaded),
+            (middleware.wardrobe.undress, signals.request_left_downloader),
+            (middleware.spider_idle, signals.spider_idle),
             (middleware.spider_closed, signals.spider_closed),
         ):
             crawler.signals.connect(handler, signal=signal)
@@ -86,38 +106,21 @@ class CaptchaBypassMiddleware:
     # Signals
 
     def request_scheduled(self, request: Request) -> None:
-        """Take out what is to be parked, before it reaches the scheduler."""
-        if retries.leaving(request):
-            return
-        self.parking.announced(request, lambda key: self._desk.parks(request, key))
+        """Let requests that wait make room for this one."""
+        if not retries.leaving(request):
+            self.parking.scheduled(request)
+            retries.let_through(request)
 
-    def request_reached_downloader(self, request: Request) -> None:
-        """Attach the clearance.
-
-        The last point before the wire: cookie jars, random user-agents and rotating proxies have
-        had their say, so cookies, user-agent and exit belong together.
-        """
-        if not wanted(request):
-            return
-        clearance = self.clearances.current(key_of(request))
-        if clearance is not None and not page_wanted(request, self.config):
-            self._dressed[request] = clearance.dress(request)
-            retries.carry(request, clearance.generation)
-
-    def response_downloaded(self, response: Response, request: Request) -> None:
-        """Follow a clearance rotated by a redirect: other responses pass `process_response`."""
-        if 300 <= response.status < 400:
-            self._follow(request, response, retries.carried(request))
-
-    def request_left_downloader(self, request: Request) -> None:
-        """Detach the clearance again: nobody behind us gets to see or keep it."""
-        worn = self._dressed.pop(request, None)
-        if worn is not None:
-            worn.undress(request)
+    def spider_idle(self) -> None:
+        """Keep the spider open for those who wait without a place."""
+        if self.parking.lends():
+            raise DontCloseSpider
 
     async def spider_closed(self) -> None:
         """Let go of the service."""
+        await self._desk.close()
         await self._client.close()
+        self.tell.summary()
 
     # Hooks
 
@@ -127,13 +130,16 @@ class CaptchaBypassMiddleware:
         """Hold requests of a host that is being solved; they would only be challenged too."""
         if retries.leaving(request):  # it came back, so it is awaited and not scheduled
             raise IgnoreRequest("the spider is closing")
-        if (verdict := retries.verdict(request)) is not None:
-            raise self._desk.gave_up(request, *verdict)
+        waited = retries.restore(request)
         if not wanted(request):
             return None
         options_of(request, self.config)  # a typo in meta shall not wait for the first challenge
         retries.remember_body(request)
-        return await self._desk.hold(request)
+        try:
+            return await self._desk.hold(request, first=not waited)
+        except CrawlEnding:
+            self.tell.count("requeued_on_close")
+            return retries.leave(request)
 
     async def process_response(
         self, request: Request, response: Response, spider: Spider | None = None
@@ -141,14 +147,16 @@ class CaptchaBypassMiddleware:
         """Let normal pages through; see a challenge off."""
         carried = retries.take_carried(request)
         response = bans.restored(response)
+        taken = self.wardrobe.give_back(request, response)
         if not wanted(request) or FLAG in response.flags:
             return response
         challenge = self._detect(response)
         if challenge is None or not challenge.solvable:
+            self.redirects.check(request)
             if challenge is not None:
                 self.tell.blocked(challenge, request)
             elif "cached" not in response.flags:
-                await self._passed(request, response, carried)
+                self._passed(request, response, carried, taken)
             retries.forget(request)
             return response
         self.tell.challenged(challenge)
@@ -178,21 +186,13 @@ class CaptchaBypassMiddleware:
 
     # Successes
 
-    async def _passed(self, request: Request, response: Response, carried: tuple[int, ...]) -> None:
-        clearance = self._follow(request, response, carried)
-        if clearance is not None and response.status not in {403, 429} and response.status < 500:
-            clearance.successes += 1
-            if retries.probing(request):
-                await self._desk.acquit(key_of(request))
-
-    def _follow(
-        self, request: Request, response: Response, carried: tuple[int, ...]
-    ) -> Clearance | None:
-        """Return the current clearance if the request carried it, with its values rotated."""
-        clearance = self.clearances.current(key_of(request)) if carried else None
-        if clearance is None or clearance.generation not in carried:
-            return None
-        set_cookies = response.headers.getlist(b"Set-Cookie")
-        if set_cookies:
-            clearance.follow(value.decode("latin-1") for value in set_cookies)
-        return clearance
+    def _passed(
+        self, request: Request, response: Response, carried: tuple[int, ...], taken: list[bytes]
+    ) -> None:
+        if response.status in {403, 429} or response.status >= 500:
+            return
+        self.flights.opened(request.meta.get("download_slot", ""))
+        if self.flights.busy():
+            self.flights.passed(key_of(request), probing=retries.probing(request))
+        if carried:
+            self.wardrobe.follow(request, carried, taken, succeeded=True)

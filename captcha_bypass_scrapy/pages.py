@@ -10,7 +10,7 @@ from scrapy.http.request import NO_CALLBACK
 from scrapy.settings.default_settings import DEFAULT_REQUEST_HEADERS as DEFAULT_HEADERS
 
 from captcha_bypass.challenges import media_type
-from captcha_bypass_scrapy.cookies import parse_header
+from captcha_bypass_scrapy.cookies import parse_header, vendors_own
 from captcha_bypass_scrapy.documents import encoding_of, is_html, source_of
 from captcha_bypass_scrapy.errors import SolveError
 from captcha_bypass_scrapy.exits import same_site
@@ -66,14 +66,21 @@ def task_for(
     return task
 
 
-def task_cookies(request: Request, clearance: Iterable[Cookie]) -> list[dict[str, Any]]:
-    """Return the request's own cookies and the clearance's, as the browser shall send them."""
+def own_cookies(request: Request, vendor: str) -> dict[str, str]:
+    """Return the cookies that a request brings along, such as a login, without the vendor's."""
     header = (request.headers.get(b"Cookie") or b"").decode("latin-1")
+    return {n: v for n, v in parse_header(header).items() if not vendors_own(n, vendor)}
+
+
+def task_cookies(
+    request: Request, own: Mapping[str, str], clearance: Iterable[Cookie]
+) -> list[dict[str, Any]]:
+    """Return the request's own cookies and the clearance's, as the browser shall send them."""
     ours = [cookie for cookie in clearance if cookie.live()]
     names = {cookie.name for cookie in ours}
     theirs = [
         {"name": name, "value": value, "url": request.url}
-        for name, value in parse_header(header).items()
+        for name, value in own.items()
         if name not in names
     ]
     return theirs + [cookie.as_task() for cookie in ours]
@@ -103,21 +110,22 @@ def task_headers(request: Request, url: str | None = None) -> dict[str, str]:
     return dict(list(headers.items())[:_MOST_HEADERS])
 
 
-def page_to_solve(request: Request, options: Options) -> str:
-    """Return the URL a browser opens to pass this request's challenge.
+def pages_to_solve(request: Request, options: Options) -> list[str]:
+    """Return the URLs a browser opens to pass this request's challenge, until it met it.
 
     A redirect may have led to the challenge, and only the page that was asked for leads on. What
-    a page loads (images, files) is no page itself: its Referer is, or the site's root.
+    a page loads (images, files) is no page itself: its Referer is, or the site's root. Where that
+    is open, the challenge is met at the file alone.
     """
     if options.url:
-        return options.url
+        return [options.url]
     url = first_url(request)
     if request.callback is not NO_CALLBACK or urlsplit(url).path == "/robots.txt":
-        return url
+        return [url]
     referer = (request.headers.get(b"Referer") or b"").decode("latin-1")
-    if referer and same_site(referer, url):
-        return referer
-    return urlsplit(url)._replace(path="/", query="", fragment="").geturl()
+    if not (referer and same_site(referer, url)):
+        referer = urlsplit(url)._replace(path="/", query="", fragment="").geturl()
+    return [referer, url] if referer != url else [url]
 
 
 def first_url(request: Request) -> str:

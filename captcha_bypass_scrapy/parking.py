@@ -1,149 +1,184 @@
-"""Requests of a challenged host wait here, so that they take no place from other hosts.
+"""Requests that have to wait do so in the scheduler, where they are safe and take no place.
 
-A request that waits in a middleware keeps one of CONCURRENT_REQUESTS places, and the scheduler
-goes on handing out its host's requests because that host looks idle: soon all places are taken
-and every host stands still. A parked request has left the downloader instead.
+A request that waits in a middleware keeps one of CONCURRENT_REQUESTS places, and is lost with the
+process. So it is given back: the middleware returns a copy with a priority so low that everything
+else comes first. When it comes by again nothing else is to be done, and only then it waits here
+for a moment, and leaves at once when a new request needs its place.
 
-The way in: the middleware returns a marked copy, the engine announces it with the signal
-`request_scheduled`, and our handler takes it out with IgnoreRequest. The way back is
-`engine.crawl`. A copy that comes back to the middleware still marked was not announced: it belongs
-to somebody who awaits the response (robots.txt, media, `engine.download_async`) and must wait in
-place.
+A copy that comes back without having been scheduled belongs to somebody who awaits the response
+(robots.txt, media, `engine.download_async`) and must wait in place, which is lent to others.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from scrapy.exceptions import IgnoreRequest
+from scrapy import Request
+from scrapy.pqueues import DownloaderAwarePriorityQueue
+
+from captcha_bypass_scrapy import retries
+from captcha_bypass_scrapy.compat import scheduler_of, wake_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
-    from scrapy import Request
-    from scrapy.core.engine import ExecutionEngine
+    from scrapy.core.downloader import Slot
     from scrapy.crawler import Crawler
 
-    from captcha_bypass_scrapy.clearance import Flight
-    from captcha_bypass_scrapy.exits import Key
-
 _MARK = "_captcha_bypass_park"
-#: Seconds between two batches of released requests, and the longest wait of one that found the
-#: parking full.
-PAUSE_SECONDS = 0.05
-FULL_SECONDS = 0.5
+#: What a waiting request's priority is lowered by: more than projects use, for any order of theirs.
+BEHIND_ALL = 1_000_000
+#: Seconds a request with nothing before it in the scheduler waits here before it is given back.
+#: A scheduler that others feed as well (Redis) may have something better by then.
+WAIT_SECONDS = 1.0
 
 
 class Parking:
-    """Parked requests by key.
+    """Gives requests back to the scheduler, and lets those that come by again wait a little."""
 
-    Args:
-        capacity: How many fit in; more stay in the scheduler.
-        batch: How many are released at a time, so that a site is not hit by all of them at once.
-    """
-
-    def __init__(self, crawler: Crawler, capacity: int, batch: int) -> None:
+    def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
-        self._capacity = capacity
-        self._batch = max(1, batch)
-        self._parked: defaultdict[Key, deque[Request]] = defaultdict(deque)
-        #: Marked copies on their way to `announced`.
-        self._arriving: dict[int, Key] = {}
-        self._tickets = 0
+        #: One for each request that waits here, in order; resolved to have it leave.
+        self._nudges: dict[asyncio.Future[None], None] = {}
+        #: They make a download slot look busy.
+        many = max(100, 2 * crawler.settings.getint("CONCURRENT_REQUESTS"))
+        self._fillers = {Request("data:,") for _ in range(many)}
+        self._marked: dict[str, Slot] = {}  # download slots by name
+        self._adjust = crawler.settings.getint("RETRY_PRIORITY_ADJUST")
+        self._lent = 0
 
-    def send(self, request: Request, key: Key) -> Request:
-        """Return the copy that a middleware must return to have the request parked."""
-        self._tickets += 1
-        self._arriving[self._tickets] = key
-        copy = request.replace(dont_filter=True)
-        copy.meta[_MARK] = self._tickets
+    def send(self, request: Request) -> Request:
+        """Return the copy that a middleware must return to have the request wait."""
+        copy = retries.resent(request)
+        copy.priority = request.priority - BEHIND_ALL
+        copy.meta[_MARK] = True
         return copy
 
-    def full(self) -> bool:
-        """Whether no more fit in."""
-        return sum(len(parked) for parked in self._parked.values()) >= self._capacity
+    def step_back(self, request: Request) -> None:
+        """Let others lead the next solve, as RetryMiddleware puts off what it sends again."""
+        retries.step_back(request)
+        request.priority += int(request.meta.get("priority_adjust", self._adjust))
+
+    def scheduled(self, request: Request) -> None:
+        """To be called for every scheduled request: make room for those that can go on."""
+        if request.meta.pop(_MARK, False):
+            return
+        if self._marked:
+            self._unmark(self._slot(request)[0])
+        nudge = next(iter(self._nudges), None)
+        if nudge is not None:
+            del self._nudges[nudge]
+            nudge.set_result(None)
 
     def turned_back(self, request: Request) -> bool:
-        """Whether this is a marked copy that nobody announced; unmarks it."""
-        ticket = request.meta.pop(_MARK, None)
-        self._arriving.pop(ticket, None)
-        return ticket is not None
+        """Whether this is a copy that was not scheduled: somebody awaits its response."""
+        return bool(request.meta.pop(_MARK, False))
 
-    def announced(self, request: Request, wanted: Callable[[Key], bool]) -> None:
-        """Take a marked request out; to be called for every scheduled request.
-
-        Args:
-            wanted: Whether the key is still being solved; a request that comes too late passes.
-
-        Raises:
-            IgnoreRequest: it is parked now.
-        """
-        ticket = request.meta.pop(_MARK, None)
-        key = self._arriving.pop(ticket, None)
-        if key is None or not wanted(key):
-            return
-        self._parked[key].append(request)
-        self._count_as_active(request)
-        raise IgnoreRequest("parked until its host's challenge is solved")
-
-    def let_one_go(
-        self,
-        key: Key,
-        suitable: Callable[[Request], bool],
-        prepare: Callable[[Request], None],
-    ) -> None:
-        """Give one suitable request of a key back to the scheduler, if there is one."""
-        parked = self._parked[key]
-        request = next(filter(suitable, parked), None)
-        if request is not None:
-            parked.remove(request)
-            self._count_as_active(request, leaving=True)
-            prepare(request)
-            self._engine.crawl(request)
-
-    async def release(
-        self, key: Key, prepare: Callable[[Request], bool], closing: Callable[[], bool]
-    ) -> None:
-        """Give a key's requests back to the scheduler, in batches.
+    async def wait(
+        self, request: Request, event: asyncio.Future[Any] | None, seconds: float, *, first: bool
+    ) -> bool:
+        """Wait a moment for an event; at most `WAIT_SECONDS`.
 
         Args:
-            prepare: Called with each; returns False for one that does not go to the site, and so
-                need not wait for a batch.
-            closing: Whether the spider is closing; then all go at once, to be kept in a JOBDIR.
+            event: What is waited for, if not only time.
+            seconds: Of waiting, if that is less.
+            first: Whether the request comes by for the first time.
+
+        Returns:
+            Whether to look again; otherwise the request is to be given back.
         """
-        parked = self._parked.pop(key, deque())
-        in_batch = 0
-        while parked:
-            request = parked.popleft()
-            self._count_as_active(request, leaving=True)
-            in_batch += prepare(request)
-            self._engine.crawl(request)
-            if in_batch == self._batch and not closing():
-                in_batch = 0
-                await asyncio.sleep(PAUSE_SECONDS)
-
-    @property
-    def _engine(self) -> ExecutionEngine:
-        return self._crawler.engine
-
-    async def pause(self, flight: Flight | None) -> None:
-        """Wait a moment, or less if the solve ends."""
-        if flight is not None:
-            await asyncio.wait([flight.landed], timeout=FULL_SECONDS)
-
-    def _count_as_active(self, request: Request, *, leaving: bool = False) -> None:
-        """Make the host look busy, so that the default queue prefers the requests of others.
-
-        Otherwise the whole backlog of the host would be taken out of the queue only to be parked.
-        """
-        downloader = self._engine.downloader
+        if self._others_come_first(request, event, seconds, first=first):
+            return False
+        nudge: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._nudges[nudge] = None
+        waited: list[asyncio.Future[Any]] = [nudge] if event is None else [nudge, event]
         try:
-            slot = downloader.slots.get(downloader.get_slot_key(request))
-        except AttributeError:  # another DOWNLOADER: parking works without this too
+            done, _ = await asyncio.wait(
+                waited, timeout=min(seconds, WAIT_SECONDS), return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            self._nudges.pop(nudge, None)
+        if event in done:
+            return True
+        return nudge not in done and seconds <= WAIT_SECONDS
+
+    async def wait_in_place(
+        self, request: Request, event: asyncio.Future[Any] | None, seconds: float
+    ) -> None:
+        """Wait a moment for an event without taking a place; to be called until it came."""
+        name, slot = self._slot(request)
+        if slot is not None and name not in self._marked:
+            self._mark(name, slot, event, seconds)
+        with self.place_lent(request):
+            if event is None:
+                await asyncio.sleep(min(seconds, WAIT_SECONDS))
+            else:
+                await asyncio.wait([event], timeout=min(seconds, WAIT_SECONDS))
+
+    @contextmanager
+    def place_lent(self, request: Request) -> Iterator[None]:
+        """Let others use the place of a request that waits for long and cannot leave.
+
+        Not that of a robots.txt: more requests would begin to wait for it, and Scrapy (2.19) hands
+        it to the first of them only and lets the others go unchecked.
+        """
+        active: set[Request] = getattr(self._crawler.engine.downloader, "active", set())
+        if request not in active or urlsplit(request.url).path == "/robots.txt":
+            yield
             return
-        if slot is not None and leaving:
-            slot.active.discard(request)
-        elif slot is not None:
-            slot.active.add(request)
+        active.discard(request)
+        self._lent += 1
+        wake_engine(self._crawler)
+        try:
+            yield
+        finally:
+            self._lent -= 1
+            active.add(request)
+
+    def lends(self) -> bool:
+        """Whether somebody waits whom the engine does not count: the spider is not idle."""
+        return self._lent > 0
+
+    def _others_come_first(
+        self, request: Request, event: asyncio.Future[Any] | None, seconds: float, *, first: bool
+    ) -> bool:
+        """Whether others may be taken out of the scheduler now that this one is known to wait."""
+        queue = getattr(scheduler_of(self._crawler), "mqs", None)
+        if not isinstance(queue, DownloaderAwarePriorityQueue):
+            return first
+        name, slot = self._slot(request)
+        if slot is None or name in self._marked:
+            return False
+        self._mark(name, slot, event, seconds)
+        return True
+
+    def _mark(
+        self, name: str, slot: Slot, event: asyncio.Future[Any] | None, seconds: float
+    ) -> None:
+        """Have the default queue, which looks for idle hosts, prefer all others to this one.
+
+        Otherwise the whole backlog of the host would be taken out of the queue only to wait.
+        """
+        slot.active.update(self._fillers)
+        self._marked[name] = slot
+        if event is not None:
+            event.add_done_callback(lambda _: self._unmark(name))
+        if seconds != float("inf"):
+            asyncio.get_running_loop().call_later(seconds, self._unmark, name)
+
+    def _unmark(self, name: str) -> None:
+        slot = self._marked.pop(name, None)
+        if slot is not None:
+            slot.active.difference_update(self._fillers)
+
+    def _slot(self, request: Request) -> tuple[str, Slot | None]:
+        """Return the name of a request's download slot, and the slot if it is there."""
+        downloader = self._crawler.engine.downloader
+        try:
+            name = downloader.get_slot_key(request)
+            return name, downloader.slots.get(name)
+        except AttributeError:  # another DOWNLOADER: waiting works without this too
+            return "", None

@@ -22,29 +22,37 @@ class Progress:
     """Where a task stands.
 
     Attributes:
-        timeout: Seconds the browser gets, and before that also the queue.
+        timeout: Seconds the browser gets.
         slow: Seconds after which `on_slow` is called, once, with what is being waited for.
+        patience: Seconds it may be in a queue in which nothing of ours moves.
     """
 
     timeout: float
     slow: float
+    patience: float
     on_slow: Callable[[str], None]
     started: float = field(default_factory=time.monotonic)
     running_since: float | None = None
     state: str = "the service's answer"
     told: bool = False
 
-    def saw(self, status: str) -> None:
-        """Note the task's status as the service told it."""
+    def saw(self, status: str) -> bool:
+        """Note the task's status as the service told it; says whether it began to run."""
+        began = status == "running" and self.running_since is None
         if status == "running":
             self.running_since = self.running_since or time.monotonic()
             self.state = f"the browser to get through (at most {self.timeout:g} s)"
         elif status == "pending":
             self.running_since = None
             self.state = "a free browser: the task is in the service's queue"
+        return began
 
-    def check(self) -> None:
-        """Tell once that it takes long, and give up when it takes too long."""
+    def check(self, moved: float) -> None:
+        """Tell once that it takes long, and give up when it takes too long.
+
+        Args:
+            moved: When any task of this crawl was last seen to get on: the queue is alive.
+        """
         now = time.monotonic()
         if not self.told and now - self.started > self.slow:
             self.told = True
@@ -52,7 +60,7 @@ class Progress:
         if self.running_since is not None:
             if now > self.running_since + self.timeout + GRACE_SECONDS:
                 raise SolverUnavailable("the service let the task run past its timeout", DOWN_PAUSE)
-        elif now > self.started + self.timeout:
+        elif now > max(self.started, moved) + self.patience:
             raise SolverUnavailable(
-                f"{self.timeout:g} s were spent waiting for {self.state}", DOWN_PAUSE
+                f"{self.patience:g} s were spent waiting for {self.state}", DOWN_PAUSE
             )

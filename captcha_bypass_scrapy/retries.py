@@ -1,12 +1,13 @@
 """What a request remembers about its challenges, and how it is sent again.
 
-All of it is in meta under `_captcha_bypass_*`, plain values that fit in a JOBDIR, and is gone as
-soon as the request gets its page, so that `meta=response.meta` in a spider carries nothing along.
+All of it is in meta under `_captcha_bypass_*`, plain values that fit in a JOBDIR and in JSON, and
+is gone as soon as the request gets its page, so that `meta=response.meta` in a spider carries
+nothing along.
 """
 
 from __future__ import annotations
 
-import secrets
+import base64
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -19,16 +20,19 @@ if TYPE_CHECKING:
 
 _PREFIX = "_captcha_bypass_"
 _CARRIED = _PREFIX + "carried"  # generations of the clearances it went out with
-_TIMES = _PREFIX + "times"  # how often it led a solve
+_TIMES = _PREFIX + "times"  # how often a solve that it led worked
+_FAILURES = _PREFIX + "failures"  # how often one that it led or waited for did not
 _STALE = _PREFIX + "stale"  # how often only its clearance was outdated
-_CHALLENGED = _PREFIX + "challenged"  # it was answered with a challenge and is parked
-_VERDICT = _PREFIX + "verdict"  # what it waited for has failed
+_FLIGHT = _PREFIX + "flight"  # number of the solve it waits for since it was challenged
+_LED = _PREFIX + "led"  # number of the solve it led
+_JUDGED = _PREFIX + "judged"  # number of the failed solve it has counted
+_BEFORE = _PREFIX + "before"  # dont_filter and priority, before we changed them
+_REDIRECTS = _PREFIX + "redirects"  # URLs of earlier redirects, which the dupefilter knows now
 _LEAVING = _PREFIX + "leaving"  # the spider is closing; back to the scheduler with it
 _PROBE = _PREFIX + "probe"  # it goes out to see whether only other pages are challenged
 _UNCACHED = _PREFIX + "uncached"  # we set dont_cache
-_BODY = _PREFIX + "body"  # (url, method, body, content type), before a redirect drops it
-
-_RUN = secrets.token_hex(4)
+_OFFSITE = _PREFIX + "offsite"  # we set allow_offsite
+_BODY = _PREFIX + "body"  # [url, method, body, content type], before a redirect drops it
 
 #: Far more than late answers can explain: then the clearance is never attached, because the
 #: DOWNLOADER in use does not send the signal for it.
@@ -37,7 +41,7 @@ MAX_STALE = 10
 
 def carry(request: Request, generation: int) -> None:
     """Note that the request goes out with this clearance."""
-    request.meta[_CARRIED] = (*carried(request), generation)
+    request.meta[_CARRIED] = [*carried(request), generation]
 
 
 def carried(request: Request) -> tuple[int, ...]:
@@ -51,11 +55,43 @@ def take_carried(request: Request) -> tuple[int, ...]:
 
 
 def times(request: Request) -> int:
-    """Return how often the request was sent again after a solve for it."""
+    """Return how often the request was sent again after a solve that it led."""
     return int(request.meta.get(_TIMES, 0))
 
 
-def again(request: Request, *, counted: bool = False, stale: bool = False) -> Request:
+def resent(request: Request, **changes: Any) -> Request:  # noqa: ANN401 - Request's own arguments
+    """Return a copy that neither the dupefilter nor the offsite filter drops: it was let through.
+
+    `restore` has to be called when it comes by.
+    """
+    before = request.meta.get(_BEFORE, [request.dont_filter, request.priority])
+    copy: Request = request.replace(dont_filter=True, **changes)
+    copy.meta[_BEFORE] = before
+    return copy
+
+
+def restore(request: Request) -> bool:
+    """Undo what `resent` and the parking changed: a redirect of the page is filtered as ever.
+
+    Returns:
+        Whether the request had waited in the scheduler.
+    """
+    before = request.meta.pop(_BEFORE, None)
+    if before is None:
+        return False
+    waited = request.priority < before[1]
+    request.dont_filter, request.priority = before
+    return bool(waited)
+
+
+def let_through(request: Request) -> None:
+    """Have the dupefilter pass what a request that is sent again is redirected to again."""
+    if not request.dont_filter and request.url in request.meta.get(_REDIRECTS, ()):
+        request.meta[_BEFORE] = [False, request.priority]
+        request.dont_filter = True
+
+
+def again(request: Request, *, stale: bool = False) -> Request:
     """Return the copy to send again, from before any redirect.
 
     Raises:
@@ -67,10 +103,7 @@ def again(request: Request, *, counted: bool = False, stale: bool = False) -> Re
             " request_reached_downloader?"
         )
     copy = _before_redirects(request)
-    copy.meta[_CHALLENGED] = True
     copy.meta.pop(_PROBE, None)
-    if counted:
-        copy.meta[_TIMES] = times(request) + 1
     if stale:
         copy.meta[_STALE] = request.meta.get(_STALE, 0) + 1
     return copy
@@ -79,20 +112,79 @@ def again(request: Request, *, counted: bool = False, stale: bool = False) -> Re
 def _before_redirects(request: Request) -> Request:
     url = first_url(request)
     if "redirect_urls" not in request.meta:
-        return request.replace(dont_filter=True)
-    changes: dict[str, Any] = {"url": url, "dont_filter": True}
+        return resent(request)
+    changes: dict[str, Any] = {"url": url}
     headers = request.headers.copy()
     kept = request.meta.get(_BODY)
     if kept is not None and kept[0] == url:
-        changes |= {"method": kept[1], "body": kept[2]}
+        changes |= {"method": kept[1], "body": base64.b64decode(kept[2])}
         if kept[3] is not None:
             headers[b"Content-Type"] = kept[3]
-    copy: Request = request.replace(headers=headers, **changes)
+    copy = resent(request, headers=headers, **changes)
+    copy.meta[_REDIRECTS] = [*request.meta["redirect_urls"][1:], request.url]
     for name in ("redirect_urls", "redirect_reasons", "redirect_times", "redirect_ttl"):
         copy.meta.pop(name, None)
+    if copy.meta.pop(_OFFSITE, False):
+        copy.meta.pop("allow_offsite", None)
     if urlsplit(url).hostname != urlsplit(request.url).hostname:
         copy.meta.pop("download_slot", None)
     return copy
+
+
+def waits(request: Request, flight: int, *, leads: bool = False, judged: bool = False) -> None:
+    """Note that a challenged request waits for a solve.
+
+    Args:
+        leads: Whether it is the one that asked for it.
+        judged: Whether the solve had failed before, without any fault of this request.
+    """
+    request.meta[_FLIGHT] = flight
+    if leads:
+        request.meta[_LED] = flight
+    if judged:
+        request.meta[_JUDGED] = flight
+
+
+def flight(request: Request) -> int | None:
+    """Return the number of the solve it waits for, perhaps one of an earlier run."""
+    number: int | None = request.meta.get(_FLIGHT)
+    return number
+
+
+def led(request: Request, flight: int) -> bool:
+    """Whether it led this solve."""
+    return bool(request.meta.get(_LED) == flight)
+
+
+def step_back(request: Request) -> None:
+    """Let others lead the next solve."""
+    request.meta.pop(_LED, None)
+
+
+def solved(request: Request) -> None:
+    """Note that the solve it waited for worked."""
+    number = request.meta.pop(_FLIGHT, None)
+    if request.meta.pop(_LED, None) == number:
+        request.meta[_TIMES] = times(request) + 1
+
+
+def stop_waiting(request: Request) -> None:
+    """Note that what it waited for was in another run."""
+    for name in (_FLIGHT, _LED, _JUDGED):
+        request.meta.pop(name, None)
+
+
+def judged(request: Request, flight: int) -> bool:
+    """Whether the failure of this solve was counted; it is from now on."""
+    before = request.meta.get(_JUDGED)
+    request.meta[_JUDGED] = flight
+    return bool(before == flight)
+
+
+def failed(request: Request) -> int:
+    """Count a failed solve and return how many there were."""
+    count = request.meta[_FAILURES] = int(request.meta.get(_FAILURES, 0)) + 1
+    return count
 
 
 def probe(request: Request) -> None:
@@ -109,7 +201,9 @@ def remember_body(request: Request) -> None:
     """Keep what a redirect to a challenge would drop."""
     if request.method not in {"GET", "HEAD"} and "redirect_urls" not in request.meta:
         kind = request.headers.get(b"Content-Type")
-        request.meta[_BODY] = (request.url, request.method, request.body, kind)
+        body = base64.b64encode(request.body).decode()
+        text = None if kind is None else kind.decode("latin-1")
+        request.meta[_BODY] = [request.url, request.method, body, text]
 
 
 def home_url(request: Request) -> str:
@@ -124,45 +218,32 @@ def home_url(request: Request) -> str:
 
 def uncached(request: Request) -> Request:
     """Return the copy that asks the site and not the cache."""
-    copy = request.replace(dont_filter=True)
+    copy = resent(request)
     copy.meta["dont_cache"] = copy.meta[_UNCACHED] = True
     return copy
 
 
-def challenged(request: Request) -> bool:
-    """Whether it was answered with a challenge, rather than held before it was sent."""
-    return bool(request.meta.get(_CHALLENGED))
+def allow_offsite(request: Request) -> None:
+    """Have the offsite filter pass the redirects of this request."""
+    request.meta["allow_offsite"] = request.meta[_OFFSITE] = True
 
 
-def unsent(request: Request) -> bool:
-    """Whether it was held before it was sent."""
-    return not challenged(request)
+def offsite_allowed(request: Request) -> bool:
+    """Whether it was us who did that."""
+    return bool(request.meta.get(_OFFSITE))
 
 
-def unchallenged(request: Request) -> None:
-    """Note that an earlier challenge has nothing to do with what it waits for now."""
-    request.meta.pop(_CHALLENGED, None)
-
-
-def condemn(request: Request, vendor: str, error: SolveError) -> None:
-    """Have the request fail when it comes by, without asking the site again."""
-    request.meta[_VERDICT] = (_RUN, vendor, str(error), error.kind)
-
-
-def verdict(request: Request) -> tuple[str, SolveError] | None:
-    """Return the vendor and the error of a condemned request, once; another run starts anew."""
-    found = request.meta.get(_VERDICT)
-    if found is None:
-        return None
-    forget(request)
-    run, vendor, reason, kind = found
-    return (vendor, SolveError(reason, kind)) if run == _RUN else None
+def user_allows_offsite(request: Request) -> bool:
+    """Whether it was the spider."""
+    return bool(request.meta.get("allow_offsite")) and not offsite_allowed(request)
 
 
 def leave(request: Request) -> Request:
     """Return the copy that goes back to the scheduler, as if it had not been sent."""
     copy = _before_redirects(request)
+    kept = {name: copy.meta[name] for name in (_BEFORE, _REDIRECTS) if name in copy.meta}
     forget(copy)
+    copy.meta.update(kept)
     copy.meta[_LEAVING] = True
     return copy
 
@@ -176,5 +257,7 @@ def forget(request: Request) -> None:
     """Remove everything of ours."""
     if request.meta.get(_UNCACHED):
         request.meta.pop("dont_cache", None)
+    if request.meta.get(_OFFSITE):
+        request.meta.pop("allow_offsite", None)
     for name in [name for name in request.meta if str(name).startswith(_PREFIX)]:
         del request.meta[name]

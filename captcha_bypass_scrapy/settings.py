@@ -18,9 +18,13 @@ if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
 
 Mode = Literal["auto", "cookies", "html"]
+OnUnavailable = Literal["wait", "fail", "close"]
 #: The request's own options: `meta["captcha_bypass"] = False | "html" | {...}`.
 META = "captcha_bypass"
-_OPTIONS = {"mode", "timeout", "success_text", "success_selector", "no_challenge", "url", "block"}
+_OPTIONS = {
+    *("mode", "timeout", "success_text", "success_selector", "no_challenge", "url", "block"),
+    "retry_times",
+}
 _PREFIX = "CAPTCHA_BYPASS_"
 
 
@@ -35,9 +39,15 @@ class Config:
             `auto` the retry, and the browser's page where the site refuses the cookies.
         timeout_seconds: What the browser gets for one challenge.
         times: How often one request may meet a challenge with a clearance it carried.
+        retry_times: How often a failed solve is tried again for one request.
         cooldown_seconds: How long a host that twice was not solved is not tried again.
+        on_unavailable: What challenged requests do while the service is away: `wait`, `fail`, or
+            `close` the spider.
+        unavailable_seconds: How long a service that is away, or whose queue does not move, is
+            waited for.
+        max_hosts: How many hosts of one registered domain are solved in a crawl.
+        max_solves: How many solves a crawl asks for.
         cookies: Which of the browser's cookies to use: `auto`, `all`, or names (`*` allowed).
-        max_parked: How many requests of challenged hosts wait in memory while one is solved.
         share_proxy: Whether the browser uses the request's proxy.
         long_poll_seconds: How long one question to the service lasts; also the time in which a
             closing spider lets go of a solve.
@@ -49,9 +59,13 @@ class Config:
     mode: Mode = "auto"
     timeout_seconds: float = 60.0
     times: int = 3
+    retry_times: int = 2
     cooldown_seconds: float = 30.0
+    on_unavailable: OnUnavailable = "wait"
+    unavailable_seconds: float = 600.0
+    max_hosts: int = 20
+    max_solves: int = 10_000
     cookies: Literal["auto", "all"] | tuple[str, ...] = "auto"
-    max_parked: int = 1000
     share_proxy: bool = True
     success_text: str | None = None
     success_selector: str | None = None
@@ -78,9 +92,13 @@ class Config:
             mode=_mode(settings.get(_PREFIX + "MODE", cls.mode), _PREFIX + "MODE"),
             timeout_seconds=_number(settings, "TIMEOUT", cls.timeout_seconds, above=0),
             times=int(_number(settings, "TIMES", cls.times, above=0)),
+            retry_times=int(_number(settings, "RETRY_TIMES", cls.retry_times)),
             cooldown_seconds=_number(settings, "COOLDOWN", cls.cooldown_seconds),
+            on_unavailable=_on_unavailable(settings),
+            unavailable_seconds=_number(settings, "UNAVAILABLE_TIMEOUT", cls.unavailable_seconds),
+            max_hosts=int(_number(settings, "MAX_HOSTS_PER_DOMAIN", cls.max_hosts, above=0)),
+            max_solves=int(_number(settings, "MAX_SOLVES", cls.max_solves, above=0)),
             cookies=_cookie_choice(settings),
-            max_parked=int(_number(settings, "MAX_PARKED", cls.max_parked)),
             share_proxy=settings.getbool(_PREFIX + "SHARE_PROXY", cls.share_proxy),
             success_text=_text(settings, "SUCCESS_TEXT"),
             success_selector=_text(settings, "SUCCESS_SELECTOR"),
@@ -121,6 +139,16 @@ def _mode(value: object, where: str) -> Mode:
     return cast("Mode", value)
 
 
+def _on_unavailable(settings: BaseSettings) -> OnUnavailable:
+    name = _PREFIX + "ON_UNAVAILABLE"
+    value = settings.get(name, Config.on_unavailable)
+    if value not in get_args(OnUnavailable):
+        raise ValueError(
+            f"{name} must be one of {', '.join(get_args(OnUnavailable))}, not {value!r}"
+        )
+    return cast("OnUnavailable", value)
+
+
 def _cookie_choice(settings: BaseSettings) -> Literal["auto", "all"] | tuple[str, ...]:
     value = settings.get(_PREFIX + "COOKIES", "auto")
     if value == "auto" or value == "all":
@@ -142,6 +170,13 @@ class Options:
     no_challenge: bool = True
     url: str | None = None
     block: tuple[str, ...] = ()
+    retry_times: int = 2
+    #: Whether the solve is as the settings say, and not by wishes of this request's own.
+    shared: bool = True
+
+    def same_solve(self, other: Options) -> bool:
+        """Whether both ask for the same solve, whatever becomes of it."""
+        return replace(self, mode=other.mode, retry_times=other.retry_times) == other
 
     def conditions(self) -> dict[str, Any]:
         """Return the fields of POST /solve that say when the page is through."""
@@ -166,7 +201,11 @@ def options_of(request: Request, config: Config) -> Options:
         ValueError, TypeError: its meta says something unknown.
     """
     options = Options(
-        config.mode, config.timeout_seconds, config.success_text, config.success_selector
+        config.mode,
+        config.timeout_seconds,
+        config.success_text,
+        config.success_selector,
+        retry_times=_retry_times(request, config),
     )
     chosen = request.meta.get(META)
     if chosen is None or isinstance(chosen, bool):
@@ -198,4 +237,11 @@ def _with_chosen(options: Options, chosen: Mapping[str, Any]) -> Options:
             f'meta["{META}"]["no_challenge"] is False, so success_text or success_selector must'
             " say when the page is through"
         )
-    return own
+    return replace(own, shared=own.same_solve(options))
+
+
+def _retry_times(request: Request, config: Config) -> int:
+    """Return what RetryMiddleware would go by, where the request says it."""
+    if request.meta.get("dont_retry"):
+        return 0
+    return int(request.meta.get("max_retry_times", config.retry_times))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from captcha_bypass_scrapy import retries
-from captcha_bypass_scrapy.cookies import Cookie, choose, parse_header
-from captcha_bypass_scrapy.errors import SolveError, SolverUnavailable
+from captcha_bypass_scrapy.cookies import Cookie, choose, vendors_own
+from captcha_bypass_scrapy.errors import CrawlEnding, SolveError, SolverUnavailable
 from captcha_bypass_scrapy.exits import Key, origin_of
 from captcha_bypass_scrapy.pages import (
     checked,
-    page_to_solve,
+    own_cookies,
+    pages_to_solve,
     response_from,
     task_cookies,
     task_for,
@@ -23,22 +24,31 @@ from captcha_bypass_scrapy.pages import (
 from captcha_bypass_scrapy.patience import until_content
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from scrapy import Request
     from scrapy.http import Response
 
-    from captcha_bypass.challenges import Challenge
+    from captcha_bypass_scrapy.boundaries import Boundaries
     from captcha_bypass_scrapy.clearance import Clearance, Clearances
     from captcha_bypass_scrapy.client import Solution, SolverClient
     from captcha_bypass_scrapy.detection import Detector
+    from captcha_bypass_scrapy.flights import Flight
     from captcha_bypass_scrapy.settings import Config, Options
     from captcha_bypass_scrapy.telling import Teller
 
+#: Seconds between two questions whether a service that is away is back.
+ASK_SECONDS = 2.0
+
 
 class Solver:
-    """Makes tasks, judges what comes back, and lets a service in trouble be.
+    """Makes tasks, judges what comes back, and waits for a service in trouble.
 
     Args:
-        pages_at_once: How many pages of one key browsers open at a time, as many as Scrapy would.
+        slot: Names a request's download slot and how many requests it takes at once; browsers
+            open no more pages of it.
+        boundaries: Where pages may end.
+        closing: Whether the spider is closing.
     """
 
     def __init__(
@@ -48,50 +58,55 @@ class Solver:
         clearances: Clearances,
         tell: Teller,
         detect: Detector,
-        pages_at_once: int,
+        slot: Callable[[Request], tuple[str, int]],
+        boundaries: Boundaries,
+        closing: Callable[[], bool],
     ) -> None:
         self._client = client
         self._config = config
         self._clearances = clearances
         self._tell = tell
         self._detect = detect
-        self._gates: defaultdict[Key, asyncio.Semaphore] = defaultdict(
-            lambda: asyncio.Semaphore(max(1, pages_at_once))
-        )
-        self._down_until = 0.0
-        self._down_reason: str | None = None
+        self._slot = slot
+        self._boundaries = boundaries
+        self._closing = closing
+        self._gates: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._down_since = self._down_until = 0.0
+        self._down: SolverUnavailable | None = None
 
-    async def clear(
-        self, request: Request, key: Key, options: Options, challenge: Challenge
-    ) -> Solution:
+    async def clear(self, request: Request, flight: Flight) -> Solution:
         """Get a clearance and store it.
 
         Raises:
             SolveError: there is none.
             CrawlEnding: the spider is closing.
         """
-        self._raise_if_down()
-        url = page_to_solve(request, options)
+        key, vendor = flight.key, flight.challenge.vendor
         old = self._clearances.current(key)
+        own = own_cookies(request, vendor)
         # One host may have several challenges, each with a cookie of its own: a new clearance
-        # must not lose the others. The request's own cookies stay out of what is shared.
-        cookies = [c.as_task() for c in old.cookies if c.live()] if old is not None else []
-        self._tell.solving(key, challenge, request, url)
+        # must not lose the others.
+        cookies = task_cookies(request, own, old.cookies if old is not None else ())
         started = time.monotonic()
-        headers = task_headers(request, url)
         try:
-            solution = await self._solution(request, url, key, options, cookies, headers)
+            async with self._gate(request):
+                for url in pages_to_solve(request, flight.options):
+                    self._tell.solving(key, flight.challenge, request, url)
+                    headers = task_headers(request, url)
+                    solution = await self._solution(
+                        request, url, key, flight.options, cookies, headers
+                    )
+                    if _convinces(solution, vendor, cookies):
+                        break
         except SolveError as error:
-            if not isinstance(error, SolverUnavailable):
-                self._clearances.failed(key, str(error))
             self._tell.failed(key, str(error), time.monotonic() - started)
             raise
         seconds = time.monotonic() - started
         clearance = self._clearances.solved(
             key,
-            self._others(key, request, solution),
-            challenge.vendor,
-            self._chosen(solution["cookies"], challenge.vendor),
+            [Key(origin_of(url), key.exit) for url in [*flight.urls, solution["url"]]],
+            vendor,
+            self._chosen(solution, own, vendor),
             solution["user_agent"],
         )
         self._tell.solved(key, clearance, seconds)
@@ -107,17 +122,15 @@ class Solver:
             CrawlEnding: the spider is closing.
         """
         url = retries.home_url(request)
-        async with self._gates[key]:
-            self._raise_if_down()
-            cookies = task_cookies(request, clearance.cookies)
+        own = own_cookies(request, clearance.vendor)
+        async with self._gate(request):
+            cookies = task_cookies(request, own, clearance.cookies)
             headers = task_headers(request)
             solution = await self._solution(request, url, key, options, cookies, headers)
         # The browser may have been challenged anew; the next page shall profit. Cookies that the
         # request brought along are nobody else's.
-        own = parse_header((request.headers.get(b"Cookie") or b"").decode("latin-1"))
-        got = [cookie for cookie in solution["cookies"] if cookie["name"] not in own]
-        clearance.renew(self._chosen(got, clearance.vendor), solution["user_agent"])
-        return self.response(solution, request)
+        clearance.renew(self._chosen(solution, own, clearance.vendor), solution["user_agent"])
+        return await self.response(solution, request)
 
     @staticmethod
     def answers(request: Request, options: Options) -> bool:
@@ -131,11 +144,16 @@ class Solver:
             and not options.url
             # A challenge's own reload does not send them again.
             and not task_headers(request)
-            and page_to_solve(request, options) == retries.home_url(request)
+            and pages_to_solve(request, options)[0] == retries.home_url(request)
         )
 
-    def response(self, solution: Solution, request: Request) -> Response:
-        """Return the browser's page as a response, if it is no challenge to the user's detector."""
+    async def response(self, solution: Solution, request: Request) -> Response:
+        """Return the browser's page as a response, if it is one that the spider may see.
+
+        Raises:
+            SolveError: it is a challenge to the user's detector, or not on this site.
+        """
+        await self._boundaries.check(solution["url"], request)
         response = response_from(solution, request)
         found = self._detect(response)
         if found is not None and found.solvable:
@@ -143,6 +161,13 @@ class Solver:
         self._tell.page(request, response.url)
         retries.forget(request)
         return response
+
+    def _gate(self, request: Request) -> asyncio.Semaphore:
+        name, limit = self._slot(request)
+        gate = self._gates.get(name)
+        if gate is None:
+            gate = self._gates[name] = asyncio.Semaphore(max(1, limit))
+        return gate
 
     async def _solution(
         self,
@@ -161,36 +186,72 @@ class Solver:
         )
 
     async def _asked(self, task: dict[str, Any], key: Key) -> Solution:
-        """Return the service's answer, which need not be a solution."""
-        try:
-            solution = await self._client.solve(task, lambda state: self._tell.slow(key, state))
-        except SolverUnavailable as error:
-            self._went_down(error)
-            raise
-        if self._down_reason is not None:
-            self._down_reason = None
+        """Return the service's answer, which need not be a solution; wait for a service in trouble."""
+        began = time.monotonic()
+        while True:
+            try:
+                self.check_available()
+                solution = await self._client.solve(task, lambda state: self._tell.slow(key, state))
+            except SolverUnavailable as error:
+                self._went_down(error)
+                if not self._waits(error, began):
+                    raise
+                await self._sleep(min(error.pause, ASK_SECONDS))
+            else:
+                break
+        if self._down is not None:
+            self._down = None
             self._tell.available()
         return solution
 
-    def _chosen(self, cookies: list[dict[str, Any]], vendor: str) -> tuple[Cookie, ...]:
-        return choose(map(Cookie.from_result, cookies), vendor, self._config.cookies)
+    def _waits(self, error: SolverUnavailable, began: float) -> bool:
+        """Whether this task is for later rather than lost."""
+        if self._config.on_unavailable != "wait" or error.state == "refusing":
+            return False
+        since = max(began, self._client.moved) if error.state == "busy" else self._down_since
+        return time.monotonic() < since + self._config.unavailable_seconds
+
+    async def _sleep(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self._closing():
+                raise CrawlEnding
+            await asyncio.sleep(min(left, self._config.long_poll_seconds))
+
+    def _chosen(
+        self, solution: Solution, own: Mapping[str, str], vendor: str
+    ) -> tuple[Cookie, ...]:
+        """Return the cookies for everybody; those that the request brought along stay its own."""
+        got = [cookie for cookie in solution["cookies"] if cookie["name"] not in own]
+        return choose(map(Cookie.from_result, got), vendor, self._config.cookies)
 
     def _went_down(self, error: SolverUnavailable) -> None:
-        self._down_until = time.monotonic() + error.pause
-        if self._down_reason is None:
-            self._tell.unavailable(str(error), error.pause)
-        self._down_reason = str(error)
+        if error.state == "busy" and self._config.on_unavailable == "wait":
+            return
+        now = time.monotonic()
+        if self._down is None:
+            self._down_since = now
+            self._tell.unavailable(error, self._config)
+        self._down, self._down_until = error, now + error.pause
 
-    def _raise_if_down(self) -> None:
-        left = self._down_until - time.monotonic()
-        if self._down_reason is not None and left > 0:
-            raise SolverUnavailable(self._down_reason, left)
+    def check_available(self) -> None:
+        """Refuse at once while it is known that the service cannot be used, and not waited for.
 
-    @staticmethod
-    def _others(key: Key, request: Request, solution: Solution) -> list[Key]:
-        """Return what else a clearance is good for: where redirects came by and ended.
-
-        A cookie goes only to its own domain, whatever key it stands under.
+        Raises:
+            SolverUnavailable: it is so.
         """
-        urls = [*request.meta.get("redirect_urls", ()), request.url, solution["url"]]
-        return [Key(origin_of(url), key.exit) for url in urls]
+        left = self._down_until - time.monotonic()
+        if self._down is not None and left > 0 and not self._waits(self._down, 0.0):
+            raise SolverUnavailable(str(self._down), left, self._down.state)
+
+
+def _convinces(solution: Solution, vendor: str, brought: list[dict[str, Any]]) -> bool:
+    """Whether the browser met the challenge, and not an open page of a host with few closed ones.
+
+    It did when the service says so, or when a cookie of the vendor's is there that was not before.
+    """
+    before = {(cookie["name"], cookie["value"]) for cookie in brought}
+    return bool(solution.get("solved")) or any(
+        vendors_own(cookie["name"], vendor) and (cookie["name"], cookie["value"]) not in before
+        for cookie in solution["cookies"]
+    )

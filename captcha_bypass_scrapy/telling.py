@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,10 +12,13 @@ if TYPE_CHECKING:
 
     from captcha_bypass.challenges import Challenge
     from captcha_bypass_scrapy.clearance import Clearance
-    from captcha_bypass_scrapy.errors import Reason
+    from captcha_bypass_scrapy.errors import Reason, SolveError, SolverUnavailable
     from captcha_bypass_scrapy.exits import Key
+    from captcha_bypass_scrapy.settings import Config
 
 logger = logging.getLogger("captcha_bypass_scrapy")
+#: Hosts of which the first lost request is a warning.
+_WARNINGS = 1000
 
 
 class Teller:
@@ -23,6 +27,8 @@ class Teller:
     def __init__(self, crawler: Crawler) -> None:
         self._stats = crawler.stats
         self._crawler = crawler
+        self._warned: set[str] = set()
+        self._lost: Counter[str] = Counter()
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to a stat."""
@@ -59,23 +65,33 @@ class Teller:
         total = self._stats.get_value("captcha_bypass/solve/seconds", 0.0) + seconds
         self._stats.set_value("captcha_bypass/solve/seconds", total)
         self._stats.max_value("captcha_bypass/solve/seconds_max", seconds)
-        names = ", ".join(cookie.name for cookie in clearance.cookies) or "none"
-        self._log(logging.INFO, "Solved %s in %.1f s (cookies: %s)", key, seconds, names)
+        names = [cookie.name[:64] for cookie in clearance.cookies[:20]]
+        self._log(
+            logging.INFO,
+            "Solved %s in %.1f s (cookies: %s)",
+            key,
+            seconds,
+            ", ".join(names) or "none",
+        )
 
     def failed(self, key: Key, reason: str, seconds: float) -> None:
         """One solve did not work."""
         self.count("solve/failed")
         self._log(logging.WARNING, "Could not solve %s in %.1f s: %s", key, seconds, reason)
 
-    def unavailable(self, reason: str, pause: float) -> None:
+    def unavailable(self, error: SolverUnavailable, config: Config) -> None:
         """The service cannot be used; told once for each time it goes."""
         self.count("solver/unavailable")
+        then = f"fail, others go on; the service is asked again in {error.pause:.0f} s"
+        if error.state != "refusing" and config.on_unavailable == "wait":
+            then = f"wait for it, for {config.unavailable_seconds:.0f} s at most; others go on"
+        elif config.on_unavailable == "close":
+            then = "stay in the scheduler; the spider is closed"
         self._log(
             logging.ERROR,
-            "Challenges cannot be solved: %s. Challenged requests fail, others go on; the service"
-            " is asked again in %.0f s",
-            reason,
-            pause,
+            "Challenges cannot be solved: %s. Challenged requests %s",
+            str(error),
+            then,
         )
 
     def available(self) -> None:
@@ -93,13 +109,61 @@ class Teller:
         self.count("html/count")
         self._log(logging.DEBUG, "The response of %s is the browser's page %s", request, url)
 
-    def gave_up(self, request: Request, vendor: str, reason: str, kind: Reason) -> None:
-        """One request fails."""
+    def offsite(self) -> None:
+        """A page was dropped as the offsite filter would have dropped its request."""
+        self._stats.inc_value("offsite/filtered")
+
+    def waits(self, *, unsent: bool) -> None:
+        """A request goes back to the scheduler until its host is solved."""
+        self.count("parked/count")
+        if unsent:
+            self.count("held/count")
+
+    def unsolved(self, error: SolveError, *, again: bool) -> None:
+        """A solve that a request waited for has failed; counted as RetryMiddleware does."""
+        if again:
+            self.count("solve/retry/count")
+            self.count(f"solve/retry/reason_count/{error.kind}")
+        else:
+            self.count("solve/retry/max_reached")
+
+    def gave_up(
+        self, request: Request, origin: str, vendor: str, reason: str, kind: Reason
+    ) -> None:
+        """One request fails; a warning for the first of each host."""
         self.count("gave_up/count")
         self.count(f"gave_up/reason/{kind}")
+        self._lost[kind] += 1
+        known = origin in self._warned or len(self._warned) >= _WARNINGS
+        self._warned.add(origin)
         self._log(
-            logging.INFO, "Gave up on %s: %s challenge not solved, %s", request, vendor, reason
+            logging.INFO if known else logging.WARNING,
+            "Gave up on %s: %s challenge not solved, %s",
+            request,
+            vendor,
+            reason,
         )
 
+    def summary(self) -> None:
+        """The crawl is over."""
+        if self._lost:
+            reasons = ", ".join(f"{kind}: {count}" for kind, count in self._lost.most_common())
+            self._log(
+                logging.WARNING,
+                "%d requests did not get their page because of challenges (%s); their errbacks"
+                " were called with ChallengeNotSolved",
+                self._lost.total(),
+                reasons,
+            )
+
     def _log(self, level: int, message: str, *arguments: object) -> None:
-        logger.log(level, message, *arguments, extra={"spider": self._crawler.spider})
+        """Log, with nothing in it that a site could write more lines or move a cursor with."""
+        shown = [a if isinstance(a, int | float) else printable(str(a)) for a in arguments]
+        logger.log(level, message, *shown, extra={"spider": self._crawler.spider})
+
+
+def printable(text: str) -> str:
+    """Return the text with control and other invisible characters escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

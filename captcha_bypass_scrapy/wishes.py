@@ -70,8 +70,13 @@ def _is_block(value: object) -> bool:
     return listed and all(one in _BLOCKABLE for one in value)  # type: ignore[attr-defined]
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 _CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     "timeout": (_is_seconds, "a number of seconds above 0"),
+    "retry_times": (_is_count, "0 or more"),
     "success_text": (_is_text, "a text that is not blank"),
     "success_selector": (_is_selector, "a CSS selector of at most 1024 characters"),
     "no_challenge": (_is_flag, "True or False"),

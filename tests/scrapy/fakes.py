@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -41,6 +42,7 @@ class FakeSite:
         gzip: Whether challenges are compressed.
         closed: Path of a page that nobody gets.
         late: Paths whose first answer takes a second.
+        check: Where `/to-check/` sends visitors without clearance, if not to a page of the site.
     """
 
     url: str = ""
@@ -57,6 +59,7 @@ class FakeSite:
     gzip: bool = False
     closed: str = ""
     late: frozenset[str] = frozenset()
+    check: str = ""
     challenges: Counter[str] = field(default_factory=Counter)
     pages: Counter[str] = field(default_factory=Counter)
     seen: list[tuple[str, dict[str, str], dict[str, str]]] = field(default_factory=list)
@@ -107,7 +110,8 @@ class FakeSite:
         """Send those without clearance away to a page with the challenge."""
         if self._admits(request):
             return await self._page(request)
-        return web.Response(status=302, headers={"Location": "/check"})
+        where = f"{self.check}/check?back={request.path}" if self.check else "/check"
+        return web.Response(status=302, headers={"Location": where})
 
     async def _homemade(self, request: web.Request) -> web.Response:
         if self._admits(request):
@@ -145,6 +149,11 @@ class FakeSite:
         return response
 
 
+async def failed(task: Json) -> Json:
+    """The browser did not get through."""
+    return {"status": "error", "error": {"code": "dns_error", "message": "no"}, "data": None}
+
+
 def _html(text: str, status: int = 200) -> web.Response:
     return web.Response(text=text, status=status, content_type="text/html")
 
@@ -175,24 +184,29 @@ class FakeService:
 
     Attributes:
         seconds: How long a task takes.
+        pending: How long it is in the queue before.
         tasks: Bodies of POST /solve, in order.
         calls: (method, path, headers) of everything asked.
         refusals: Answers (status, headers, body) for the next POSTs, before tasks are taken.
         holds: Whether it has room to hold requests with `wait`.
+        most: How many tasks there were at once.
         answer: Makes the view of GET /result of a task.
     """
 
     def __init__(self, site: FakeSite) -> None:
         self.url = ""
         self.seconds = 0.3
+        self.pending = 0.0
         self.tasks: list[Json] = []
         self.calls: list[tuple[str, str, dict[str, str]]] = []
         self.refusals: list[tuple[int, dict[str, str], object]] = []
         self.deleted: list[str] = []
         self.holds = True
+        self.now = self.most = 0
         self.answer: Answer = self.solved
         self._site = site
         self._running: dict[str, asyncio.Task[Json]] = {}
+        self._begins: dict[str, float] = {}
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -243,12 +257,18 @@ class FakeService:
         task = await request.json()
         self.tasks.append(task)
         task_id = f"task-{len(self.tasks)}"
+        self._begins[task_id] = time.monotonic() + self.pending
         self._running[task_id] = asyncio.create_task(self._work(task))
         return web.json_response({"task_id": task_id}, status=202)
 
     async def _work(self, task: Json) -> Json:
-        await asyncio.sleep(self.seconds)
-        return await self.answer(task)
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            await asyncio.sleep(self.pending + self.seconds)
+            return await self.answer(task)
+        finally:
+            self.now -= 1
 
     async def _result(self, request: web.Request) -> web.Response:
         self._note(request)
@@ -263,7 +283,9 @@ class FakeService:
             return web.json_response({"error": error}, status=503, headers={"Retry-After": "1"})
         await asyncio.wait([running], timeout=wait)
         if not running.done():
-            return web.json_response({"status": "running", "error": None, "data": None})
+            begun = time.monotonic() >= self._begins[request.match_info["id"]]
+            status = "running" if begun else "pending"
+            return web.json_response({"status": status, "error": None, "data": None})
         return web.json_response(running.result())
 
     async def _delete(self, request: web.Request) -> web.Response:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import scrapy
 from scrapy import FormRequest, Request
 from scrapy.core.downloader import Downloader
+from scrapy.core.scheduler import BaseScheduler
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import JsonRequest, Response, TextResponse
+from scrapy.http.request import NO_CALLBACK
 from scrapy.signalmanager import SignalManager
 from scrapy.utils.defer import maybe_deferred_to_future
+from scrapy.utils.request import request_from_dict
 
 from captcha_bypass.challenges import Challenge
 from captcha_bypass_scrapy import ChallengeNotSolved
+from captcha_bypass_scrapy.compat import scheduler_of
 
 REQUESTS: dict[str, type[Request]] = {
     "request": Request,
@@ -52,6 +58,8 @@ class Crawl(scrapy.Spider):
             "kwargs": kwargs,
             "meta": sorted(key for key in request.meta if key.startswith("_captcha_bypass")),
             "dont_cache": "dont_cache" in request.meta,
+            "dont_filter": request.dont_filter,
+            "set_cookie": [value.decode() for value in response.headers.getlist("Set-Cookie")],
             "user_agent": (request.headers.get("User-Agent") or b"").decode(),
             "cookie": (request.headers.get("Cookie") or b"").decode(),
         }
@@ -79,6 +87,13 @@ class Detecting(Crawl):
         return False if b"not really a challenge" in response.body else None
 
 
+class Bound(Crawl):
+    """Is as `scrapy genspider` writes it."""
+
+    name = "bound"
+    allowed_domains = ["127.0.0.1"]  # noqa: RUF012 - Scrapy's own way
+
+
 class Disabled(Crawl):
     """Wants nothing of it."""
 
@@ -100,7 +115,8 @@ class Inline(Crawl):
         for url in pages:
             engine: Any = self.crawler.engine
             if hasattr(engine, "download_async"):
-                found = await engine.download_async(Request(url))
+                more: dict[str, Any] = {"callback": NO_CALLBACK} if kwargs.get("media") else {}
+                found = await engine.download_async(Request(url, **more))
             else:  # Scrapy 2.13
                 found = await maybe_deferred_to_future(engine.download(Request(url)))
             yield {"url": found.url, "status": found.status, "body": found.body.decode()[:500]}
@@ -155,6 +171,50 @@ class BanDetection:
             return response
         self._stats.inc_value("bans")
         raise IgnoreRequest("banned")
+
+
+class FolderScheduler(BaseScheduler):
+    """A queue that survives the process, as one in Redis does: a file for each request."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers = itertools.count(len(list(folder.iterdir())))
+
+    @classmethod
+    def from_crawler(cls, crawler: scrapy.crawler.Crawler) -> FolderScheduler:
+        scheduler = cls(Path(crawler.settings["TEST_QUEUE"]))
+        scheduler._spider = crawler.spider
+        return scheduler
+
+    _spider: scrapy.Spider | None = None
+
+    def has_pending_requests(self) -> bool:
+        return any(self._folder.iterdir())
+
+    def enqueue_request(self, request: Request) -> bool:
+        name = f"{10**9 - request.priority:010}-{next(self._numbers):09}"
+        fields = request.to_dict(spider=self._spider)
+        (self._folder / name).write_bytes(pickle.dumps(fields))
+        return True
+
+    def next_request(self) -> Request | None:
+        file = min(self._folder.iterdir(), default=None)
+        if file is None:
+            return None
+        fields = pickle.loads(file.read_bytes())  # noqa: S301 - our own file
+        file.unlink()
+        return request_from_dict(fields, spider=self._spider)
+
+
+class Shared(Crawl):
+    """Fills the queue only if it finds none."""
+
+    name = "shared"
+
+    async def start(self) -> AsyncIterator[Any]:
+        if not scheduler_of(self.crawler).has_pending_requests():
+            async for request in super().start():
+                yield request
 
 
 class QuietDownloader(Downloader):

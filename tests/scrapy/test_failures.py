@@ -9,7 +9,7 @@ import pytest
 import captcha_bypass_scrapy.client as client_module
 from captcha_bypass_scrapy.client import SolverClient
 from tests.scrapy.crawling import Crawled, Crawler
-from tests.scrapy.fakes import FakeService, FakeSite, Json, page_of
+from tests.scrapy.fakes import FakeService, FakeSite, Json, failed, page_of
 from tests.scrapy.test_solving import urls
 
 UNAUTHORIZED = {"error": {"code": "unauthorized", "message": "The API key is wrong."}}
@@ -31,7 +31,9 @@ async def test_service_down_fails_challenged_requests_and_spares_open_pages(
 ) -> None:
     crawl = Crawler(tmp_path, f"http://127.0.0.1:{unused_tcp_port}")
 
-    crawled = await crawl([*urls(guarded, 40), *urls(guarded, 40, "open")])
+    crawled = await crawl(
+        [*urls(guarded, 40), *urls(guarded, 40, "open")], CAPTCHA_BYPASS_ON_UNAVAILABLE="fail"
+    )
 
     not_solved(crawled, 40)
     assert len(crawled.items) == 40
@@ -73,7 +75,7 @@ async def test_service_that_holds_no_more_requests_is_asked_without_wait(
 ) -> None:
     monkeypatch.setattr(client_module, "PATIENCE_SECONDS", 0.6)
     fake.holds, fake.seconds = False, 2.5
-    client = SolverClient(fake.url, None, long_poll=5, slow=60, closing=lambda: False)
+    client = SolverClient(fake.url, None, long_poll=5, slow=60, patience=60, closing=lambda: False)
     try:
         task = {"url": "http://site.test/", "no_challenge": True, "timeout": 20}
         assert (await client.solve(task, print))["status_code"] == 200
@@ -99,7 +101,9 @@ async def test_service_full_for_longer_than_the_timeout_fails(
     fake.refusals = [(503, {"Retry-After": "30"}, FULL)] * 50
 
     crawled = await fake_crawl(
-        [*urls(guarded, 20), *urls(guarded, 5, "open")], CAPTCHA_BYPASS_TIMEOUT=5
+        [*urls(guarded, 20), *urls(guarded, 5, "open")],
+        CAPTCHA_BYPASS_TIMEOUT=5,
+        CAPTCHA_BYPASS_ON_UNAVAILABLE="fail",
     )
 
     not_solved(crawled, 20)
@@ -120,14 +124,17 @@ async def test_service_full_for_longer_than_the_timeout_fails(
 async def test_task_that_did_not_get_through_fails_with_its_reason(
     fake_crawl: Crawler, fake: FakeService, guarded: FakeSite, view: Json, told: str
 ) -> None:
-    async def failed(task: Json) -> Json:
+    async def ending(task: Json) -> Json:
         data = page_of(task, cookies=[fake.cookie(task)], **view.get("data", {}))
         ended = {"status": "completed", "error": None, "data": data}
         return ended if "data" in view else {**ended, **view, "data": None}
 
-    fake.answer = failed
+    fake.answer = ending
+    guarded.slow = 0.3  # all are asked for before the first is challenged
 
-    crawled = await fake_crawl(urls(guarded, 16), CONCURRENT_REQUESTS_PER_DOMAIN=16)
+    crawled = await fake_crawl(
+        urls(guarded, 16), CONCURRENT_REQUESTS_PER_DOMAIN=16, CAPTCHA_BYPASS_RETRY_TIMES=0
+    )
 
     not_solved(crawled, 16)
     assert told in crawled.errors[0]["reason"]
@@ -136,19 +143,35 @@ async def test_task_that_did_not_get_through_fails_with_its_reason(
     assert set(guarded.challenges.values()) == {1}  # nobody asked again in vain
 
 
-async def test_host_that_failed_twice_gets_a_rest(
+async def test_backlog_of_a_host_that_fails_waits_in_the_scheduler(
     fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
 ) -> None:
-    async def failed(task: Json) -> Json:
-        return {"status": "error", "error": {"code": "dns_error", "message": "no"}, "data": None}
+    """Five failures in a row cost the requests that were challenged, and none of the others."""
+    failures = 5
 
+    async def answer(task: Json) -> Json:
+        return await (failed(task) if len(fake.tasks) <= failures else fake.solved(task))
+
+    fake.answer, fake.seconds = answer, 0.05
+
+    crawled = await fake_crawl(urls(guarded, 100), CAPTCHA_BYPASS_COOLDOWN=0.3)
+
+    assert len(fake.tasks) == failures + 1
+    assert len(crawled.items) + len(crawled.errors) == 100
+    assert len(crawled.errors) <= 16  # CONCURRENT_REQUESTS
+    assert guarded.challenges.total() <= 16 + 4  # and one that looked after each rest
+
+
+async def test_host_that_always_fails_is_given_up_in_the_end(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
+) -> None:
     fake.answer, fake.seconds = failed, 0.05
 
-    crawled = await fake_crawl(urls(guarded, 100))
+    crawled = await fake_crawl(urls(guarded, 60), CAPTCHA_BYPASS_COOLDOWN=1)
 
-    not_solved(crawled, 100)
-    assert len(fake.tasks) == 2
-    assert crawled.own_stats()["gave_up/reason/cooldown"] > 50
+    not_solved(crawled, 60)
+    assert len(fake.tasks) <= 10
+    assert crawled.own_stats()["gave_up/reason/cooldown"] >= 20
 
 
 async def test_one_bad_page_does_not_cost_the_others(
@@ -161,7 +184,9 @@ async def test_one_bad_page_does_not_cost_the_others(
 
     fake.answer = answer
 
-    crawled = await fake_crawl(urls(guarded, 100), CONCURRENT_REQUESTS=1)
+    crawled = await fake_crawl(
+        urls(guarded, 100), CONCURRENT_REQUESTS=1, CAPTCHA_BYPASS_RETRY_TIMES=0
+    )
 
     assert len(crawled.items) == 99
     assert [error["url"] for error in crawled.errors] == [f"{guarded.url}/page/0"]
@@ -207,7 +232,7 @@ async def test_service_that_always_forgets_is_not_asked_for_ever(
 
     fake.answer = forgetful
 
-    crawled = await fake_crawl([f"{guarded.url}/page/1"])
+    crawled = await fake_crawl([f"{guarded.url}/page/1"], CAPTCHA_BYPASS_RETRY_TIMES=0)
 
     not_solved(crawled, 1)
     assert len(fake.tasks) == 2
@@ -281,7 +306,9 @@ async def test_page_that_cannot_be_solved_does_not_hold_up_its_host(
 
     fake.answer = answer
 
-    crawled = await fake_crawl(urls(guarded, 100), CONCURRENT_REQUESTS=4)
+    crawled = await fake_crawl(
+        urls(guarded, 100), CONCURRENT_REQUESTS=4, CAPTCHA_BYPASS_RETRY_TIMES=0
+    )
 
     assert served == [99]
     assert len(crawled.items) == 99, crawled.own_stats()

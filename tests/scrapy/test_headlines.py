@@ -93,7 +93,9 @@ async def test_site_that_never_passes_ends_in_challenge_not_solved(
 ) -> None:
     urls = pages(site, "never", 3)
 
-    crawled = await crawl(urls, CAPTCHA_BYPASS_TIMEOUT=6)
+    crawled = await crawl(
+        urls, CAPTCHA_BYPASS_TIMEOUT=6, CAPTCHA_BYPASS_RETRY_TIMES=0, CAPTCHA_BYPASS_COOLDOWN=1
+    )
 
     assert crawled.items == []
     assert [error["error"] for error in crawled.errors] == ["ChallengeNotSolved"] * 3

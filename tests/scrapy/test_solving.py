@@ -457,21 +457,6 @@ async def test_second_host_keeps_at_least_half_its_speed_during_a_solve(
     assert beside >= alone / 2, (beside, alone)
 
 
-async def test_full_parking_does_not_stop_other_hosts(
-    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
-) -> None:
-    fake.seconds = 2
-    async with serving(FakeSite().app(), "127.0.0.2") as other:
-        requests = [*urls(guarded, 60), *(f"{other}/open/{n}" for n in range(60))]
-
-        crawled = await fake_crawl(requests, CAPTCHA_BYPASS_MAX_PARKED=5)
-
-    all_pages(crawled, 120)
-    assert len(fake.tasks) == 1
-    order = [item["url"].startswith(other) for item in crawled.items]
-    assert all(order[:60])  # the others were all there before the first guarded page
-
-
 async def test_refused_cookies_are_replaced_by_the_browsers_pages(
     fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
 ) -> None:
@@ -485,7 +470,8 @@ async def test_refused_cookies_are_replaced_by_the_browsers_pages(
     stats = crawled.own_stats()
     assert (stats["solve/count"], stats["html/count"], stats["clearance/refused"]) == (1, 5, 5)
     shared, *own = fake.tasks
-    assert "cookies" not in shared  # what is shared between jars is nobody's session
+    # The request may be behind a login. What it brings along is not shared between jars.
+    assert [cookie["name"] for cookie in shared["cookies"]] == ["who"]
     for task in own:
         names = {cookie["name"] for cookie in task["cookies"]}
         assert names == {"who", "cf_clearance"}

@@ -1,0 +1,117 @@
+"""How far a crawl may go: where its browser's pages may end, and how many solves it may cost."""
+
+from __future__ import annotations
+
+from functools import cache, cached_property
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from scrapy import Request
+from scrapy.downloadermiddlewares.offsite import OffsiteMiddleware
+from scrapy.downloadermiddlewares.robotstxt import RobotsTxtMiddleware
+from scrapy.exceptions import IgnoreRequest
+from scrapy.utils.defer import maybe_deferred_to_future
+from tldextract import TLDExtract
+from twisted.internet.defer import Deferred
+
+from captcha_bypass_scrapy import retries
+from captcha_bypass_scrapy.compat import HOOK_ARGUMENTS
+from captcha_bypass_scrapy.errors import SolveError
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+
+    from captcha_bypass_scrapy.exits import Key
+
+
+class Boundaries:
+    """Asks Scrapy's own middlewares what they would say to a page that a browser ended on."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+
+    def offsite(self, url: str) -> bool:
+        """Whether the offsite filter would drop a link there."""
+        if self._offsite is None or self._crawler.spider is None:
+            return False
+        return not self._offsite.should_follow(Request(url), self._crawler.spider)
+
+    async def check(self, url: str, request: Request) -> None:
+        """See whether the page is one that the request could have been redirected to.
+
+        Raises:
+            SolveError: the offsite filter or robots.txt forbid it.
+        """
+        if url == request.url:
+            return
+        exempt = request.dont_filter or retries.user_allows_offsite(request)
+        if not exempt and self.offsite(url):
+            raise SolveError(
+                f"the browser ended at {url}, which is outside of allowed_domains", "offsite"
+            )
+        if self._robots is None or request.meta.get("dont_obey_robotstxt"):
+            return
+        asked = Request(url, headers=request.headers)
+        try:
+            answer = self._robots.process_request(asked, **HOOK_ARGUMENTS)
+            await (maybe_deferred_to_future(answer) if isinstance(answer, Deferred) else answer)
+        except IgnoreRequest as error:
+            raise SolveError(f"the browser ended at {url}: {error}", "offsite") from error
+
+    # They are only there once the crawl has begun.
+
+    @cached_property
+    def _offsite(self) -> OffsiteMiddleware | None:
+        return self._crawler.get_downloader_middleware(OffsiteMiddleware)
+
+    @cached_property
+    def _robots(self) -> RobotsTxtMiddleware | None:
+        return self._crawler.get_downloader_middleware(RobotsTxtMiddleware)
+
+
+class Budget:
+    """Bounds the solves of a crawl: a site may have a new host name for every link.
+
+    Args:
+        hosts: Of one registered domain.
+        solves: Of the whole crawl, tries that fail included.
+    """
+
+    def __init__(self, hosts: int, solves: int) -> None:
+        self._hosts = hosts
+        self._solves = solves
+        self._by_domain: dict[str, set[str]] = {}
+
+    def spend(self, key: Key) -> None:
+        """Take one solve for a key.
+
+        Raises:
+            SolveError: there is none left.
+        """
+        host = urlsplit(key.origin).hostname or ""
+        domain = registered_domain(host)
+        known = self._by_domain.get(domain, set())
+        if self._solves < 1:
+            raise SolveError("the crawl has used up CAPTCHA_BYPASS_MAX_SOLVES", "budget")
+        if host not in known and len(known) >= self._hosts:
+            raise SolveError(
+                f"{self._hosts} hosts of {domain} were solved already, which is"
+                " CAPTCHA_BYPASS_MAX_HOSTS_PER_DOMAIN",
+                "budget",
+            )
+        self._solves -= 1
+        self._by_domain.setdefault(domain, set()).add(host)
+
+
+@cache
+def _split() -> TLDExtract:
+    # The list that comes with the package: nothing is fetched for this.
+    return TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True)
+
+
+def registered_domain(host: str) -> str:
+    """Return what one owner has registered: example.co.uk for www.example.co.uk, or the address."""
+    found = _split().extract_str(host)
+    if found.suffix:
+        return f"{found.domain}.{found.suffix}"
+    return host if found.ipv4 or found.ipv6 else ".".join(host.split(".")[-2:])

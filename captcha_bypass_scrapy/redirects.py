@@ -1,0 +1,77 @@
+"""Redirects that the offsite filter would drop, although they may lead to a challenge.
+
+Some vendors show their challenge on a host of their own and send visitors back from there. With
+`allowed_domains`, which `scrapy genspider` writes into every spider, such a site would just be
+empty.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urljoin, urlsplit
+
+from scrapy.exceptions import IgnoreRequest
+
+from captcha_bypass_scrapy import retries
+from captcha_bypass_scrapy.boundaries import registered_domain
+from captcha_bypass_scrapy.settings import wanted
+
+if TYPE_CHECKING:
+    from scrapy import Request
+    from scrapy.http import Response
+
+    from captcha_bypass_scrapy.boundaries import Boundaries
+    from captcha_bypass_scrapy.telling import Teller
+
+#: Hosts that were seen to have no challenge; more than that are not tried any more.
+MAX_HOSTS = 100
+
+
+class Redirects:
+    """Lets a redirect to another site through if it looks like one to a challenge.
+
+    That is, if its URL leads back to the page that was asked for, or the site is the same but for
+    a subdomain. What comes from there is only looked at and never handed on; a host that had no
+    challenge to show is not tried again.
+    """
+
+    def __init__(self, boundaries: Boundaries, tell: Teller) -> None:
+        self._boundaries = boundaries
+        self._tell = tell
+        self._harmless: set[str] = set()
+
+    def downloaded(self, request: Request, response: Response) -> None:
+        """Mark the request whose redirect shall pass; for the signal `response_downloaded`."""
+        location = response.headers.get(b"Location") if 300 <= response.status < 400 else None
+        if not location or not wanted(request) or len(self._harmless) >= MAX_HOSTS:
+            return
+        if request.dont_filter or request.meta.get("allow_offsite"):
+            return
+        target = urljoin(request.url, location.decode("latin-1"))
+        host = urlsplit(target).hostname or ""
+        if (
+            host not in self._harmless
+            and self._boundaries.offsite(target)
+            and _leads_back(target, request.url)
+        ):
+            retries.allow_offsite(request)
+
+    def check(self, request: Request) -> None:
+        """Drop a page that is no challenge and that nobody asked for.
+
+        Raises:
+            IgnoreRequest: as the offsite filter would have.
+        """
+        if retries.offsite_allowed(request) and self._boundaries.offsite(request.url):
+            host = urlsplit(request.url).hostname or ""
+            self._harmless.add(host)
+            self._tell.offsite()
+            raise IgnoreRequest(f"Filtered offsite request to {host!r}")
+
+
+def _leads_back(target: str, url: str) -> bool:
+    here, there = urlsplit(url), urlsplit(target)
+    if registered_domain(here.hostname or "") == registered_domain(there.hostname or ""):
+        return True
+    rest = unquote(unquote(f"{there.path}?{there.query}#{there.fragment}"))
+    return (here.hostname or " ") in rest or (len(here.path) > 1 and unquote(here.path) in rest)

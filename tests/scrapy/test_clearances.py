@@ -1,0 +1,279 @@
+"""Whose clearance goes where, and what becomes of it."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from captcha_bypass_scrapy.boundaries import Budget, registered_domain
+from captcha_bypass_scrapy.clearance import Clearance, Clearances
+from captcha_bypass_scrapy.cookies import Cookie, merged_header, rotated
+from captcha_bypass_scrapy.errors import SolveError
+from captcha_bypass_scrapy.exits import Exit, Key
+from captcha_bypass_scrapy.telling import Teller
+from tests.scrapy.crawling import Crawler
+from tests.scrapy.fakes import FakeService, FakeSite, Json, page_of, serving
+from tests.scrapy.proxies import exits
+from tests.scrapy.test_solving import all_pages, urls
+
+HOST = "http://a.site.example"
+SIBLING = "http://b.site.example"
+
+
+def cookie(domain: str, value: str = "v") -> Cookie:
+    return Cookie("cf_clearance", value, domain)
+
+
+def solved(clearances: Clearances, origin: str, *others: str, domain: str = "") -> Clearance:
+    """Store a clearance as a solve of this origin would."""
+    cookies = (cookie(domain or origin.partition("://")[2]),)
+    keys = [Key(other, None) for other in others]
+    return clearances.solved(Key(origin, None), keys, "cloudflare", cookies, "UA")
+
+
+def test_cookie_of_a_domain_is_a_clearance_for_its_hosts_and_renewed_for_all() -> None:
+    clearances = Clearances()
+    first = solved(clearances, HOST, domain=".site.example")
+
+    assert clearances.current(Key(SIBLING, None)) is first
+    assert clearances.current(Key("http://site.other", None)) is None
+    assert clearances.current(Key(SIBLING, Exit("http://p:1"))) is None
+    second = solved(clearances, SIBLING, domain=".site.example")
+    assert clearances.current(Key(HOST, None)) is second
+
+
+def test_cookie_of_one_host_is_no_clearance_for_its_siblings() -> None:
+    clearances = Clearances()
+    mine = solved(clearances, HOST)
+
+    assert clearances.current(Key(SIBLING, None)) is None
+    solved(clearances, SIBLING)
+    assert clearances.current(Key(HOST, None)) is mine
+
+
+def test_clearance_of_a_host_that_moved_is_renewed_where_it_moved_to() -> None:
+    clearances = Clearances()
+    old, new = "http://old.example", "http://new.example"
+    solved(clearances, old, new, domain="new.example")
+
+    second = solved(clearances, old, new, domain="new.example")
+
+    assert clearances.current(Key(new, None)) is second
+
+
+@pytest.mark.parametrize(
+    ("url", "header", "value"),
+    [
+        (HOST, "cf_clearance=new; Path=/", "v"),  # for the host alone: another cookie
+        (HOST, "cf_clearance=new; Domain=site.example", "new"),
+        ("http://evil.example", "cf_clearance=new", "v"),
+        ("http://evil.example", "cf_clearance=new; Domain=.site.example", "v"),
+    ],
+)
+def test_only_the_cookies_own_hosts_rotate_it(url: str, header: str, value: str) -> None:
+    (new,) = rotated([cookie(".site.example")], url, [header])
+
+    assert new.value == value
+
+
+def test_cookies_that_no_site_could_have_set_are_not_sent() -> None:
+    header = merged_header(b"mine=\xe9; cf_clearance=old", {"cf_clearance": "n\xfc", "x\r\ny": "1"})
+
+    assert header == b"mine=\xe9; cf_clearance=n\xc3\xbc"
+
+
+class _Stats:
+    def inc_value(self, name: str, count: int = 1) -> None: ...
+    def max_value(self, name: str, value: float) -> None: ...
+    def set_value(self, name: str, value: float) -> None: ...
+    def get_value(self, name: str, default: float) -> float:
+        return default
+
+
+class _Crawler:
+    stats = _Stats()
+    spider = None
+
+
+def test_cookies_name_writes_no_lines_of_its_own_into_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "captcha_bypass_scrapy")
+    crawler: Any = _Crawler()
+    named = Cookie("a\n2026 INFO: all is well\x1b[2J", "v", "site.example")
+
+    Teller(crawler).solved(Key(HOST, None), Clearance(1, "v", (named,), "UA"), 1.0)
+
+    (record,) = caplog.records
+    assert record.getMessage().isprintable()
+
+
+def test_registered_domain_is_what_one_owner_has() -> None:
+    assert registered_domain("a.b.example.co.uk") == "example.co.uk"
+    assert registered_domain("alice.github.io") == "alice.github.io"
+    assert registered_domain("127.0.0.1") == "127.0.0.1"
+    assert registered_domain("a.b.internal") == "b.internal"
+
+
+def test_new_hostname_a_time_uses_up_its_domains_budget_alone() -> None:
+    budget = Budget(hosts=3, solves=10)
+    for n in range(3):
+        budget.spend(Key(f"http://{n}.evil.example", None))
+
+    with pytest.raises(SolveError, match="MAX_HOSTS_PER_DOMAIN"):
+        budget.spend(Key("http://3.evil.example", None))
+    budget.spend(Key("http://0.evil.example:8080", None))  # known
+    budget.spend(Key("http://good.example", None))
+
+
+def test_crawl_has_a_budget() -> None:
+    budget = Budget(hosts=3, solves=2)
+    budget.spend(Key(HOST, None))
+    budget.spend(Key(HOST, None))
+
+    with pytest.raises(SolveError, match="MAX_SOLVES"):
+        budget.spend(Key(HOST, None))
+
+
+async def test_requests_in_a_slots_queue_get_the_clearance_that_comes_meanwhile(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
+) -> None:
+    """With DOWNLOAD_DELAY they are there long before they leave."""
+    guarded.uses, fake.seconds = 4, 0.1
+
+    crawled = await fake_crawl(urls(guarded, 20), DOWNLOAD_DELAY=0.1, DOWNLOAD_DELAY_JITTER=0)
+
+    all_pages(crawled, 20)
+    assert len(fake.tasks) == 5
+    assert guarded.challenges.total() <= 10
+
+
+async def test_no_jar_carries_a_renewed_clearance_to_another_exit(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
+) -> None:
+    guarded.rotates = True
+    async with exits(2) as proxies:
+        addresses = {proxy.username: proxy.address for proxy in proxies}
+
+        async def solve(task: Json) -> Json:
+            token = guarded.grant(addresses[task["proxy"]["username"]])
+            found = fake.cookie(task, value=token)
+            return {"status": "completed", "error": None, "data": page_of(task, cookies=[found])}
+
+        fake.answer = solve
+        first = [{"url": u, "meta": {"proxy": proxies[0].url}} for u in urls(guarded, 3)]
+        then = {"url": f"{guarded.url}/last", "meta": {"proxy": proxies[1].url}, "priority": -1}
+
+        crawled = await fake_crawl([*first, then], CONCURRENT_REQUESTS=1)
+
+    assert len(crawled.items) == 4
+    (before, *_) = [cookies for path, _, cookies in guarded.seen if path == "/last"]
+    assert before == {}
+    assert all("cf_clearance" in item["set_cookie"][0] for item in crawled.items)  # spiders see it
+
+
+async def test_challenge_of_files_alone_is_met_at_a_file(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
+) -> None:
+    """The site's root, where a browser looks first, is open."""
+
+    async def answer(task: Json) -> Json:
+        if task["url"].endswith("/page/0"):
+            return await fake.solved(task)
+        return {"status": "completed", "error": None, "data": page_of(task)}
+
+    fake.answer = answer
+    start = {
+        "url": f"{guarded.url}/open/1",
+        "cb_kwargs": {"pages": urls(guarded, 2), "media": True},
+    }
+
+    crawled = await fake_crawl([start], spider="Inline")
+
+    assert [item["status"] for item in crawled.items] == [200, 200]
+    assert [task["url"] for task in fake.tasks] == [f"{guarded.url}/", f"{guarded.url}/page/0"]
+
+
+async def test_challenge_behind_a_login_is_met_with_the_login(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
+) -> None:
+    async def answer(task: Json) -> Json:
+        own = [c for c in task.get("cookies", ()) if c["name"] == "session"]
+        cookies = [fake.cookie(task), fake.cookie(task, "session")] if own else []
+        return {"status": "completed", "error": None, "data": page_of(task, cookies=cookies)}
+
+    fake.answer = answer
+    requests = [
+        {"url": url, "cookies": {"session": f"of-{n % 2}"}, "meta": {"cookiejar": n % 2}}
+        for n, url in enumerate(urls(guarded, 6))
+    ]
+
+    crawled = await fake_crawl(requests, CAPTCHA_BYPASS_COOKIES="all")
+
+    all_pages(crawled, 6)
+    assert len(fake.tasks) == 1
+    sessions = Counter(cookies["session"] for _, _, cookies in guarded.seen)
+    assert set(sessions) == {"of-0", "of-1"}  # the browser's went to nobody
+
+
+@pytest.mark.parametrize("way", ["to a challenge", "to another site"])
+async def test_redirect_out_of_allowed_domains_is_followed_to_a_challenge_only(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite, way: str
+) -> None:
+    reached: list[str] = []
+
+    async def check(request: web.Request) -> web.Response:
+        reached.append(request.path_qs)
+        if way == "to a challenge":
+            status, headers, body = guarded.challenge
+            return web.Response(status=status, headers=headers, text=body)
+        return web.Response(text="elsewhere")
+
+    away = web.Application()
+    away.router.add_get("/{path:.*}", check)
+    async with serving(away, "127.0.0.2") as guarded.check:
+        crawled = await fake_crawl(
+            [f"{guarded.url}/to-check/{n}" for n in range(6)],
+            spider="Bound",
+            CONCURRENT_REQUESTS=1,
+        )
+
+    if way == "to a challenge":
+        all_pages(crawled, 6)
+        assert len(fake.tasks) == 1
+    else:
+        assert len(reached) == 1  # to see what it is, and not again
+        assert crawled.items == []
+        assert crawled.stats["offsite/filtered"] == 6
+
+
+async def test_browsers_page_out_of_allowed_domains_does_not_reach_the_spider(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
+) -> None:
+    async def left(task: Json) -> Json:
+        data = page_of(task, url="http://evil.example/", cookies=[fake.cookie(task)])
+        return {"status": "completed", "error": None, "data": data}
+
+    fake.answer = left
+
+    crawled = await fake_crawl(urls(guarded, 3), spider="Bound", CAPTCHA_BYPASS_MODE="html")
+
+    assert crawled.items == []
+    assert crawled.own_stats()["gave_up/reason/offsite"] == 3
+
+
+async def test_browsers_open_no_more_pages_of_a_host_than_its_slot_takes(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
+) -> None:
+    crawled = await fake_crawl(
+        urls(guarded, 6),
+        CAPTCHA_BYPASS_MODE="html",
+        DOWNLOAD_SLOTS={"127.0.0.1": {"concurrency": 1, "delay": 0}},
+    )
+
+    assert len(crawled.items) == 6
+    assert fake.most == 1
