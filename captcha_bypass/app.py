@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -14,10 +14,12 @@ from aiohttp import web
 
 from captcha_bypass import __version__
 from captcha_bypass.api.access import middlewares
+from captcha_bypass.api.door import Door, raise_file_limit
 from captcha_bypass.api.errors import not_about_broken_http
 from captcha_bypass.api.flaresolverr import FlareSolverrApi
 from captcha_bypass.api.metrics import MetricsApi
 from captcha_bypass.api.native import NativeApi
+from captcha_bypass.api.refusals import Refusals
 from captcha_bypass.browsers.engines import Engine, find_engine
 from captcha_bypass.browsers.fleet import Limits
 from captcha_bypass.browsers.pool import BrowserPool
@@ -36,11 +38,14 @@ logger = logging.getLogger(__name__)
 
 #: Bytes of a request body: 300 cookies of ordinary size fit in.
 MAX_BODY_BYTES = 256 * 1024
+#: Connections that may wait to be accepted.
+BACKLOG = 1024
 #: Seconds in which clients can still fetch the results of tasks that ended during a shutdown.
 LINGER_SECONDS = 2.0
 
 API = web.AppKey("API", NativeApi)
 QUEUE = web.AppKey("QUEUE", MemoryQueue)
+DOOR = web.AppKey("DOOR", Door)
 STARTUP = web.AppKey("STARTUP", Startup)
 
 
@@ -49,7 +54,14 @@ def create_app(config: Config, find: Find) -> web.Application:
 
     Nothing is looked for or started before `app[STARTUP].begin()`; what is asked until then waits.
     """
-    app = web.Application(middlewares=middlewares(config), client_max_size=MAX_BODY_BYTES)
+    metrics = Metrics(domains=config.metrics_domains)
+    refusals = Refusals(metrics.refused)
+    door = Door(refusals)
+    app = web.Application(
+        middlewares=[door.middleware(), *middlewares(config, refusals)],
+        client_max_size=MAX_BODY_BYTES,
+    )
+    app[DOOR] = door
     egress = _egress(config)
     sessions = Sessions(most=config.max_sessions, ttl=config.session_ttl)
     app[STARTUP] = startup = _startup(config, find, egress, sessions)
@@ -58,7 +70,6 @@ def create_app(config: Config, find: Find) -> web.Application:
         result_ttl=config.result_ttl,
         max_results_bytes=config.max_results_bytes,
     )
-    metrics = Metrics(domains=config.metrics_domains)
 
     def tally() -> dict[str, Any]:
         return asdict(egress.tally)
@@ -128,30 +139,36 @@ async def serve(config: Config) -> None:
     app = create_app(config, lambda tell: find_engine(config, tell))
     # Handlers are cancelled when their client hangs up: nobody waits for a long-poll then.
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
-    async with _signals() as (asked, insisted):
+    files = raise_file_limit()
+    async with _signals() as (asked, insisted), AsyncExitStack() as stack:
         await runner.setup()
-        try:
-            address = await _listen(runner, config)
-            _warn_if_open(config)
-            # Clients wait for this line, and for the browser by /health.
-            line = f"captcha-bypass {__version__} listening on {address}"
-            print(f"{line} (workers: {config.workers})", flush=True)
-            await _until_asked(asked, app[STARTUP].begin())
-            await _drain(app, config.shutdown_timeout, insisted)
-        finally:
-            await runner.cleanup()
+        stack.push_async_callback(runner.cleanup)
+        assert runner.server is not None  # noqa: S101 - it was set up
+        app[DOOR].open_to(runner.server, files)
+        listening = await _listen(app[DOOR], config)
+        stack.callback(listening.close)
+        _warn_if_open(config)
+        # Clients wait for this line, and for the browser by /health.
+        line = f"captcha-bypass {__version__} listening on {_address(listening)}"
+        print(f"{line} (workers: {config.workers})", flush=True)
+        await _until_asked(asked, app[STARTUP].begin())
+        await _drain(app, config.shutdown_timeout, insisted)
 
 
-async def _listen(runner: web.AppRunner, config: Config) -> str:
-    """Open the port, and return the service's address as a URL."""
+async def _listen(door: Door, config: Config) -> asyncio.Server:
+    """Open the port."""
     where = f"{config.host}:{config.port}"
+    loop = asyncio.get_running_loop()
     try:
-        await web.TCPSite(runner, config.host, config.port).start()
+        return await loop.create_server(door, config.host, config.port, backlog=BACKLOG)
     except OSError as error:
         raise StartupError(f"cannot listen on {where}: {error.strerror}") from error
     except UnicodeError as error:
         raise StartupError(f"cannot listen on {where}: that is no host name") from error
-    host, port = runner.addresses[0][:2]
+
+
+def _address(listening: asyncio.Server) -> str:
+    host, port = listening.sockets[0].getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

@@ -8,6 +8,7 @@ CaptchaBypassError
 │   ├── NotFound               404 not_found
 │   ├── MethodNotAllowed       405 method_not_allowed
 │   ├── BodyTooLarge           413 body_too_large
+│   ├── SlowBody               408 body_timeout
 │   ├── UnsupportedMediaType   415 unsupported_media_type
 │   ├── TooManySessions        503 too_many_sessions
 │   ├── QueueFull              503 queue_full
@@ -60,6 +61,7 @@ RequestErrorCode = Literal[
     "not_found",
     "method_not_allowed",
     "body_too_large",
+    "body_timeout",
     "unsupported_media_type",
     "queue_full",
     "too_many_sessions",
@@ -144,6 +146,14 @@ class BodyTooLarge(RequestError):
 
     code = "body_too_large"
     status = 413
+
+
+class SlowBody(RequestError):
+    """The request body does not arrive in time."""
+
+    code = "body_timeout"
+    status = 408
+    headers: ClassVar[dict[str, str]] = {"Connection": "close"}
 
 
 class UnsupportedMediaType(RequestError):

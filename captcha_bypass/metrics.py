@@ -86,6 +86,12 @@ class Metrics:
             buckets=V1_BUCKETS,
             registry=registry,
         )
+        self._refused = Counter(
+            f"{_PREFIX}refused",
+            "Requests that were refused and connections that were closed, by the reason's code",
+            ["code"],
+            registry=registry,
+        )
         self._domains: set[str] | None = set() if domains else None
 
     def task_ended(self, outcome: str, seconds: float, data: Mapping[str, Any]) -> None:
@@ -99,6 +105,10 @@ class Metrics:
         known = vendor == "none" or vendor in VENDORS
         self._solves.labels(outcome, vendor if known else "other").inc()
         self._seconds.labels(outcome if outcome in _GOOD else "error").observe(seconds)
+
+    def refused(self, code: str) -> None:
+        """Count a request that was refused (RequestErrorCode), or a connection (api.door.Reason)."""
+        self._refused.labels(code).inc()
 
     def v1_request(self, domain: str, result: str, seconds: float) -> None:
         """Count a request of `/v1`, by FlareSolverr's names.

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -31,6 +32,13 @@ from captcha_bypass.fields import (
 
 MAX_COOKIES = 300
 MAX_HEADERS = 50
+
+
+def _few(headers: object) -> object:
+    """Refuse too many headers before each of them is looked at, which takes 0.7 s for 18,000."""
+    if isinstance(headers, dict) and len(headers) > MAX_HEADERS:
+        raise ValueError(f"must be at most {MAX_HEADERS} headers")
+    return headers
 
 
 class _Wire(BaseModel):
@@ -138,7 +146,7 @@ class SolveRequest(_Wire):
     )
     proxy: Proxy | None = None
     cookies: list[Cookie] = Field(default_factory=list, max_length=MAX_COOKIES)
-    headers: dict[HeaderName, HeaderValue] = Field(
+    headers: Annotated[dict[HeaderName, HeaderValue], BeforeValidator(_few)] = Field(
         default_factory=dict,
         max_length=MAX_HEADERS,
         description="extra request headers for the first request",

@@ -436,6 +436,28 @@ async def test_health_is_503_until_the_first_browser_is_ready(service: Service) 
     assert await response.json() == {"status": "starting"}
 
 
+async def test_what_is_wrong_is_told_within_bounds(service: Service) -> None:
+    for body, count in (
+        (BASE | {f"unknown{n}": 0 for n in range(100)}, 21),
+        (BASE | {f"{n}": 0 for n in range(20_000)}, 1),
+        (BASE | {"headers": {f" {n}": "" for n in range(15_000)}}, 1),
+        (BASE | {"x" * 100_000: 0}, 1),
+    ):
+        response = await service.client.post("/solve", json=body)
+        assert response.status == 400
+        assert len((await error_of(response))["fields"]) == count
+        assert len(await response.read()) < 10_000
+
+
+@pytest.mark.parametrize("opening", ["[", '{"url":', '{"url": [{"a":'])
+async def test_body_nested_without_end_is_refused(service: Service, opening: str) -> None:
+    body = opening * (200_000 // len(opening))
+    headers = {"Content-Type": "application/json"}
+    response = await service.client.post("/solve", data=body, headers=headers)
+    assert response.status == 400
+    assert (await error_of(response))["code"] == "invalid_request"
+
+
 @pytest.mark.parametrize("stopping", [False, True])
 async def test_live_is_200_whatever_the_browsers_do(service: Service, stopping: bool) -> None:
     service.status = BrowserStatus(unavailable="no browser could be started")

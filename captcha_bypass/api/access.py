@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from captcha_bypass.api.errors import Handler, error_middleware
 from captcha_bypass.api.flaresolverr_answers import FLARESOLVERR_PATHS, V1_PATH
+from captcha_bypass.api.refusals import Refusals
 from captcha_bypass.config import Config, is_loopback
 from captcha_bypass.errors import HostNotAllowed, Unauthorized
 
@@ -22,12 +23,17 @@ OPEN_PATHS = frozenset({"/health", "/live"})
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([0-9a-z._-]+))(?::[0-9]*)?", re.ASCII | re.IGNORECASE)
 
 
-def middlewares(config: Config) -> list[Middleware]:
-    """Return what every request passes before its route, the outermost first."""
+def middlewares(config: Config, refusals: Refusals | None = None) -> list[Middleware]:
+    """Return what every request passes before its route, the outermost first.
+
+    Args:
+        refusals: Told of each request that is refused.
+    """
+    errors = error_middleware(refusals or Refusals())
     if config.api_keys:
-        return [error_middleware, _key_guard(config.api_keys)]
+        return [errors, _key_guard(config.api_keys)]
     # Beyond loopback the names by which clients call this machine are not known.
-    return [error_middleware, _host_guard] if config.loopback_only else [error_middleware]
+    return [errors, _host_guard] if config.loopback_only else [errors]
 
 
 def which_key(presented: str, keys: Iterable[SecretStr]) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -9,9 +10,11 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Middleware
 from pydantic import ValidationError
 
 from captcha_bypass.api import flaresolverr_answers
+from captcha_bypass.api.refusals import Refusals
 from captcha_bypass.errors import (
     BodyTooLarge,
     FieldError,
@@ -19,25 +22,38 @@ from captcha_bypass.errors import (
     MethodNotAllowed,
     NotFound,
     RequestError,
+    SlowBody,
     UnexpectedError,
 )
 
 logger = logging.getLogger(__name__)
 
+#: Errors of one request that are told, and that are looked at: 24,000 take some 50 ms.
+MAX_FIELDS, MAX_ERRORS = 20, 1000
+#: Seconds for a body: 256 KiB at 10 kB a second.
+BODY_SECONDS = 30.0
+#: Characters of a field's path that are told; a key of a body may be as long as that.
+MAX_PATH_CHARS = 200
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-@web.middleware
-async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer errors as JSON; a traceback goes to the log and never to a client."""
-    started = time.time()
-    try:
-        return await handler(request)
-    except Exception as error:  # noqa: BLE001 - what was not expected is logged
-        refusal = _refusal(request, error)
-    if flaresolverr_answers.is_v1(request):
-        return flaresolverr_answers.failure(str(refusal), started)
-    return answer(refusal)
+def error_middleware(refusals: Refusals) -> Middleware:
+    """Return the middleware that answers errors as JSON; a traceback goes to the log alone."""
+
+    @web.middleware
+    async def answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started = time.time()
+        try:
+            return await handler(request)
+        except Exception as error:  # noqa: BLE001 - what was not expected is logged
+            refusal = _refusal(request, error)
+        refusals.refused(refusal)
+        if flaresolverr_answers.is_v1(request):
+            return flaresolverr_answers.failure(str(refusal), started)
+        return answer(refusal)
+
+    return answered
 
 
 def _refusal(request: web.Request, error: Exception) -> RequestError:
@@ -63,6 +79,19 @@ def not_about_broken_http(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
+async def read_body(request: web.Request) -> bytes:
+    """Return a request's body.
+
+    Raises:
+        SlowBody: it does not arrive within BODY_SECONDS.
+    """
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.read()
+    except TimeoutError:
+        raise SlowBody(f"The body did not arrive within {BODY_SECONDS:g} seconds.") from None
+
+
 def answer(error: RequestError) -> web.Response:
     """Return the response for a refused request."""
     body: dict[str, Any] = {"code": error.code, "message": str(error)}
@@ -75,14 +104,25 @@ def answer(error: RequestError) -> web.Response:
 
 
 def invalid(error: ValidationError) -> InvalidRequest:
-    """Turn pydantic's errors into ours: a path and a message, never the value."""
+    """Turn pydantic's errors into ours: a path and a message, never the value.
+
+    At most MAX_FIELDS of them, and how many more there are; none is looked at where there are so
+    many that looking takes long.
+    """
+    count = error.error_count()
+    if count > MAX_ERRORS:
+        message = f"{count} things are wrong with it; send the documented fields, and no others"
+        return InvalidRequest([FieldError("body", message)])
     fields = []
-    for item in error.errors(include_input=False, include_url=False, include_context=False):
+    items = error.errors(include_input=False, include_url=False, include_context=False)
+    for item in items[:MAX_FIELDS]:
         path = ".".join(str(part) for part in item["loc"] if part != "[key]")
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             message = "is not a known field"
-        fields.append(FieldError(path or _subject(message), message))
+        fields.append(FieldError(path[:MAX_PATH_CHARS] or _subject(message), message))
+    if count > MAX_FIELDS:
+        fields.append(FieldError("body", f"{count - MAX_FIELDS} more things are wrong with it"))
     return InvalidRequest(fields)
 
 

@@ -13,6 +13,7 @@ from pydantic_core import from_json
 
 from captcha_bypass import __version__
 from captcha_bypass.api.access import owner_of
+from captcha_bypass.api.errors import read_body
 from captcha_bypass.api.flaresolverr_answers import FLARESOLVERR_PATHS, failure, solution, success
 from captcha_bypass.api.flaresolverr_requests import Command, Refused
 from captcha_bypass.api.sessions import SessionBook
@@ -206,7 +207,7 @@ class FlareSolverrApi:
 
 async def _body(request: web.Request) -> JsonDict:
     """Return the command as JSON; what is no object has no parameters."""
-    data = await request.read() if request.content_type in JSON_TYPES else b""
+    data = await read_body(request) if request.content_type in JSON_TYPES else b""
     if not data:
         return {}
     try:

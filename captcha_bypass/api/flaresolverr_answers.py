@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from captcha_bypass import __version__
+from captcha_bypass.api.large import json_response
 from captcha_bypass.tasks.base import JsonDict
 
 V1_PATH = "/v1"
@@ -38,7 +39,7 @@ def _answer(fields: JsonDict, started: float, status: int) -> web.Response:
         "endTimestamp": int(time.time() * 1000),
         "version": __version__,
     }
-    return web.json_response({**fields, **stamps}, status=status)
+    return json_response({**fields, **stamps}, status=status)
 
 
 def solution(data: JsonDict, user_agent: str, *, only_cookies: bool, screenshot: bool) -> JsonDict:

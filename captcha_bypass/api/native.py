@@ -22,7 +22,8 @@ from captcha_bypass.api.answers import (
     TaskView,
     Unavailable,
 )
-from captcha_bypass.api.errors import invalid
+from captcha_bypass.api.errors import invalid, read_body
+from captcha_bypass.api.large import Outbox
 from captcha_bypass.api.openapi import document
 from captcha_bypass.api.sessions import SessionBook
 from captcha_bypass.api.status import BrowserStatus
@@ -69,6 +70,7 @@ class NativeApi:
         self._sessions = sessions
         self._openapi = document(config.max_timeout)
         self._waiting = 0
+        self._outbox = Outbox(most=config.max_waiting, most_bytes=config.max_results_bytes)
         #: Set once the service is stopping.
         self.stopping = False
 
@@ -92,7 +94,7 @@ class NativeApi:
         if self.stopping:
             raise ShuttingDown("The service is stopping; try again once it is back.")
         try:
-            solve_request = SolveRequest.model_validate_json(await request.read())
+            solve_request = SolveRequest.model_validate_json(await read_body(request))
         except ValidationError as error:
             raise invalid(error) from None
         owner = owner_of(request)
@@ -110,7 +112,7 @@ class NativeApi:
             return _json(TaskView(status="not_found"), status=404)
         view = {"status": record.state.value, "error": record.error, "data": record.data}
         # Not through the model: the data came out of it, and may be megabytes.
-        return web.json_response(view)
+        return self._outbox.answer(task_id, view)
 
     async def _own(self, request: web.Request) -> Record | None:
         """Return the task that is asked for, or None if it is somebody else's."""

@@ -101,6 +101,7 @@ def _solve() -> dict[str, Any]:
             "202": _answer("queued", SolveAnswer),
             "400": _answer("invalid_request", ErrorAnswer),
             **_refused(),
+            "408": _answer("body_timeout", ErrorAnswer),
             "413": _answer("body_too_large", ErrorAnswer),
             "415": _answer("unsupported_media_type", ErrorAnswer),
             "503": _busy("queue_full or shutting_down"),
