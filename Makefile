@@ -6,10 +6,10 @@ PYTHON_ENV := .venv/bin/python
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench run lint lock clean
+.PHONY: help demo test soak bench run lint lock verify-camoufox clean
 
 help: ## Show this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 14
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 14
 
 demo: $(INSTALLED) ## Open a challenged page through the service and prove the cookies with plain Python
 	@bash .ci/setup browser
@@ -40,6 +40,10 @@ lint: $(INSTALLED) ## Check style, formatting, types and the Dockerfile
 lock: $(INSTALLED) ## Write the image's dependencies anew, as docker/requirements.txt (ARGS=--upgrade for newer ones)
 	.venv/bin/uv pip compile pyproject.toml --group build --universal --python-version 3.13 --generate-hashes \
 		--no-emit-index-url --custom-compile-command "make lock" --quiet -o docker/requirements.txt $(ARGS)
+
+verify-camoufox: $(INSTALLED) ## Check what only Camoufox itself can show, with internet (ARGS=--images with Docker): a table and a report
+	@bash .ci/setup browser
+	$(PYTHON_ENV) -m tests.verify $(ARGS)
 
 clean: ## Remove .venv and everything else that was generated
 	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis benchmarks/results

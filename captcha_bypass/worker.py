@@ -144,12 +144,12 @@ class Worker:
 
 
 def _whole(solution: Solution, *, lost: bool) -> Solution:
-    """Return a solution, but for one that had only the rest of its time through no fault of its own.
+    """Return a solution, but for one without a document whose site may not have been slow at all.
 
     Raises:
         TaskError: `browser_crashed`.
     """
-    if lost and solution.timeout_reached:
+    if lost and solution.timeout_reached and solution.status_code is None:
         message = "Its browser was lost, and the time that was left did not do; send it again."
         raise TaskError("browser_crashed", message)
     return solution

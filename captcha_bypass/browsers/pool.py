@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanag
 from types import TracebackType
 from typing import Self, TypeVar
 
+from playwright.async_api import Error
+
 from captcha_bypass.background import uninterrupted
 from captcha_bypass.browsers.display import virtual_display
 from captcha_bypass.browsers.driver import Driver
@@ -230,11 +232,15 @@ class BrowserPool:
             raise failed from error
 
     async def _raise_if_dead(self, browser: WarmBrowser, lease: Lease, error: Exception) -> None:
-        # What fails first when a page or its browser dies is not always what says so.
-        if isinstance(error, TaskError) and error.code in ("browser_crashed", "navigation_error"):
+        # What fails first when a page or its browser dies is not always what says so: to look no
+        # longer at a page fails as well where the driver is gone.
+        failed = translate(error) if isinstance(error, Error) else error
+        if isinstance(failed, TaskError) and failed.code in ("browser_crashed", "navigation_error"):
             await asyncio.sleep(NOTICE_SECONDS)
             self._fleet.check(browser)
             lease.raise_if_dead()
+        if failed is not error:
+            raise failed from error
 
     def _close_later(
         self, place: WarmBrowser | Session, browser: WarmBrowser, lease: Lease
