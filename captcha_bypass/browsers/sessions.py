@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from typing import Any
 
 from captcha_bypass.background import uninterrupted
 from captcha_bypass.browsers.fleet import Fleet
@@ -86,11 +87,23 @@ class Session:
                     async with asyncio.timeout(self.browser.open_seconds):
                         self._tab = await asyncio.shield(self._next)
                     self._next = None
-                self._tab.guard.admit(permit)
+                if not await self._tab.guard.admit_again(permit):
+                    self._tab = await self._moved(self._tab, permit)
                 return self._tab
         except BaseException:
             self.broken = True
             raise
+
+    async def _moved(self, old: Tab, permit: Permit) -> Tab:
+        """Move cookies and local storage to a context in which nothing of earlier sites runs."""
+        async with asyncio.timeout(self.browser.open_seconds):
+            state: Any = await self.browser.storage(old)
+        if not await self.browser.close_tab(old):
+            raise TimeoutError
+        tab = await self.browser.open(permit)
+        async with asyncio.timeout(self.browser.open_seconds):
+            await tab.page.context.set_storage_state(state)
+        return tab
 
     async def close_tab(self, tab: Tab) -> bool:
         """Make the page ready for the next task, or close all of it if it is over."""

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
-from playwright.async_api import BrowserContext, Error, Frame, Page
+from playwright.async_api import BrowserContext, Error, Frame, Page, StorageState
 
 from captcha_bypass.background import Background, uninterrupted, within
 from captcha_bypass.browsers.causes import Cause
@@ -221,6 +221,15 @@ class WarmBrowser:
             logger.debug("a page could not be cleared: %s", type(error).__name__)
             return False
         return True
+
+    async def storage(self, tab: Tab) -> StorageState:
+        """Return cookies and local storage of a page's context."""
+        context = tab.page.context
+        context.remove_listener("page", self._close_popup)
+        try:
+            return await context.storage_state()
+        finally:
+            context.on("page", self._close_popup)
 
     async def close_page(self, tab: Tab) -> bool:
         """Close a page alone, not what it stored; False if it does not close in time."""

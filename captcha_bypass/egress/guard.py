@@ -98,6 +98,8 @@ class Guard:
         self._crowded = False
         self._bytes = 0
         self._failures: dict[Destination, TaskError] = {}
+        #: Whether any task of its session has reached the public internet.
+        self._was_abroad = False
         #: Called once the task has moved more than it may; it is cut off by then.
         self.on_overrun: Callable[[], None] = lambda: None
         #: Why the task was cut off.
@@ -122,12 +124,30 @@ class Guard:
         What an earlier one of its session has opened is cut: it may lead through another proxy, or
         to a host that only that task could name.
         """
+        self._give_to(self._router_for(permit))
+
+    async def admit_again(self, permit: Permit) -> bool:
+        """Give the context to its session's next task; False if that must get another context.
+
+        A site's worker outlives its task. It must not find a private host that a later task names.
+        """
+        router = self._router_for(permit)
+        self._was_abroad = self._was_abroad or self._router.was_abroad
+        if self._was_abroad and await router.names_private():
+            return False
+        self._give_to(router)
+        return True
+
+    def _router_for(self, permit: Permit) -> Router:
+        return Router(self._egress.rules, self._egress.resolver, permit)
+
+    def _give_to(self, router: Router) -> None:
         self._background.cancel()
         self._bytes = 0
         self._crowded = False
         self._failures.clear()
         self.gate = Gate()
-        self._router = Router(self._egress.rules, self._egress.resolver, permit)
+        self._router = router
 
     async def close(self) -> None:
         """Cut everything that goes through it."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aiohappyeyeballs import start_connection
 
 from captcha_bypass.egress import upstream as proxies
-from captcha_bypass.egress.addresses import without_zone
+from captcha_bypass.egress.addresses import Address, is_public, without_zone
 from captcha_bypass.egress.resolver import AddrInfo, Resolver
 from captcha_bypass.egress.rules import Destination, Rules
 from captcha_bypass.egress.upstream import Streams, Upstream
@@ -49,6 +49,25 @@ class Router:
         #: The proxy that everything goes through.
         self.upstream = None if permit is None else permit.upstream
         self._known: dict[Destination, list[AddrInfo]] = {}
+        #: Whether something was reached that is not private, or that a proxy alone knows.
+        self.was_abroad = False
+
+    async def names_private(self) -> bool:
+        """Whether the host that the task names is private; what it is now counts from here on."""
+        named = self._named
+        if named is None:
+            return False
+        try:
+            if self.upstream is not None:
+                self._rules.check_unresolved(named, named=False)
+            else:
+                addresses = await self._resolve(named, named=True)
+                self._rules.check(named, _addresses(addresses), named=False)
+        except TaskError as error:
+            if error.code == "blocked_address":
+                return True
+            self._named = None  # who knows what it is next time
+        return False
 
     def check(self, destination: Destination) -> None:
         """Refuse what can be seen to be private before a proxy is asked for it.
@@ -68,7 +87,10 @@ class Router:
         proxy = self.upstream
         if proxy is None:
             named = destination == self._named
-            return await _dial(await self._resolve(destination, named=named))
+            addresses = await self._resolve(destination, named=named)
+            self.was_abroad = self.was_abroad or any(map(is_public, _addresses(addresses)))
+            return await _dial(addresses)
+        self.was_abroad = True
         self.check(destination)
         return await self._through(proxy, destination)
 
@@ -78,6 +100,7 @@ class Router:
         Raises:
             TaskError: `blocked_address` or `proxy_error`.
         """
+        self.was_abroad = True
         self.check(destination)
         return await self._through(proxy, None)
 
@@ -117,13 +140,16 @@ class Router:
         if found is None:
             found = await self._lookups.resolve(destination)
             if not trusted:
-                addresses = [without_zone(str(info[4][0])) for info in found]
-                self._rules.check(destination, addresses, named=named)
+                self._rules.check(destination, _addresses(found), named=named)
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()  # what is asked for again is checked again
             # Two lookups of one name at once: whichever is first counts.
             found = self._known.setdefault(destination, found)
         return found
+
+
+def _addresses(found: list[AddrInfo]) -> list[Address]:
+    return [without_zone(str(info[4][0])) for info in found]
 
 
 async def _dial_proxy(addresses: list[AddrInfo]) -> Streams:

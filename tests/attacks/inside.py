@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from aiohttp import web
 from playwright.async_api import ProxySettings
 
 from tests.attacks.arena import Arena, arena, attack_through
@@ -169,6 +171,70 @@ async def to_oneself() -> Report:
     return await _through_service(attack)
 
 
+async def session_worker() -> Report:
+    """A session whose first site leaves a worker behind, and whose next task names what is private."""
+    app = web.Application()
+    app.add_routes([web.get("/worker.js", _worker), web.get("/", _leaving)])
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, PUBLIC, 8080).start()
+    site = f"http://{SITE}:8080/"
+
+    async def attack(world: World, client: Client) -> dict[str, Json]:
+        task = {"session": "mine", "timeout": 20}
+        named = world.place.target.url("named", _TEN)
+        views = {
+            "leaving": await client.solve(url=site, success_text="left a worker", **task),
+            "named": await client.solve(url=named, success_text=SECRET, **task),
+        }
+        # Had the worker got through, it would have by now: it tries fifty times a second.
+        views["back"] = await client.solve(url=site, success_text="been here", **task)
+        return views
+
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            browser = _firefox_with_workers(Path(folder))
+            return await _through_service(attack, "--browser-path", str(browser))
+    finally:
+        await runner.cleanup()
+
+
+_LEAVING = """<!doctype html><p id=out>new here</p><script>
+if (localStorage.seen && document.cookie.includes("seen=1")) out.textContent = "been here";
+localStorage.seen = 1; document.cookie = "seen=1";
+navigator.serviceWorker.register("/worker.js").then(() => out.textContent += " left a worker");
+</script>"""
+_WORKER = """oninstall = event => event.waitUntil(new Promise(() => {
+  setInterval(() => fetch("TARGET", {mode: "no-cors"}).catch(() => {}), 20);
+}));"""
+
+
+async def _leaving(_: web.Request) -> web.Response:
+    return web.Response(text=_LEAVING, content_type="text/html")
+
+
+async def _worker(_: web.Request) -> web.Response:
+    text = _WORKER.replace("TARGET", f"http://{_TEN}/hit/worker")
+    return web.Response(text=text, content_type="text/javascript")
+
+
+def _firefox_with_workers(folder: Path) -> Path:
+    """Return a Firefox that lets sites without https have service workers."""
+    firefox = shutil.which("firefox-esr") or shutil.which("firefox")
+    script = folder / "firefox"
+    script.write_text(f"""#!/bin/sh
+last=
+for word in "$@"; do
+  case "$last" in -profile|--profile)
+    echo 'user_pref("dom.serviceWorkers.testing.enabled", true);' >> "$word/user.js" ;; esac
+  last=$word
+done
+exec {firefox} "$@"
+""")
+    script.chmod(0o700)
+    return script
+
+
 async def _through_service(
     attack: Callable[[World, Client], Awaitable[dict[str, Json]]], *flags: str
 ) -> Report:
@@ -186,6 +252,7 @@ SCENARIOS = {
     "open_to_all": open_to_all,
     "allowing": allowing,
     "to_oneself": to_oneself,
+    "session_worker": session_worker,
 }
 
 

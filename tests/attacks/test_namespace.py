@@ -137,3 +137,12 @@ def test_service_on_loopback_lets_no_page_through_to_private_addresses(to_onesel
     assert to_oneself.hits == ["named"]
     assert to_oneself.packets == 0
     assert to_oneself.ending("top-302") == "blocked_address"
+
+
+def test_worker_that_a_sessions_site_leaves_behind_never_finds_a_private_host() -> None:
+    report = run("session_worker")
+    endings = {name: report.ending(name) for name in report.views}
+    assert endings == {"leaving": "completed", "named": "completed", "back": "completed"}
+    assert not any(view["data"]["timeout_reached"] for view in report.views.values())
+    assert report.told == ["named"]
+    assert report.hits == ["named"]
