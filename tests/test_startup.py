@@ -21,7 +21,7 @@ from aiohttp.test_utils import TestServer
 
 from captcha_bypass.browsers.launcher import Launcher
 from captcha_bypass.errors import TaskError
-from tests.service import PATH, Service, client_of, run_service
+from tests.service import PATH, Service, alive, client_of, eventually, run_service
 
 #: A Camoufox that is not installed, and whose fetcher does what FETCHER says.
 FAKE_PACKAGE = {
@@ -154,6 +154,28 @@ def read(terminal: int) -> bytes:
         return os.read(terminal, 4096)
     except OSError:  # nobody has its other end any more
         return b""
+
+
+@pytest.mark.parametrize("hangs", ["--version", "launch"])
+async def test_program_that_hangs_does_not_hold_up_the_end(tmp_path: Path, hangs: str) -> None:
+    mark = tmp_path / "began"
+    program = tmp_path / "firefox"
+    program.write_text(
+        "#!/bin/sh\n"
+        f'if [ "$1" = --version ] && [ {hangs} = launch ]\n'
+        "then echo Mozilla Firefox 153.0; exit; fi\n"
+        f"touch {mark}; sleep 600; echo too late\n"
+    )
+    program.chmod(0o700)
+    with run_service(tmp_path, "--browser-path", str(program), ready=False) as service:
+        assert await eventually(mark.exists, 30)
+        assert await get(service, "/health") == (503, {"status": "starting"})
+        children = psutil.Process(service.process.pid).children(recursive=True)
+        began = time.monotonic()
+        service.signal(signal.SIGTERM)
+        assert await asyncio.to_thread(service.process.wait, 60) == 0
+        assert time.monotonic() - began < 15, "far less than it would have waited"
+    assert await eventually(lambda: not alive(children), 5)
 
 
 async def test_place_that_cannot_be_written_to_is_named_with_the_remedy() -> None:

@@ -7,8 +7,11 @@ import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -30,6 +33,9 @@ from captcha_bypass.config import Config
 from captcha_bypass.errors import StartupError
 
 logger = logging.getLogger(__name__)
+
+#: Seconds in which a program must say its version; 0.2 s is normal.
+VERSION_SECONDS = 30.0
 
 #: Ctrl+C reaches the driver too; it must leave the browsers to us, or running tasks would die.
 SIGNALS_ARE_OURS: dict[str, Any] = {
@@ -191,7 +197,7 @@ async def find_engine(config: Config, tell: Tell = lambda step: None) -> Engine:
         StartupError: there is none; the message says what to run.
     """
     if config.browser == "firefox":
-        return await asyncio.to_thread(find_firefox, config.browser_path)
+        return await _find_firefox(config.browser_path)
     if not await asyncio.to_thread(_missing_camoufox):
         return await asyncio.to_thread(_installed_camoufox)
     reason = await _fetch(config, tell)
@@ -204,7 +210,7 @@ async def find_engine(config: Config, tell: Tell = lambda step: None) -> Engine:
             f"`{fetch_command()}` where GitHub can be reached, or use --browser firefox."
         )
     try:
-        engine = await asyncio.to_thread(find_firefox, config.browser_path)
+        engine = await _find_firefox(config.browser_path)
     except StartupError as error:
         raise StartupError(f"Camoufox could not be fetched ({reason}), and {error}") from None
     engine.warning = (
@@ -221,8 +227,25 @@ async def _fetch(config: Config, tell: Tell) -> str:
     return await fetch_camoufox(TerminalProgress() if for_people else LogProgress(), tell)
 
 
-def find_firefox(path: Path | None) -> Firefox:
-    """Return the Firefox at `path`, or the installed one; StartupError if it does not run."""
+async def _find_firefox(path: Path | None) -> Firefox:
+    """Find it beside the event loop; a program that hangs is killed if this is cancelled."""
+    asked: list[subprocess.Popen[str]] = []
+    try:
+        return await asyncio.to_thread(find_firefox, path, asked.append)
+    except asyncio.CancelledError:
+        for process in asked:
+            _kill_group(process)
+        raise
+
+
+def find_firefox(
+    path: Path | None, on_start: Callable[[subprocess.Popen[str]], None] = lambda process: None
+) -> Firefox:
+    """Return the Firefox at `path`, or the installed one; StartupError if it does not run.
+
+    Args:
+        on_start: Given the process that is asked for its version, which leads a group of its own.
+    """
     found = path or next(
         (Path(p) for n in ("firefox-esr", "firefox") if (p := shutil.which(n))), None
     )
@@ -231,17 +254,38 @@ def find_firefox(path: Path | None) -> Firefox:
             "no Firefox is installed; run `apt-get install firefox-esr` or give --browser-path."
         )
     try:
-        done = subprocess.run(
-            [found.resolve(), "--version"], capture_output=True, text=True, timeout=30, check=False
-        )
+        said = _ask_version(found.resolve(), on_start)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StartupError(
             f"{found} does not run ({error}); give a working --browser-path."
         ) from error
-    version = re.search(r"Mozilla Firefox (\d[\w.]*)", done.stdout)
+    version = re.search(r"Mozilla Firefox (\d[\w.]*)", said)
     if version is None:
         raise StartupError(f"{found} does not say that it is Firefox; give another --browser-path.")
     return Firefox(executable=found.resolve(), version=version.group(1))
+
+
+def _ask_version(program: Path, on_start: Callable[[subprocess.Popen[str]], None]) -> str:
+    with subprocess.Popen(
+        [program, "--version"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        on_start(process)
+        try:
+            return process.communicate(timeout=VERSION_SECONDS)[0]
+        finally:
+            _kill_group(process)
+
+
+def _kill_group(process: subprocess.Popen[str]) -> None:
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _missing_camoufox() -> bool:
