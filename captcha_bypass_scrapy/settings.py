@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Self, cast, get_args
 from urllib.parse import urlsplit
 
@@ -200,13 +201,7 @@ def options_of(request: Request, config: Config) -> Options:
     Raises:
         ValueError, TypeError: its meta says something unknown.
     """
-    options = Options(
-        config.mode,
-        config.timeout_seconds,
-        config.success_text,
-        config.success_selector,
-        retry_times=_retry_times(request, config),
-    )
+    options = _of_settings(config, _retry_times(request, config))
     chosen = request.meta.get(META)
     if chosen is None or isinstance(chosen, bool):
         return options
@@ -215,6 +210,18 @@ def options_of(request: Request, config: Config) -> Options:
     if not isinstance(chosen, dict):
         raise TypeError(f'meta["{META}"] must be False, a mode or a dict, not {chosen!r}')
     return _with_chosen(options, chosen)
+
+
+@lru_cache(maxsize=16)
+def _of_settings(config: Config, retry_times: int) -> Options:
+    """Return the options of nearly every request; each is asked for them twice."""
+    return Options(
+        config.mode,
+        config.timeout_seconds,
+        config.success_text,
+        config.success_selector,
+        retry_times=retry_times,
+    )
 
 
 def _with_chosen(options: Options, chosen: Mapping[str, Any]) -> Options:
