@@ -146,7 +146,8 @@ async def test_connection_that_asks_nothing_more_is_closed(
                 while await reader.read(100_000):
                     pass
                 raise ConnectionResetError
-        assert served.codes == ["slow_request"]
+        # One that was kept for another request, as connections are, is nothing to tell of.
+        assert served.codes == ([] if b"health" in sent else ["slow_request"])
         writer.close()
 
 

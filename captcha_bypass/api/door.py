@@ -139,7 +139,7 @@ class Door:
         connection = self._open.get(request.protocol)
         if connection is not None:
             self.rest(connection)
-            connection.wait(IDLE_SECONDS)
+            connection.answered()
 
     def tell(self, reason: Reason) -> None:
         """Say that a connection is refused or closed."""
@@ -155,7 +155,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
-        self._admitted = False
+        self._admitted = self._answered = self._asking = False
         self.handler = door.server()
         #: The client's address.
         self.peer = ""
@@ -172,6 +172,11 @@ class Connection(asyncio.Protocol):
         self.handler.connection_made(transport)
         self._door.rest(self)
         self.wait(HEAD_SECONDS)
+
+    def answered(self) -> None:
+        """Note that its request has an answer."""
+        self._answered, self._asking = True, False
+        self.wait(IDLE_SECONDS)
 
     def wait(self, seconds: float | None) -> None:
         """Have so many seconds for the next request's head; None: it is there."""
@@ -193,6 +198,9 @@ class Connection(asyncio.Protocol):
     def _end_if_silent(self) -> None:
         if self.is_sending:
             self.wait(IDLE_SECONDS)
+        elif self._answered and not self._asking and self._transport is not None:
+            self._door.leave(self)
+            self._transport.close()  # it was kept for another request, as connections are
         else:
             self.end("slow_request")
 
@@ -205,6 +213,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
+        self._asking = True
         if self._admitted:
             self.handler.data_received(data)
 

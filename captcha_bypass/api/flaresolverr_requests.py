@@ -11,7 +11,7 @@ from captcha_bypass.api.errors import invalid
 from captcha_bypass.config import Config
 from captcha_bypass.errors import CaptchaBypassError
 from captcha_bypass.fields import SessionName
-from captcha_bypass.models import Proxy, Task
+from captcha_bypass.models import MAX_COOKIES, Proxy, Task
 from captcha_bypass.tasks.base import JsonDict
 
 logger = logging.getLogger(__name__)
@@ -54,6 +54,9 @@ def _milliseconds(value: object) -> int:
 Empty = BeforeValidator(lambda value: value or None)
 
 
+_Cookies = Annotated[list[dict[str, Any]], Field(max_length=MAX_COOKIES)]
+
+
 class Command(BaseModel):
     """The parameters of all commands."""
 
@@ -70,7 +73,7 @@ class Command(BaseModel):
     session: Annotated[SessionName | None, Empty] = None
     session_ttl_minutes: Annotated[float, Field(ge=0)] | None = None
     proxy: Annotated[dict[str, Any] | None, Empty, Field(repr=False)] = None
-    cookies: Annotated[list[dict[str, Any]] | None, Empty, Field(repr=False)] = None
+    cookies: Annotated[_Cookies | None, Empty, Field(repr=False)] = None
     returnOnlyCookies: bool | None = None
     returnScreenshot: bool | None = None
     waitInSeconds: float | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable
 from typing import Any
@@ -41,6 +42,8 @@ from captcha_bypass.tasks.base import Record, TaskQueue
 
 #: Longest `wait` of a long-poll, in seconds; proxies between us and the client give up at 60.
 MAX_WAIT = 30.0
+#: Bytes of a body from which it is read in a thread.
+THREAD_BYTES = 32 * 1024
 #: Of a path segment: by itself aiohttp takes no braces.
 _ANY = ":[^/]+"
 
@@ -70,6 +73,7 @@ class NativeApi:
         self._sessions = sessions
         self._openapi = document(config.max_timeout)
         self._waiting = 0
+        self._reading = asyncio.Lock()
         self._outbox = Outbox(most=config.max_waiting, most_bytes=config.max_results_bytes)
         #: Set once the service is stopping.
         self.stopping = False
@@ -94,12 +98,23 @@ class NativeApi:
         if self.stopping:
             raise ShuttingDown("The service is stopping; try again once it is back.")
         try:
-            solve_request = SolveRequest.model_validate_json(await read_body(request))
+            solve_request = await self._parsed(await read_body(request))
         except ValidationError as error:
             raise invalid(error) from None
         owner = owner_of(request)
         task_id = await submit(self._queue, self._config, solve_request, owner)
         return _json(SolveAnswer(task_id=task_id), status=202)
+
+    async def _parsed(self, body: bytes) -> SolveRequest:
+        """Read a request; one whose reading may take 30 ms is not read on the event loop.
+
+        Raises:
+            ValidationError: it is not valid.
+        """
+        if len(body) < THREAD_BYTES:
+            return SolveRequest.model_validate_json(body)
+        async with self._reading:  # one after the other, or threads would starve the event loop
+            return await asyncio.to_thread(SolveRequest.model_validate_json, body)
 
     async def result(self, request: web.Request) -> web.Response:
         """Return a task's state, holding the answer up to `wait` seconds until it ends."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from unittest.mock import patch
 
 import pytest
 
@@ -279,3 +280,12 @@ async def test_other_paths_and_methods_are_answered_as_everywhere(
     response = await scripted.v1.client.request(method, path)
     assert response.status == status
     assert set(await response.json()) == {"error"}
+
+
+async def test_too_many_cookies_are_refused_before_each_is_looked_at(scripted: Scripted) -> None:
+    with patch("captcha_bypass.api.flaresolverr_requests._cookie") as looked_at:
+        message = await scripted.v1.message(
+            cmd="request.get", url="http://site.test/", cookies=[{}] * 60_000
+        )
+    assert "'cookies'" in message
+    assert not looked_at.called
