@@ -157,7 +157,10 @@ class CaptchaBypassMiddleware:
                 self.tell.blocked(challenge, request)
             elif "cached" not in response.flags:
                 self._passed(request, response, carried, taken)
+            past_cache = challenge is None and retries.asks_past_cache(request)
             retries.forget(request)
+            if past_cache:
+                self._pages.replace(request, response)
             return response
         self.tell.challenged(challenge)
         if "cached" in response.flags:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from scrapy.downloadermiddlewares.httpcache import HttpCacheMiddleware
 
+from captcha_bypass_scrapy.cache_policy import CachePolicy
+
 if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
@@ -26,6 +28,15 @@ class PageCache:
         """Whether the crawl may use nothing but its cache (HTTPCACHE_IGNORE_MISSING)."""
         cache = self._cache
         return cache is not None and cache.ignore_missing
+
+    def replace(self, request: Request, response: Response) -> None:
+        """Keep a page where a challenge was stored, as no policy but ours would have done.
+
+        Otherwise each later crawl would meet that challenge, and ask the site again.
+        """
+        cache = self._cache
+        if cache is not None and isinstance(cache.policy, CachePolicy):
+            self.store(request, response)
 
     def store(self, request: Request, response: Response) -> None:
         """Keep a browser's page, as the page that was asked for."""

@@ -223,6 +223,11 @@ def uncached(request: Request) -> Request:
     return copy
 
 
+def asks_past_cache(request: Request) -> bool:
+    """Whether the cache had a challenge for it, so that the site was asked."""
+    return bool(request.meta.get(_UNCACHED))
+
+
 def allow_offsite(request: Request) -> None:
     """Have the offsite filter pass the redirects of this request."""
     request.meta["allow_offsite"] = request.meta[_OFFSITE] = True

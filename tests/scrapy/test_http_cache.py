@@ -110,6 +110,23 @@ async def test_crawl_from_the_cache_alone_stays_offline(
     assert fake.tasks == []
 
 
+async def test_stored_challenge_is_replaced_by_its_page(
+    fake_crawl: Crawler, guarded: FakeSite, tmp_path: Path
+) -> None:
+    meta = {"captcha_bypass": False, "handle_httpstatus_all": True}
+    await fake_crawl([{"url": url, "meta": meta} for url in urls(guarded, 3)], **cache(tmp_path))
+    settings = cache(tmp_path, HTTPCACHE_POLICY="captcha_bypass_scrapy.CachePolicy")
+
+    first = await fake_crawl(urls(guarded, 3), **settings)
+    asked = len(guarded.seen)
+    second = await fake_crawl(urls(guarded, 3), **settings)
+
+    assert first.own_stats()["challenge/cached"] == 3
+    assert second.stats["httpcache/hit"] == len(second.items) == 3
+    assert second.own_stats() == {}
+    assert len(guarded.seen) == asked
+
+
 async def test_cache_policy_asks_the_spiders_detector(
     fake_crawl: Crawler, fake: FakeService, guarded: FakeSite, tmp_path: Path
 ) -> None:
