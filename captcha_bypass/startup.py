@@ -125,6 +125,9 @@ class Startup:
                     return await waiting
                 finally:
                     waiting.cancel()
+        except TimeoutError as error:
+            message = "Playwright's driver did not start in time; is the machine overloaded?"
+            raise StartupError(message) from error
         except OSError as error:
             raise StartupError(f"the browsers' folder cannot be used: {error}") from error
 

@@ -9,7 +9,7 @@ import os
 import re
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 from unittest.mock import AsyncMock
@@ -18,6 +18,7 @@ import pytest
 from pydantic import SecretStr
 
 from captcha_bypass import app as app_module
+from captcha_bypass.api import door
 from captcha_bypass.api.access import which_key
 from captcha_bypass.app import serve
 from captcha_bypass.browsers.fleet import Census
@@ -205,6 +206,22 @@ async def test_without_a_key_it_is_401_that_names_both_headers(
     assert "X-API-Key" in answer.error["message"]
     assert "CANARY" not in answer.body + str(answer.headers) + json.dumps(health)
     assert "CANARY" not in caplog.text
+
+
+async def test_connections_that_say_nothing_leave_room_and_are_counted(
+    make_peer: MakePeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "MOST_CONNECTIONS", 16)
+    async with make_peer(api_key=(KEY,)) as peer, AsyncExitStack() as stack:
+        for _ in range(40):
+            _, writer = await asyncio.open_connection(peer.host, peer.port)
+            stack.callback(writer.close)
+            writer.write(b"POST /solve HTTP/1.1\r\nX-Slow: ")
+        assert (await peer.request("GET", "/health")).status == 200
+        metrics = await peer.request("GET", "/metrics", {"X-API-Key": KEY})
+    found = re.search(r'captcha_bypass_refused_total{code="idle_connection"} (\d+)', metrics.body)
+    assert found
+    assert int(found[1]) >= 40 - 16
 
 
 async def test_only_asking_for_health_is_open(make_peer: MakePeer) -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from unittest.mock import AsyncMock, Mock
+from unittest.mock import AsyncMock, MagicMock, Mock
 
 import aiohttp
 import psutil
@@ -20,7 +20,8 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from captcha_bypass.browsers.launcher import Launcher
-from captcha_bypass.errors import TaskError
+from captcha_bypass.errors import StartupError, TaskError
+from captcha_bypass.startup import Startup
 from tests.service import PATH, Service, alive, client_of, eventually, run_service
 
 #: A Camoufox that is not installed, and whose fetcher does what FETCHER says.
@@ -176,6 +177,15 @@ async def test_program_that_hangs_does_not_hold_up_the_end(tmp_path: Path, hangs
         assert await asyncio.to_thread(service.process.wait, 60) == 0
         assert time.monotonic() - began < 15, "far less than it would have waited"
     assert await eventually(lambda: not alive(children), 5)
+
+
+async def test_driver_that_does_not_start_ends_the_start_with_the_reason() -> None:
+    pool = MagicMock()
+    pool.__aenter__.side_effect = TimeoutError
+    startup = Startup(AsyncMock(return_value=Mock(version="1")), Mock(return_value=pool))
+    async with startup:
+        with pytest.raises(StartupError, match="driver did not start in time"):
+            await startup.begin()
 
 
 async def test_place_that_cannot_be_written_to_is_named_with_the_remedy() -> None:
