@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
@@ -156,7 +155,7 @@ class Flights:
     def __init__(self, cooldown: float) -> None:
         self._cooldown = cooldown
         self._hosts: dict[Key, _Host] = {}
-        self._known: OrderedDict[int, Flight] = OrderedDict()
+        self._known: dict[int, Flight] = {}
         #: Download slots that gave pages without a challenge.
         self._open: set[str] = set()
         #: Registered domains whose hosts need a clearance each.
@@ -206,8 +205,7 @@ class Flights:
             self._hosts[key].next_probe = float("inf")
         self._hosts[key].flights.append(flight)
         self._known[number] = flight
-        while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+        self._forget_old()
         return flight
 
     def land(
@@ -263,6 +261,14 @@ class Flights:
         if failed is None or not failed.holds or self.given_up(key) is not None:
             return None
         return Held(failed)
+
+    def _forget_old(self) -> None:
+        """Forget flights that are long over, unless their host still rests for them."""
+        excess = max(0, len(self._known) - REMEMBERED)
+        for flight in list(itertools.islice(self._known.values(), excess)):
+            host = self._hosts.get(flight.key)
+            if flight.landed.done() and (host is None or host.last is not flight):
+                del self._known[flight.number]
 
     def opened(self, slot: str) -> None:
         """A page of the download slot came without a challenge."""

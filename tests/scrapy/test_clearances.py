@@ -149,7 +149,8 @@ async def test_requests_in_a_slots_queue_get_the_clearance_that_comes_meanwhile(
 
     all_pages(crawled, 20)
     assert len(fake.tasks) == 5
-    assert guarded.challenges.total() <= 10
+    # With what they got on the way in, whole queues of up to 16 would be challenged four times.
+    assert guarded.challenges.total() <= 16
 
 
 async def test_no_jar_carries_a_renewed_clearance_to_another_exit(

@@ -130,10 +130,13 @@ async def test_task_that_did_not_get_through_fails_with_its_reason(
         return ended if "data" in view else {**ended, **view, "data": None}
 
     fake.answer = ending
-    guarded.slow = 0.3  # all are asked for before the first is challenged
+    guarded.slow = 1  # all are asked for before the first is challenged
 
     crawled = await fake_crawl(
-        urls(guarded, 16), CONCURRENT_REQUESTS_PER_DOMAIN=16, CAPTCHA_BYPASS_RETRY_TIMES=0
+        urls(guarded, 16),
+        CONCURRENT_REQUESTS_PER_DOMAIN=16,
+        CAPTCHA_BYPASS_RETRY_TIMES=0,
+        CAPTCHA_BYPASS_COOLDOWN=1,
     )
 
     not_solved(crawled, 16)

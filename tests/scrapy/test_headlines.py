@@ -29,7 +29,11 @@ async def test_two_hundred_challenged_pages_need_one_solve(
     assert crawled.errors == []
     challenged = crawled.stats["downloader/response_status_count/403"]
     assert challenged <= 16
-    assert crawled.own_stats() == {
+    stats = crawled.own_stats()
+    # Others wait in the scheduler, and are not even taken out of it before the solve is over.
+    held = stats.pop("held/count", 0)
+    assert stats.pop("parked/count") == challenged + held <= 200
+    assert stats == {
         "challenge/count": challenged,
         "challenge/vendor/cloudflare": challenged,
         "challenge/kind/challenge": challenged,
@@ -38,8 +42,6 @@ async def test_two_hundred_challenged_pages_need_one_solve(
         "retry/count": challenged,
         # 0 at the number of challenges that came while one was being solved
         **({"solve/joined": challenged - 1} if challenged > 1 else {}),
-        "held/count": 200 - challenged,
-        "parked/count": 199,
     }
     assert crawled.stats["response_received_count"] == 200
     assert crawled.stats["downloader/request_count"] == 200 + challenged
