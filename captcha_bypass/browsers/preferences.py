@@ -29,6 +29,8 @@ PREFS: Preferences = {
     "media.peerconnection.ice.proxy_only": True,
     # The guard bounds each page's connections; Firefox's own 200 WebSockets are for all pages.
     "network.websocket.max-connections": 65535,
+    # What one task's page may, no other's may.
+    "permissions.isolateBy.userContext": True,
     # A site that speaks plain http only is opened as it is asked for, not by https first.
     "dom.security.https_first": False,
     "dom.security.https_first_pbm": False,
