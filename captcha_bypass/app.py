@@ -14,7 +14,7 @@ from aiohttp import web
 
 from captcha_bypass import __version__
 from captcha_bypass.api.access import middlewares
-from captcha_bypass.api.door import Door, raise_file_limit
+from captcha_bypass.api.door import Door
 from captcha_bypass.api.errors import not_about_broken_http
 from captcha_bypass.api.flaresolverr import FlareSolverrApi
 from captcha_bypass.api.metrics import MetricsApi
@@ -29,6 +29,7 @@ from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.rules import AllowedHost, Rules
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import StartupError
+from captcha_bypass.files import raise_file_limit
 from captcha_bypass.metrics import Metrics
 from captcha_bypass.startup import Find, Startup
 from captcha_bypass.tasks.memory import MemoryQueue

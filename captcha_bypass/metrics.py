@@ -107,7 +107,7 @@ class Metrics:
         self._seconds.labels(outcome if outcome in _GOOD else "error").observe(seconds)
 
     def refused(self, code: str) -> None:
-        """Count a request that was refused (RequestErrorCode), or a connection (api.door.Reason)."""
+        """Count a request that was refused (RequestErrorCode), or a connection (api.connection.Reason)."""
         self._refused.labels(code).inc()
 
     def v1_request(self, domain: str, result: str, seconds: float) -> None:

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from captcha_bypass.api import door as door_module
+from captcha_bypass.api import connection as connection_module
 from captcha_bypass.api import errors as errors_module
 from captcha_bypass.api.access import middlewares
 from captcha_bypass.api.door import Door
@@ -23,6 +23,7 @@ from captcha_bypass.api.errors import read_body
 from captcha_bypass.api.large import json_response
 from captcha_bypass.api.refusals import Refusals
 from captcha_bypass.config import Config
+from captcha_bypass.files import MOST_FILES
 from tests.test_queue_contract import until
 
 #: A fourth of which may be connections.
@@ -137,8 +138,8 @@ async def test_one_address_leaves_room_for_others(monkeypatch: pytest.MonkeyPatc
 async def test_connection_that_asks_nothing_more_is_closed(
     monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr(door_module, "HEAD_SECONDS", 0.3)
-    monkeypatch.setattr(door_module, "IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(connection_module, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(connection_module, "IDLE_SECONDS", 0.3)
     async with serving() as served:
         reader, writer = await served.open(sent)
         async with asyncio.timeout(5):
@@ -148,6 +149,32 @@ async def test_connection_that_asks_nothing_more_is_closed(
                 raise ConnectionResetError
         # One that was kept for another request, as connections are, is nothing to tell of.
         assert served.codes == ([] if b"health" in sent else ["slow_request"])
+        writer.close()
+
+
+async def test_head_without_end_is_cut_off_and_a_body_is_not_taken_for_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = b"X-%05d: " + b"y" * 1000 + b"\r\n"
+    monkeypatch.setattr(connection_module, "ANSWER_SECONDS", 0.1)
+    async with serving() as served:
+        reader, writer = await served.open(b"GET /health HTTP/1.1\r\nHost: localhost\r\n")
+        async with asyncio.timeout(5):
+            with pytest.raises(ConnectionError):  # noqa: PT012 - whenever it comes
+                for number in range(200):
+                    writer.write(line % number)
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
+        assert served.codes == ["large_head"]
+        body = b"x" * 200_000
+        head = b"POST /solve HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
+        reader, writer = await served.open()
+        for _ in range(2):  # the second one's head counts anew
+            for part in (head[:-3], head[-3:], body[:5], body[5:]):
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(0.01)
+            assert b" 200 " in await reader.readuntil(b"{}")
         writer.close()
 
 
@@ -167,7 +194,7 @@ async def test_body_that_does_not_come_is_a_408(monkeypatch: pytest.MonkeyPatch)
 async def test_reader_that_reads_nothing_is_cut_off_and_costs_no_copy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(door_module, "STALL_SECONDS", 0.5)
+    monkeypatch.setattr(connection_module, "STALL_SECONDS", 0.5)
     async with serving() as served:
         clients = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(4)]
         for client in clients:
@@ -185,16 +212,16 @@ async def test_reader_that_reads_nothing_is_cut_off_and_costs_no_copy(
 
 def test_soft_limit_of_open_files_is_raised() -> None:
     program = (
-        "import resource\nfrom captcha_bypass.api.door import raise_file_limit\n"
+        "import resource\nfrom captcha_bypass.files import raise_file_limit\n"
         "print(raise_file_limit(), *resource.getrlimit(resource.RLIMIT_NOFILE))"
     )
     command = ["sh", "-c", 'ulimit -S -n 256; exec "$@"', "sh", sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     told, soft, hard = map(int, done.stdout.split())
-    assert told == soft == min(hard, door_module.MOST_FILES)
+    assert told == soft == min(hard, MOST_FILES)
 
 
 def test_refusal_is_json_for_a_client_that_reads_it() -> None:
-    head, _, body = door_module._BUSY.partition(b"\r\n\r\n")
+    head, _, body = connection_module._BUSY.partition(b"\r\n\r\n")
     assert f"Content-Length: {len(body)}".encode() in head
     assert json.loads(body)["error"]["code"] == "too_many_connections"

@@ -7,48 +7,27 @@ of them all open files. What a connection says is passed on to aiohttp's own pro
 from __future__ import annotations
 
 import asyncio
-import json
-import resource
 from collections import Counter
-from typing import Literal, cast
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from captcha_bypass.api.connection import Connection, Reason
 from captcha_bypass.api.errors import Handler
 from captcha_bypass.api.refusals import Refusals
 
-#: Open files that the service takes care to have; more are no use, and some programs look at all.
-MOST_FILES = 65_536
 #: Connections at once, of all clients, where there are files enough for four times as many.
 MOST_CONNECTIONS = 4096
 #: What part of them one address may have.
 SHARE_OF_ONE = 0.75
-#: Seconds within which a request's head must be there, from the connection's beginning or the end
-#: of the request before; proxies keep connections open for a minute.
-HEAD_SECONDS, IDLE_SECONDS = 20.0, 75.0
-#: Seconds in which a client that has an answer coming must take 48 KiB of it.
-STALL_SECONDS = 30.0
 
-#: Why a connection is refused or closed: there are too many that are all in use; it made room for
-#: another; it did not say what it wants in time; it did not take its answer.
-Reason = Literal["too_many_connections", "idle_connection", "slow_request", "slow_reader"]
 _TEXTS: dict[Reason, str] = {
     "too_many_connections": "a connection was refused: too many are in use",
     "idle_connection": "a connection was closed that had no request, to make room for another",
     "slow_request": "a connection was closed that did not send a request in time",
+    "large_head": "a connection was closed whose request had too many headers",
     "slow_reader": "a connection was closed whose client did not read its answer",
 }
-
-
-def raise_file_limit() -> int:
-    """Raise how many files this process may have open, and return how many that is."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        return wanted
-    return MOST_FILES if soft == resource.RLIM_INFINITY else soft
 
 
 class Door:
@@ -144,118 +123,3 @@ class Door:
     def tell(self, reason: Reason) -> None:
         """Say that a connection is refused or closed."""
         self._refusals.bound(reason, _TEXTS[reason])
-
-
-class Connection(asyncio.Protocol):
-    """One connection: everything is aiohttp's, but its end where it says or takes nothing."""
-
-    def __init__(self, door: Door) -> None:
-        self._door = door
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._stall: asyncio.TimerHandle | None = None
-        self._admitted = self._answered = self._asking = False
-        self.handler = door.server()
-        #: The client's address.
-        self.peer = ""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio.Protocol."""
-        self._transport = cast("asyncio.Transport", transport)
-        self.peer = (transport.get_extra_info("peername") or ("",))[0]
-        self._admitted = self._door.admit(self)
-        if not self._admitted:
-            self._transport.write(_BUSY)
-            self._transport.close()
-            return
-        self.handler.connection_made(transport)
-        self._door.rest(self)
-        self.wait(HEAD_SECONDS)
-
-    def answered(self) -> None:
-        """Note that its request has an answer."""
-        self._answered, self._asking = True, False
-        self.wait(IDLE_SECONDS)
-
-    def wait(self, seconds: float | None) -> None:
-        """Have so many seconds for the next request's head; None: it is there."""
-        if self._timer is not None:
-            self._timer.cancel()
-        later = self._loop.call_later
-        self._timer = None if seconds is None else later(seconds, self._end_if_silent)
-
-    @property
-    def waiting_bytes(self) -> int:
-        """Bytes of an answer that the client has still to take."""
-        return 0 if self._transport is None else self._transport.get_write_buffer_size()
-
-    @property
-    def is_sending(self) -> bool:
-        """Whether an answer is on its way."""
-        return self.waiting_bytes > 0
-
-    def _end_if_silent(self) -> None:
-        if self.is_sending:
-            self.wait(IDLE_SECONDS)
-        elif self._answered and not self._asking and self._transport is not None:
-            self._door.leave(self)
-            self._transport.close()  # it was kept for another request, as connections are
-        else:
-            self.end("slow_request")
-
-    def end(self, reason: Reason) -> None:
-        """Close it at once."""
-        self._door.tell(reason)
-        self._door.leave(self)
-        if self._transport is not None:
-            self._transport.abort()
-
-    def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol."""
-        self._asking = True
-        if self._admitted:
-            self.handler.data_received(data)
-
-    def eof_received(self) -> None:
-        """See asyncio.Protocol."""
-        if self._admitted:
-            self.handler.eof_received()
-
-    def pause_writing(self) -> None:
-        """See asyncio.Protocol."""
-        if self._admitted:
-            self._stall = self._loop.call_later(STALL_SECONDS, self.end, "slow_reader")
-            self.handler.pause_writing()
-
-    def resume_writing(self) -> None:
-        """See asyncio.Protocol."""
-        if self._stall is not None:
-            self._stall.cancel()
-        if self._admitted:
-            self.handler.resume_writing()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """See asyncio.Protocol."""
-        self.wait(None)
-        if self._stall is not None:
-            self._stall.cancel()
-        self._door.leave(self)
-        if self._admitted:
-            self.handler.connection_lost(exc)
-
-
-def _busy() -> bytes:
-    error = {
-        "code": "too_many_connections",
-        "message": "Too many connections are in use; try again later.",
-    }
-    body = json.dumps({"error": error}).encode()
-    head = (
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    )
-    return head.encode() + body
-
-
-_BUSY = _busy()
