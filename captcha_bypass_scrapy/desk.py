@@ -10,6 +10,7 @@ from captcha_bypass_scrapy import retries
 from captcha_bypass_scrapy.errors import (
     ChallengeNotSolved,
     CrawlEnding,
+    NotHandedOver,
     SolveError,
     SolverUnavailable,
 )
@@ -191,7 +192,10 @@ class Desk:
             joined.waiters += 1
             return self._line_up(request, joined)
         if current is not None and page_wanted(request, self._config):
-            return await self._solver.page(request, key, options, current)
+            try:
+                return await self._solver.page(request, key, options, current)
+            except NotHandedOver:
+                return retries.by_cookies(request)
         if current is not None and current.generation not in carried:
             self._tell.count("retry/stale")
             return retries.again(request, stale=True)
@@ -244,7 +248,10 @@ class Desk:
             raise CrawlEnding
         if solution is None:
             return self._line_up(request, flight, leads=True)
-        return await self._solver.response(solution, request)
+        try:
+            return await self._solver.response(solution, request)
+        except NotHandedOver:
+            return retries.by_cookies(request)
 
     def _line_up(
         self, request: Request, flight: Flight, *, leads: bool = False, judged: bool = False
@@ -344,4 +351,5 @@ def home_key(request: Request) -> Key:
 
 def page_wanted(request: Request, config: Config) -> bool:
     """Whether a challenge is answered with the browser's page without trying the cookies."""
-    return options_of(request, config).mode == "html" and request.method == "GET"
+    by_page = options_of(request, config).mode == "html" and request.method == "GET"
+    return by_page and not retries.goes_by_cookies(request)

@@ -7,7 +7,7 @@ import codecs
 from w3lib.encoding import html_body_declared_encoding, http_content_type_encoding
 
 from captcha_bypass.challenges import SHOWN_AS_HTML
-from captcha_bypass_scrapy.errors import SolveError
+from captcha_bypass_scrapy.errors import NotHandedOver
 
 #: What a page may be written in besides UTF-8, by Python's names; sites could name slow codecs, too.
 _LEGACY = frozenset(
@@ -53,18 +53,20 @@ def source_of(kind: str, html: str) -> str:
         html: The DOM as the service hands it over.
 
     Raises:
-        SolveError: the browser shows something else, such as an image.
+        NotHandedOver: the browser shows something else, such as an image.
     """
     if kind in {"text/xml", "application/xml"} or kind.endswith("+xml"):
         if not _root_of(html).startswith(("<html", "<parsererror")):
             return html
-        raise SolveError(f"the browser shows the {kind} by a style sheet, and not as it is")
+        raise NotHandedOver(
+            f"the browser shows the {kind} by a style sheet or as broken, and not as it is"
+        )
     start = html.find("<body")
     start = html.find(">", start) + 1 if start >= 0 else 0
     body = html[start:].strip() if start else ""
     body = body.removesuffix("</html>").rstrip().removesuffix("</body>").rstrip()
     if not body.startswith("<pre") or not body.endswith("</pre>"):
-        raise SolveError(f"the browser's page is {kind}, which it cannot hand over")
+        raise NotHandedOver(f"the browser's page is {kind}, which it cannot hand over")
     text = body[body.index(">") + 1 : -len("</pre>")]
     for entity, sign in _ENTITIES:
         text = text.replace(entity, sign)

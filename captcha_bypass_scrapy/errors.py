@@ -45,6 +45,13 @@ class SolveError(Exception):
         self.kind = kind
 
 
+class NotHandedOver(SolveError):
+    """The address leads to a file, or to what a browser shows in a way of its own.
+
+    The browser's page is no response then, but its cookies may get the file itself.
+    """
+
+
 class SolverUnavailable(SolveError):
     """The service is down, full or refuses the key: no page can be solved for now.
 

@@ -12,7 +12,7 @@ from scrapy.settings.default_settings import DEFAULT_REQUEST_HEADERS as DEFAULT_
 from captcha_bypass.challenges import media_type
 from captcha_bypass_scrapy.cookies import parse_header, vendors_own
 from captcha_bypass_scrapy.documents import encoding_of, is_html, source_of
-from captcha_bypass_scrapy.errors import SolveError
+from captcha_bypass_scrapy.errors import NotHandedOver, SolveError
 from captcha_bypass_scrapy.exits import same_site
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def response_from(solution: Solution, request: Request) -> Response:
         SolveError: it cannot be had from a browser, because it is not a text.
     """
     if solution.get("file"):
-        raise SolveError("the address leads to a file, which a browser's page cannot hand over")
+        raise NotHandedOver("the address leads to a file, which a browser's page cannot hand over")
     headers: dict[str, Any] = {
         name: value.split("\n")
         for name, value in solution["headers"].items()

@@ -30,6 +30,7 @@ _BEFORE = _PREFIX + "before"  # dont_filter and priority, before we changed them
 _REDIRECTS = _PREFIX + "redirects"  # URLs of earlier redirects, which the dupefilter knows now
 _LEAVING = _PREFIX + "leaving"  # the spider is closing; back to the scheduler with it
 _PROBE = _PREFIX + "probe"  # it goes out to see whether only other pages are challenged
+_BY_COOKIES = _PREFIX + "by_cookies"  # a browser's page cannot hand it over
 _UNCACHED = _PREFIX + "uncached"  # we set dont_cache
 _OFFSITE = _PREFIX + "offsite"  # we set allow_offsite
 _BODY = _PREFIX + "body"  # [url, method, body, content type], before a redirect drops it
@@ -221,6 +222,18 @@ def uncached(request: Request) -> Request:
     copy = resent(request)
     copy.meta["dont_cache"] = copy.meta[_UNCACHED] = True
     return copy
+
+
+def by_cookies(request: Request) -> Request:
+    """Return the copy that goes out with the clearance, for what no browser's page can be."""
+    copy = again(request)
+    copy.meta[_BY_COOKIES] = True
+    return copy
+
+
+def goes_by_cookies(request: Request) -> bool:
+    """Whether it does, whatever its mode."""
+    return bool(request.meta.get(_BY_COOKIES))
 
 
 def asks_past_cache(request: Request) -> bool:

@@ -76,10 +76,19 @@ async def test_file_behind_a_challenge_comes_by_cookies(
 
     fake.answer = download
 
-    crawled = await fake_crawl([f"{guarded.url}/page/1"], CAPTCHA_BYPASS_MODE=mode)
+    crawled = await fake_crawl(
+        [f"{guarded.url}/page/{n}" for n in range(3)], CAPTCHA_BYPASS_MODE=mode
+    )
 
-    assert len(crawled.items) == (mode == "auto")
-    assert ["file" in error["reason"] for error in crawled.errors] == [True] * (mode == "html")
+    assert len(crawled.items) == 3
+    assert all("by_cookies" not in str(item["meta"]) for item in crawled.items)
+    assert crawled.own_stats()["solve/count"] == 1
+
+    guarded.wants_browser = True
+    refused = await fake_crawl([f"{guarded.url}/page/1"], CAPTCHA_BYPASS_MODE=mode)
+
+    (error,) = refused.errors
+    assert "file" in error["reason"]
 
 
 async def test_browser_sends_the_requests_own_headers(
