@@ -209,9 +209,30 @@ async def demo() -> None:
             timeout=aiohttp.ClientTimeout(total=60), cookie_jar=aiohttp.DummyCookieJar()
         ) as session,
     ):
+        await until_ready(session, service)
         clearance = await solve(session, service, site / "page" / "1")
         await prove(session, clearance)
         await crawl(service, site)
+
+
+async def until_ready(session: aiohttp.ClientSession, service: URL) -> None:
+    """Wait for the first browser: the service answers before there is one."""
+    say("\n==> GET /health until it is ready")
+    try:
+        async with asyncio.timeout(START_TIMEOUT):
+            while True:
+                async with session.get(service / "health") as response:
+                    health = await response.json()
+                if health["status"] != "starting":
+                    break
+                await asyncio.sleep(0.5)
+    except TimeoutError:
+        raise DemoError(f"no browser was ready within {START_TIMEOUT:.0f} s") from None
+    except aiohttp.ClientError as error:
+        raise DemoError(f"the service ended before it was ready: {error}") from None
+    if health["status"] != "ok":
+        raise DemoError(f"the service has no browser: {health['reason']}")
+    say(f"    {health['browser']}")
 
 
 async def crawl(service: URL, site: URL) -> None:
