@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -23,12 +24,16 @@ if TYPE_CHECKING:
 
     from captcha_bypass_scrapy.exits import Key
 
+#: Seconds in which the requests that waited for a robots.txt come by; they all do at once.
+ASK_AGAIN_SECONDS = 5.0
+
 
 class Boundaries:
     """Asks Scrapy's own middlewares what they would say to a page that a browser ended on."""
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
+        self._ask_again: dict[str, float] = {}
 
     def offsite(self, url: str) -> bool:
         """Whether the offsite filter would drop a link there."""
@@ -49,14 +54,34 @@ class Boundaries:
             raise SolveError(
                 f"the browser ended at {url}, which is outside of allowed_domains", "offsite"
             )
+        try:
+            await self._obey_robots(url, request)
+        except IgnoreRequest as error:
+            raise SolveError(f"the browser ended at {url}: {error}", "offsite") from error
+
+    def robots_came(self, request: Request) -> None:
+        """Note that a robots.txt is there after a solve; many requests wait for it by now."""
+        if urlsplit(request.url).path == "/robots.txt":
+            self._ask_again[urlsplit(request.url).netloc] = time.monotonic() + ASK_AGAIN_SECONDS
+
+    async def ask_robots_again(self, request: Request) -> None:
+        """See whether a request that has waited for robots.txt obeys it.
+
+        Scrapy (2.19) hands it to the first of those that wait and lets the others go unchecked.
+
+        Raises:
+            IgnoreRequest: robots.txt forbids it.
+        """
+        until = self._ask_again.get(urlsplit(request.url).netloc) if self._ask_again else None
+        if until is not None and time.monotonic() < until:
+            await self._obey_robots(request.url, request)
+
+    async def _obey_robots(self, url: str, request: Request) -> None:
         if self._robots is None or request.meta.get("dont_obey_robotstxt"):
             return
         asked = Request(url, headers=request.headers)
-        try:
-            answer = self._robots.process_request(asked, **HOOK_ARGUMENTS)
-            await (maybe_deferred_to_future(answer) if isinstance(answer, Deferred) else answer)
-        except IgnoreRequest as error:
-            raise SolveError(f"the browser ended at {url}: {error}", "offsite") from error
+        answer = self._robots.process_request(asked, **HOOK_ARGUMENTS)
+        await (maybe_deferred_to_future(answer) if isinstance(answer, Deferred) else answer)
 
     # They are only there once the crawl has begun.
 

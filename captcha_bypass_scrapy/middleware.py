@@ -134,6 +134,7 @@ class CaptchaBypassMiddleware:
         if not wanted(request):
             return None
         options_of(request, self.config)  # a typo in meta shall not wait for the first challenge
+        await self._boundaries.ask_robots_again(request)
         retries.remember_body(request)
         try:
             return await self._desk.hold(request, first=not waited)
@@ -198,4 +199,5 @@ class CaptchaBypassMiddleware:
         if self.flights.busy():
             self.flights.passed(key_of(request), probing=retries.probing(request))
         if carried:
+            self._boundaries.robots_came(request)
             self.wardrobe.follow(request, carried, taken, succeeded=True)

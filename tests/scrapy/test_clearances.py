@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from aiohttp import web
@@ -197,6 +198,7 @@ async def test_challenge_of_files_alone_is_met_at_a_file(
 
     assert [item["status"] for item in crawled.items] == [200, 200]
     assert [task["url"] for task in fake.tasks] == [f"{guarded.url}/", f"{guarded.url}/page/0"]
+    assert "html/count" not in crawled.own_stats()  # Scrapy got them, with the clearance
 
 
 async def test_challenge_behind_a_login_is_met_with_the_login(
@@ -252,18 +254,29 @@ async def test_redirect_out_of_allowed_domains_is_followed_to_a_challenge_only(
         assert crawled.stats["offsite/filtered"] == 6
 
 
-async def test_browsers_page_out_of_allowed_domains_does_not_reach_the_spider(
-    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
+@pytest.mark.parametrize("where", ["http://evil.example/", "/secret"])
+async def test_browsers_page_that_a_link_could_not_lead_to_does_not_reach_the_spider(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite, where: str
 ) -> None:
+    """Out of allowed_domains, or forbidden by robots.txt."""
+
     async def left(task: Json) -> Json:
-        data = page_of(task, url="http://evil.example/", cookies=[fake.cookie(task)])
-        return {"status": "completed", "error": None, "data": data}
+        robots = task["url"].endswith("/robots.txt")
+        url = task["url"] if robots else urljoin(task["url"], where)
+        cookies = [fake.cookie(task)] if robots else []
+        return {
+            "status": "completed",
+            "error": None,
+            "data": page_of(task, url=url, cookies=cookies),
+        }
 
     fake.answer = left
+    requests = [{"url": url, "meta": {"captcha_bypass": "html"}} for url in urls(guarded, 3)]
 
-    crawled = await fake_crawl(urls(guarded, 3), spider="Bound", CAPTCHA_BYPASS_MODE="html")
+    crawled = await fake_crawl(requests, spider="Bound", ROBOTSTXT_OBEY=where == "/secret")
 
     assert crawled.items == []
+    assert [error["error"] for error in crawled.errors] == ["ChallengeNotSolved"] * 3
     assert crawled.own_stats()["gave_up/reason/offsite"] == 3
 
 

@@ -108,6 +108,7 @@ def test_public_names_are_few() -> None:
         ({"MODE": "magic"}, "must be one of auto, cookies, html"),
         ({"TIMEOUT": 0}, "CAPTCHA_BYPASS_TIMEOUT must be a number above 0"),
         ({"TIMES": -1}, "CAPTCHA_BYPASS_TIMES must be"),
+        ({"ON_UNAVAILABLE": "hope"}, "ON_UNAVAILABLE must be one of wait, fail, close"),
         ({"COOKIES": []}, "CAPTCHA_BYPASS_COOKIES must be auto, all or a list"),
     ],
 )
