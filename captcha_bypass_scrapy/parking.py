@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from scrapy import Request
+from scrapy.http.request import NO_CALLBACK
 from scrapy.pqueues import DownloaderAwarePriorityQueue
 
 from captcha_bypass_scrapy import retries
@@ -34,6 +35,8 @@ BEHIND_ALL = 1_000_000
 #: Seconds a request with nothing before it in the scheduler waits here before it is given back.
 #: A scheduler that others feed as well (Redis) may have something better by then.
 WAIT_SECONDS = 1.0
+#: Seconds between two looks at who waits for a robots.txt.
+LEND_SECONDS = 0.1
 
 
 class Parking:
@@ -112,31 +115,37 @@ class Parking:
         name, slot = self._slot(request)
         if slot is not None and name not in self._marked:
             self._mark(name, slot, event, seconds)
+        # Those that wait for a robots.txt keep coming, and have places to lend as well.
+        seconds = min(seconds, LEND_SECONDS if _is_robots(request) else WAIT_SECONDS)
         with self.place_lent(request):
             if event is None:
-                await asyncio.sleep(min(seconds, WAIT_SECONDS))
+                await asyncio.sleep(seconds)
             else:
-                await asyncio.wait([event], timeout=min(seconds, WAIT_SECONDS))
+                await asyncio.wait([event], timeout=seconds)
 
     @contextmanager
     def place_lent(self, request: Request) -> Iterator[None]:
         """Let others use the place of a request that waits for long and cannot leave.
 
-        Not that of a robots.txt: more requests would begin to wait for it, and Scrapy (2.19) hands
-        it to the first of them only and lets the others go unchecked.
+        Nor can those that wait for this one, if it is a robots.txt.
         """
         active: set[Request] = getattr(self._crawler.engine.downloader, "active", set())
-        if request not in active or urlsplit(request.url).path == "/robots.txt":
-            yield
-            return
-        active.discard(request)
+        lent = {request} & active
+        if _is_robots(request):
+            host = urlsplit(request.url).netloc
+            lent |= {
+                other
+                for other in active
+                if urlsplit(other.url).netloc == host and not other.meta.get("dont_obey_robotstxt")
+            }
+        active -= lent
         self._lent += 1
         wake_engine(self._crawler)
         try:
             yield
         finally:
             self._lent -= 1
-            active.add(request)
+            active |= lent
 
     def lends(self) -> bool:
         """Whether somebody waits whom the engine does not count: the spider is not idle."""
@@ -182,3 +191,9 @@ class Parking:
             return name, downloader.slots.get(name)
         except AttributeError:  # another DOWNLOADER: waiting works without this too
             return "", None
+
+
+def _is_robots(request: Request) -> bool:
+    """Whether RobotsTxtMiddleware waits for it, and with it all requests to that host."""
+    ours = request.callback is NO_CALLBACK and request.meta.get("dont_obey_robotstxt")
+    return bool(ours) and urlsplit(request.url).path == "/robots.txt"

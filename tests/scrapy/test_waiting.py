@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.scrapy.crawling import Crawler
@@ -81,6 +82,24 @@ async def test_inline_downloads_leave_their_places_to_others(
     assert crawled.stats["response_received_count"] == 62
     before = crawled.log[: crawled.log.index("Solved ")]
     assert before.count("DEBUG: Crawled (200)") == 61
+
+
+async def test_places_of_those_that_wait_for_a_robots_txt_are_lent_to_other_hosts(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
+) -> None:
+    fake.seconds = 3
+    plain = web.Application()
+    plain.router.add_get("/{path:.*}", anything)
+    async with serving(plain, "127.0.0.9") as other:
+        crawled = await fake_crawl(
+            [*urls(guarded, 20), *(f"{other}/open/{n}" for n in range(60))],
+            ROBOTSTXT_OBEY=True,
+            CONCURRENT_REQUESTS=4,
+        )
+
+    all_pages(crawled, 80)
+    assert all("/open/" in item["url"] for item in crawled.items[:60])
+    assert [task["url"] for task in fake.tasks] == [f"{guarded.url}/robots.txt"]
 
 
 async def test_requests_come_back_as_they_were(
@@ -239,6 +258,11 @@ async def test_waiting_requests_of_an_open_host_hold_nobody(
 
     assert len(crawled.errors) == 6
     assert all("/open/" in row["url"] for row in crawled.rows[:200])
+
+
+async def anything(request: web.Request) -> web.Response:
+    """A robots.txt that forbids nothing, or just a page."""
+    return web.Response(text="User-agent: *")
 
 
 def first_fails(fake: FakeService) -> Any:  # noqa: ANN401 - what a fake answers
