@@ -12,7 +12,7 @@ from typing import TypeVar
 from playwright.async_api import Error, Page
 
 from captcha_bypass import challenges
-from captcha_bypass.cookies import cookies_of
+from captcha_bypass.cookies import Jar
 from captcha_bypass.documents import Document, DocumentTracker
 from captcha_bypass.errors import TaskError
 from captcha_bypass.isolated import ask
@@ -55,12 +55,14 @@ class Collector:
         self,
         page: Page,
         tracker: DocumentTracker,
+        jar: Jar,
         request: Task,
         deadline: float,
         max_html_bytes: int,
     ) -> None:
         self._page = page
         self._tracker = tracker
+        self._jar = jar
         self._request = request
         self._deadline = deadline
         self._limit = max_html_bytes
@@ -96,7 +98,7 @@ class Collector:
         file = self._tracker.file
         if file is None or file.response is None:
             solution = self._empty()
-            solution.cookies = await self._within(cookies_of(self._page.context)) or []
+            solution.cookies = await self._within(self._jar.read()) or []
             return solution
         solution = await self._about(file)
         solution.url = file.response.url
@@ -109,7 +111,7 @@ class Collector:
         """Return all of a result but what the page itself shows."""
         request = document.request
         cookies, headers, sent = await asyncio.gather(
-            self._within(cookies_of(self._page.context)),
+            self._within(self._jar.read()),
             self._within(document.all_headers()),
             self._within(request.all_headers() if request else _nothing()),
         )

@@ -125,6 +125,11 @@ class DocumentTracker:
         self._page.remove_listener("requestfailed", self._on_failed)
         self._navigations.remove_listener("navigated", self._on_navigated)
 
+    def forget(self) -> None:
+        """Begin anew: what the page has shown so far was none of the task's."""
+        self.document = self.first = self.file = self.answer = None
+        self._failed = self._failed_since = None
+
     def raise_if_failed(self, error_page: str | None = None, *, answered: bool = True) -> None:
         """Raise the TaskError for the browser's own error page, if that is what it shows.
 

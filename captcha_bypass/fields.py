@@ -23,7 +23,7 @@ PROXY_SERVER = r"^(https?|socks5)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[1-9][0-
 #: RFC 9110 section 5.6.2, `token`.
 HEADER_NAME = r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$"
 #: What browsers keep (RFC 6265bis section 5.6), so that any result's cookies can be given back.
-COOKIE_NAME = r"^[^\x00-\x20\x7f;=]+$"
+COOKIE_NAME = r"^[^\x00-\x20\x7f;=]([^\x00-\x1f\x7f;=]*[^\x00-\x20\x7f;=])?$"
 COOKIE_DOMAIN = r"^\.?[^\s/;:@]+$|^\[[0-9A-Fa-f:.]+\]$"
 COOKIE_PATH = r"^/[^;\x00-\x1f\x7f]*$"
 SESSION_NAME = r"^[^\x00-\x1f\x7f]+$"
@@ -154,8 +154,8 @@ HeaderName = Annotated[
 HeaderValue = Annotated[str, Field(max_length=8192), AfterValidator(_header_value)]
 CookieName = Annotated[
     str,
-    Field(max_length=256, json_schema_extra={"pattern": COOKIE_NAME}),
-    _matching(COOKIE_NAME, "must be a name without blanks, = or ;"),
+    Field(max_length=4096, json_schema_extra={"pattern": COOKIE_NAME}),
+    _matching(COOKIE_NAME, "must be a name without blanks around it, control characters, = or ;"),
 ]
 CookieValue = Annotated[str, Field(max_length=4096, repr=False), AfterValidator(_cookie_value)]
 CookieDomain = Annotated[

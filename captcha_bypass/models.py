@@ -30,7 +30,8 @@ from captcha_bypass.fields import (
     checked_username,
 )
 
-MAX_COOKIES = 300
+#: As many as Firefox keeps (`network.cookie.maxNumber`).
+MAX_COOKIES = 3000
 MAX_HEADERS = 50
 
 
@@ -101,7 +102,9 @@ class Cookie(_Wire):
     httpOnly: bool = False
     secure: bool | None = Field(None, description="default: true for https")
     sameSite: Literal["Strict", "Lax", "None"] = "Lax"
-    partitionKey: str | None = Field(None, max_length=2048)
+    partitionKey: str | None = Field(
+        None, max_length=2048, description="origin of the page that it is partitioned by"
+    )
 
     @field_validator("domain")
     @classmethod

@@ -10,7 +10,7 @@ from playwright.async_api import Page, Route
 
 from captcha_bypass import first_request
 from captcha_bypass.collecting import Collector
-from captcha_bypass.cookies import set_cookies
+from captcha_bypass.cookies import Jar
 from captcha_bypass.documents import DocumentTracker
 from captcha_bypass.egress.gate import Gate
 from captcha_bypass.errors import NotAPage, TaskError
@@ -39,11 +39,11 @@ async def solve(
         TaskError: there is no page to return; reaching the deadline is not an error.
         TimeoutError: past the deadline the browser does not answer at all.
     """
-    tracker = DocumentTracker(page, failure)
+    tracker, jar = DocumentTracker(page, failure), Jar(page)
     watcher = Watcher(page, tracker, Conditions.of(request), max_html_bytes)
-    collector = Collector(page, tracker, request, deadline, max_html_bytes)
+    collector = Collector(page, tracker, jar, request, deadline, max_html_bytes)
     try:
-        opening = _open(page, request, tracker, gate, watcher)
+        opening = _open(page, request, tracker, jar, gate, watcher)
         timeout_reached = not await _in_time(opening, deadline)
         while True:
             tracker.raise_if_failed()
@@ -63,6 +63,7 @@ async def solve(
         raise NotAPage(str(explained), solution) from error
     finally:
         watcher.close()
+        jar.close()
         tracker.close()
     if solution.challenge is None:
         solution.solved = watcher.met
@@ -81,10 +82,11 @@ async def _in_time(part: Awaitable[None], deadline: float) -> bool:
 
 
 async def _open(
-    page: Page, request: Task, tracker: DocumentTracker, gate: Gate, watcher: Watcher
+    page: Page, request: Task, tracker: DocumentTracker, jar: Jar, gate: Gate, watcher: Watcher
 ) -> None:
     """Open the page, and return once its conditions have held and it has had its time to settle."""
-    await set_cookies(page, request)
+    await jar.fill(request)
+    tracker.forget()
     if request.block:
         await page.route("**/*", _blocker(frozenset(request.block)))
     await first_request.go(page, request, tracker, gate)

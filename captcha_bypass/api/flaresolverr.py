@@ -200,7 +200,8 @@ class FlareSolverrApi:
         data = record.data
         if data["block"] is not None:
             raise Refused(_FAILED + _BLOCKED)
-        if data["timeout_reached"] or data["challenge"] is not None:
+        nothing = data["status_code"] is None and not data["html"]
+        if data["timeout_reached"] or data["challenge"] is not None or nothing:
             raise Refused(f"{_FAILED}Timeout after {task.timeout} seconds.")
         return data
 

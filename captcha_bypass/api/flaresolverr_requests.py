@@ -153,6 +153,8 @@ def _cookie(given: dict[str, Any]) -> JsonDict:
     """
     fields = {name: given.get(name) for name in _COOKIE_FIELDS}
     fields["expires"] = given.get("expiry", given.get("expires")) or None
+    partition = given.get("partitionKey")
+    fields["partitionKey"] = partition if isinstance(partition, str) else None
     return {k: v for k, v in fields.items() if v is not None and (v != "" or k == "value")}
 
 
