@@ -30,7 +30,13 @@ class Visits:
         self.now = self.most = 0
         self.order: list[str] = []
         app = web.Application()
-        app.add_routes([web.get("/", self._count), web.get("/slow/{name}", self._slow)])
+        app.add_routes(
+            [
+                web.get("/", self._count),
+                web.get("/back", self._back),
+                web.get("/slow/{name}", self._slow),
+            ]
+        )
         self.server = TestServer(app)
 
     async def _count(self, request: web.Request) -> web.Response:
@@ -39,6 +45,12 @@ class Visits:
         response.content_type = "text/html"
         response.set_cookie("visit", str(visit))
         return response
+
+    async def _back(self, request: web.Request) -> web.Response:
+        """A page that goes back as far as it can."""
+        script = "for (let n = 2; n <= history.length; n++) setTimeout(() => history.go(-n), 9 * n)"
+        text = f"<!doctype html><p>goes back</p><script>{script}</script>"
+        return web.Response(text=text, content_type="text/html")
 
     async def _slow(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -109,6 +121,15 @@ async def visit(client: Client, visits: Visits, session: str | None, **more: obj
 def number(view: Json) -> int:
     assert view["status"] == "completed", view
     return int(view["data"]["html"].split("visit ")[1].split(".")[0])
+
+
+async def test_next_page_cannot_go_back_to_the_last_task_s(user: Client, visits: Visits) -> None:
+    assert number(await visit(user, visits, "past")) == 1
+    url = str(visits.server.make_url("/back"))
+    view = await user.solve(url=url, success_text="visit", session="past", timeout=3)
+    assert view["data"]["timeout_reached"] is True, view
+    assert "visit" not in view["data"]["html"]
+    assert number(await visit(user, visits, "past")) == 2
 
 
 async def test_what_a_task_leaves_is_there_for_the_next_of_its_session_and_for_no_other(

@@ -23,8 +23,11 @@ from captcha_bypass.egress.routes import Permit
 
 logger = logging.getLogger(__name__)
 
-#: Seconds a page gets to become empty (0.02 s is normal) before it is closed instead.
-CLEAR_SECONDS = 0.5
+#: Entries that Firefox keeps of a page's history (browser.sessionhistory.max_entries).
+HISTORY_ENTRIES = 50
+_FORGET = "entries => { for (let n = 0; n < entries; n++) history.pushState(null, '') }"
+#: Seconds a page gets to become empty (0.1 s is normal) before it is closed instead.
+CLEAR_SECONDS = 1.0
 #: Windows a page may open before its browser counts as spoilt: after a storm of them Firefox does not
 #: always show any more that a page's process has died.
 MAX_POPUPS = 5
@@ -284,3 +287,5 @@ async def _clear(page: Page) -> None:
     await page.unroute_all(behavior="ignoreErrors")
     await page.set_extra_http_headers({})
     await page.goto("about:blank", wait_until="commit")
+    # Firefox forgets the oldest entries beyond its 50: the next page cannot go back to the last.
+    await page.evaluate(_FORGET, HISTORY_ENTRIES)

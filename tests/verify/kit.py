@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from html import unescape
 from typing import Any, Self
 
+import psutil
 from aiohttp import web
 
 from tests.service import Client, Json, Service
@@ -165,6 +166,19 @@ class Report:
 
     def document(self) -> str:
         return json.dumps(asdict(self), indent=1)
+
+
+def commands(bench: Bench) -> list[tuple[psutil.Process, list[str]]]:
+    """Return the service's processes with their commands, but for those of pages."""
+    found = []
+    for process in bench.service.process_tree():
+        try:
+            words = process.cmdline()
+        except psutil.Error:
+            continue  # gone meanwhile
+        if "-contentproc" not in words:
+            found.append((process, words))
+    return found
 
 
 async def run(number: int, title: str, function: Check, bench: Bench) -> Row:

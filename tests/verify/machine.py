@@ -14,7 +14,7 @@ import psutil
 from aiohttp import web
 
 from captcha_bypass.browsers.preferences import FIREFOX_PREFS, PREFS
-from tests.verify.kit import Bench, Skip, check
+from tests.verify.kit import Bench, Skip, check, commands
 
 IDENTITY = """
 const facts = (where) => ({where, agent: navigator.userAgent, platform: navigator.platform,
@@ -35,14 +35,13 @@ return {all: [facts("window"), await Promise.race([worker, late]), await Promise
 """
 
 
+#: What a browser's profile follows in its command.
+PROFILE = {"-profile", "--profile"}
+
+
 def _roots(bench: Bench) -> list[int]:
     """The first process of each browser: the only one whose command names a profile."""
-    found = []
-    for process in bench.service.browsers():
-        words = process.cmdline()
-        if "-contentproc" not in words and {"-profile", "--profile"} & set(words):
-            found.append(process.pid)
-    return found
+    return [process.pid for process, words in commands(bench) if PROFILE & set(words)]
 
 
 @check(5, "a browser is launched in time and has all the service's CPUs")
@@ -59,8 +58,7 @@ async def launch(bench: Bench) -> str:
 async def preferences(bench: Bench) -> str:
     wanted = FIREFOX_PREFS if bench.browser == "firefox" else PREFS
     words = psutil.Process(_roots(bench)[0]).cmdline()
-    flag = "-profile" if "-profile" in words else "--profile"
-    profile = Path(words[words.index(flag) + 1])
+    profile = Path(words[next(i for i, word in enumerate(words) if word in PROFILE) + 1])
     found: dict[str, object] = {}
     for name in ("user.js", "prefs.js"):
         if (profile / name).exists():

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 import psutil
 from aiohttp import web
 
-from tests.verify.kit import Bench, Skip, check
+from tests.verify.kit import Bench, Skip, check, commands
 
 
 @contextlib.asynccontextmanager
@@ -158,9 +158,7 @@ async def udp(bench: Bench) -> str:
         await new Promise((done) => setTimeout(done, 1000));
         return 1;""")
     open_ones = []
-    for process in [
-        p for p in bench.service.process_tree() if "fire" in p.name() or "camou" in p.name()
-    ]:
+    for process in bench.service.process_tree():
         with contextlib.suppress(psutil.Error):
             open_ones += process.net_connections(kind="udp")
     assert not open_ones, open_ones
@@ -213,9 +211,8 @@ async def kills(bench: Bench) -> str:
         if kind == "page":
             victims = bench.service.content_processes()
         else:
-            family = [p for p in bench.service.process_tree() if "-contentproc" not in p.cmdline()]
             named = "run-driver" if kind == "driver" else "profile"
-            victims = [p for p in family if any(named in word for word in p.cmdline())]
+            victims = [p for p, words in commands(bench) if any(named in word for word in words)]
         assert victims, f"no {kind} to kill"
         for process in victims:
             with contextlib.suppress(psutil.Error):
