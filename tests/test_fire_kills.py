@@ -106,7 +106,9 @@ async def test_browser_hit_while_it_waits_for_work_costs_one_task_at_most(
         await works(client, hard)
         hit([process for parent in parents(service) for process in tree(parent)], number)
         task = await client.submit(url=url, success_text="plain", timeout=6)
-        assert_result_or(CRASHED, await ended(client, [task], 6 + END_GRACE))
+        # Another browser may take longer to start than the task had.
+        codes = CRASHED | {"browser_unavailable"}
+        assert_result_or(codes, await ended(client, [task], 6 + END_GRACE))
         await works(client, hard)
 
 
