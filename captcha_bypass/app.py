@@ -80,7 +80,7 @@ def create_app(config: Config, find: Find) -> web.Application:
         config,
         queue,
         sessions,
-        browser_version=lambda: startup.status().version,
+        status=startup.status,
         stopping=lambda: api.stopping,
         report=metrics.v1_request,
     )

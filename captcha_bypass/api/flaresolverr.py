@@ -17,13 +17,14 @@ from captcha_bypass.api.errors import read_body
 from captcha_bypass.api.flaresolverr_answers import FLARESOLVERR_PATHS, failure, solution, success
 from captcha_bypass.api.flaresolverr_requests import Command, Refused
 from captcha_bypass.api.sessions import SessionBook
+from captcha_bypass.api.status import BrowserStatus
 from captcha_bypass.api.submitting import submit
 from captcha_bypass.background import uninterrupted
 from captcha_bypass.config import Config
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import ShuttingDown
 from captcha_bypass.models import SessionKey, Task
-from captcha_bypass.tasks.base import JsonDict, TaskQueue
+from captcha_bypass.tasks.base import JsonDict, Record, TaskQueue
 
 #: A body of any other type counts as empty, so that no page of another origin can send commands.
 JSON_TYPES = frozenset({"application/json", "application/json-rpc"})
@@ -44,8 +45,8 @@ class FlareSolverrApi:
     """The routes, over a queue and sessions.
 
     Args:
-        browser_version: Returns the Firefox version in the user agent that `GET /` shows until a
-            page was opened, "" if it is not known yet; from then on it is what was sent last.
+        status: Returns how the browsers stand. `GET /` shows a user agent with their version until
+            a page was opened; from then on it is what was sent last.
         stopping: Whether the service takes no new work.
         report: Called once a task of `/v1` is over with the host, how it ended (`solved`,
             `not_detected`, `error`, or `unknown` where the client hung up) and the seconds it took.
@@ -57,7 +58,7 @@ class FlareSolverrApi:
         queue: TaskQueue,
         sessions: SessionBook,
         *,
-        browser_version: Callable[[], str],
+        status: Callable[[], BrowserStatus],
         stopping: Callable[[], bool],
         report: Callable[[str, str, float], None] = _unreported,
     ) -> None:
@@ -66,7 +67,7 @@ class FlareSolverrApi:
         self._sessions = sessions
         self._stopping = stopping
         self._report = report
-        self._browser_version = browser_version
+        self._status = status
         self._sent: str | None = None
         self._commands: dict[str, Callable[[Command, str], Awaitable[JsonDict]]] = {
             "request.get": self._get,
@@ -80,7 +81,7 @@ class FlareSolverrApi:
     def _user_agent(self) -> str:
         if self._sent is not None:
             return self._sent
-        major = self._browser_version().partition(".")[0]
+        major = self._status().version.partition(".")[0]
         if not major:
             return ""
         return f"Mozilla/5.0 (X11; Linux x86_64; rv:{major}.0) Gecko/20100101 Firefox/{major}.0"
@@ -193,8 +194,10 @@ class FlareSolverrApi:
         finally:
             # Nobody else knows the id. A client that hangs up cancels this, and so ends its task.
             await uninterrupted(self._queue.remove(task_id))
+        timeout = f"{_FAILED}Timeout after {task.timeout} seconds."
         if record is not None and record.error is not None:
-            raise Refused(_FAILED + record.error["message"], record.data)
+            reason = _FAILED + record.error["message"]
+            raise Refused(timeout if self._was_late(record) else reason, record.data)
         if record is None or record.data is None:
             raise Refused(_FAILED + "The result was dropped; raise --max-results-bytes.")
         data = record.data
@@ -202,8 +205,14 @@ class FlareSolverrApi:
             raise Refused(_FAILED + _BLOCKED)
         nothing = data["status_code"] is None and not data["html"]
         if data["timeout_reached"] or data["challenge"] is not None or nothing:
-            raise Refused(f"{_FAILED}Timeout after {task.timeout} seconds.")
+            raise Refused(timeout)
         return data
+
+    def _was_late(self, record: Record) -> bool:
+        """Whether a task had no page in time although there are browsers: FlareSolverr has words."""
+        status = self._status()
+        there_are = not status.starting and status.unavailable is None
+        return there_are and (record.error or {}).get("code") == "browser_unavailable"
 
 
 async def _body(request: web.Request) -> JsonDict:

@@ -57,6 +57,8 @@ class V1:
     reports: list[tuple[str, str]]
     #: Set to have the service stop.
     stopping: list[bool]
+    #: How its browsers stand.
+    status: list[BrowserStatus]
 
     @property
     def url(self) -> str:
@@ -102,11 +104,12 @@ async def serving(handler: Handler, sessions: FakeSessions, **settings: Any) -> 
     )
     reports: list[tuple[str, str]] = []
     stopping = [False]
+    status = [BrowserStatus(version="140.0.1")]
     api = FlareSolverrApi(
         config,
         queue,
         sessions,
-        browser_version=lambda: "140.0.1",
+        status=lambda: status[0],
         stopping=lambda: stopping[0],
         report=lambda domain, result, seconds: reports.append((domain, result)),
     )
@@ -124,4 +127,4 @@ async def serving(handler: Handler, sessions: FakeSessions, **settings: Any) -> 
         stack.push_async_callback(queue.stop, 0)
         server = TestServer(app, handler_cancellation=True)
         client = await stack.enter_async_context(TestClient(server))
-        yield V1(client, queue, sessions, reports, stopping)
+        yield V1(client, queue, sessions, reports, stopping, status)

@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 import pytest
 
+from captcha_bypass.api.status import BrowserStatus
 from captcha_bypass.app import MAX_BODY_BYTES
 from captcha_bypass.tasks.base import Stats
 from tests.flaresolverr.scripted import (
@@ -289,3 +290,22 @@ async def test_too_many_cookies_are_refused_before_each_is_looked_at(scripted: S
         )
     assert "'cookies'" in message
     assert not looked_at.called
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (BrowserStatus(), "Timeout after 1.0 seconds."),
+        (BrowserStatus(starting=True), "no page: why"),
+        (BrowserStatus(unavailable="broken"), "no page: why"),
+    ],
+    ids=str,
+)
+async def test_task_without_a_page_says_why_there_is_no_browser_or_that_time_was_up(
+    scripted: Scripted, status: BrowserStatus, said: str
+) -> None:
+    scripted.v1.status[0] = status
+    outcome = {"error": {"code": "browser_unavailable", "message": "no page: why"}}
+    command = {"cmd": "request.get", "url": "http://site.test/", "maxTimeout": 1000}
+    answer = await scripted.answer(outcome, **command)
+    assert answer["message"] == f"Error: Error solving the challenge. {said}"
