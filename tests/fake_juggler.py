@@ -198,7 +198,7 @@ class Peer:
         error_page = shown if shown.startswith("about:neterror") else None
         html = "<p>fake page</p>"
         if '"collect\\' in asked or '"collect"' in asked.replace("\\", ""):
-            about = {"errorPage": error_page, "length": len(html)}
+            about = {"errorPage": error_page, "url": shown, "length": len(html)}
             text = json.dumps(about) + "\n" + html
         else:
             look = {"text": False, "selector": False, "badSelector": False, "ready": True}
