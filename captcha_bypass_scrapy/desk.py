@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from captcha_bypass_scrapy import retries
 from captcha_bypass_scrapy.errors import (
@@ -15,6 +15,7 @@ from captcha_bypass_scrapy.errors import (
     SolverUnavailable,
 )
 from captcha_bypass_scrapy.exits import Key, exit_of, origin_of
+from captcha_bypass_scrapy.parking import Obstacle
 from captcha_bypass_scrapy.settings import Options, options_of
 
 if TYPE_CHECKING:
@@ -37,13 +38,6 @@ logger = logging.getLogger("captcha_bypass_scrapy")
 STEP_BACK_SECONDS = 0.1
 #: Bytes of a challenge page that is kept for the errback, in case its solve fails.
 KEPT_PAGE_BYTES = 65_536
-
-
-class Obstacle(NamedTuple):
-    """What a request has to wait for: an event, or time."""
-
-    event: asyncio.Future[Any] | None
-    seconds: float = float("inf")
 
 
 class Desk:
@@ -103,8 +97,8 @@ class Desk:
                 counted = True
                 self._tell.waits(unsent=retries.flight(request) is None)
             if awaited:
-                await self._parking.wait_in_place(request, *obstacle)
-            elif not await self._parking.wait(request, *obstacle, first=first):
+                await self._parking.wait_in_place(request, obstacle)
+            elif not await self._parking.wait(request, obstacle, first=first):
                 return self._parking.send(request)
         return None
 
@@ -114,7 +108,7 @@ class Desk:
         if flight is None:
             retries.stop_waiting(request)
         elif not flight.landed.done():
-            return Obstacle(flight.landed)
+            return Obstacle(flight.landed, freed=self._flights.freed(flight.key))
         elif (outcome := flight.landed.result()) is None:
             retries.solved(request)
         elif isinstance(outcome, CrawlEnding):
@@ -132,7 +126,7 @@ class Desk:
             held.probed()
             retries.probe(request)
             return None
-        return Obstacle(held.freed, held.probe_in)
+        return Obstacle(held.freed, held.probe_in, held.freed)
 
     def _next_try(self, request: Request, flight: Flight, error: SolveError) -> Obstacle | None:
         """What it waited for has failed: count that, and wait for the next try, or lead it."""
@@ -159,7 +153,7 @@ class Desk:
         if (reason := self._flights.given_up(flight.key)) is not None:
             raise self.gave_up(request, flight.challenge.vendor, _resting(reason), flight.response)
         if (rest := self._flights.rest(flight.key)) is not None:
-            return Obstacle(None, rest.seconds)
+            return Obstacle(None, rest.seconds, self._flights.freed(flight.key))
         following = self._flights.join(flight.key, options, current)
         try:
             coming = following or self._lead(
@@ -169,7 +163,7 @@ class Desk:
             raise self.gave_up(request, flight.challenge.vendor, late, flight.response) from late
         coming.waiters += 1
         retries.waits(request, coming.number, leads=following is None)
-        return Obstacle(coming.landed)
+        return Obstacle(coming.landed, freed=self._flights.freed(coming.key))
 
     # Requests on their way back
 

@@ -270,6 +270,11 @@ class Flights:
             if flight.landed.done() and (host is None or host.last is not flight):
                 del self._known[flight.number]
 
+    def freed(self, key: Key) -> asyncio.Future[None] | None:
+        """Return what is resolved when a key's requests need not wait, if all of them do now."""
+        host = self._hosts.get(key)
+        return host.freed if host is not None and host.holds else None
+
     def opened(self, slot: str) -> None:
         """A page of the download slot came without a challenge."""
         self._open.add(slot)

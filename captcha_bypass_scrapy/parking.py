@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from scrapy import Request
@@ -39,6 +39,18 @@ WAIT_SECONDS = 1.0
 LEND_SECONDS = 0.1
 
 
+class Obstacle(NamedTuple):
+    """What a request has to wait for: an event, or time.
+
+    Attributes:
+        freed: Resolved when others of its host need not wait any more, if they have to now.
+    """
+
+    event: asyncio.Future[Any] | None
+    seconds: float = float("inf")
+    freed: asyncio.Future[None] | None = None
+
+
 class Parking:
     """Gives requests back to the scheduler, and lets those that come by again wait a little."""
 
@@ -50,6 +62,7 @@ class Parking:
         many = max(100, 2 * crawler.settings.getint("CONCURRENT_REQUESTS"))
         self._fillers = {Request("data:,") for _ in range(many)}
         self._marked: dict[str, Slot] = {}  # download slots by name
+        self._closed: set[str] = set()  # those of them of which no request can go on
         self._adjust = crawler.settings.getint("RETRY_PRIORITY_ADJUST")
         self._lent = 0
 
@@ -70,7 +83,10 @@ class Parking:
         if request.meta.pop(_MARK, False):
             return
         if self._marked:
-            self._unmark(self._slot(request)[0])
+            name = self._slot(request)[0]
+            if name in self._closed:
+                return  # it will have to wait as well
+            self._unmark(name)
         nudge = next(iter(self._nudges), None)
         if nudge is not None:
             del self._nudges[nudge]
@@ -80,20 +96,17 @@ class Parking:
         """Whether this is a copy that was not scheduled: somebody awaits its response."""
         return bool(request.meta.pop(_MARK, False))
 
-    async def wait(
-        self, request: Request, event: asyncio.Future[Any] | None, seconds: float, *, first: bool
-    ) -> bool:
-        """Wait a moment for an event; at most `WAIT_SECONDS`.
+    async def wait(self, request: Request, obstacle: Obstacle, *, first: bool) -> bool:
+        """Wait a moment for what is in the way; at most `WAIT_SECONDS`.
 
         Args:
-            event: What is waited for, if not only time.
-            seconds: Of waiting, if that is less.
             first: Whether the request comes by for the first time.
 
         Returns:
             Whether to look again; otherwise the request is to be given back.
         """
-        if self._others_come_first(request, event, seconds, first=first):
+        event, seconds, _ = obstacle
+        if self._others_come_first(request, obstacle, first=first):
             return False
         nudge: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._nudges[nudge] = None
@@ -108,13 +121,12 @@ class Parking:
             return True
         return nudge not in done and seconds <= WAIT_SECONDS
 
-    async def wait_in_place(
-        self, request: Request, event: asyncio.Future[Any] | None, seconds: float
-    ) -> None:
+    async def wait_in_place(self, request: Request, obstacle: Obstacle) -> None:
         """Wait a moment for an event without taking a place; to be called until it came."""
         name, slot = self._slot(request)
         if slot is not None and name not in self._marked:
-            self._mark(name, slot, event, seconds)
+            self._mark(name, slot, obstacle)
+        event, seconds, _ = obstacle
         # Those that wait for a robots.txt keep coming, and have places to lend as well.
         seconds = min(seconds, LEND_SECONDS if _is_robots(request) else WAIT_SECONDS)
         with self.place_lent(request):
@@ -151,9 +163,7 @@ class Parking:
         """Whether somebody waits whom the engine does not count: the spider is not idle."""
         return self._lent > 0
 
-    def _others_come_first(
-        self, request: Request, event: asyncio.Future[Any] | None, seconds: float, *, first: bool
-    ) -> bool:
+    def _others_come_first(self, request: Request, obstacle: Obstacle, *, first: bool) -> bool:
         """Whether others may be taken out of the scheduler now that this one is known to wait."""
         queue = getattr(scheduler_of(self._crawler), "mqs", None)
         if not isinstance(queue, DownloaderAwarePriorityQueue):
@@ -161,24 +171,26 @@ class Parking:
         name, slot = self._slot(request)
         if slot is None or name in self._marked:
             return False
-        self._mark(name, slot, event, seconds)
+        self._mark(name, slot, obstacle)
         return True
 
-    def _mark(
-        self, name: str, slot: Slot, event: asyncio.Future[Any] | None, seconds: float
-    ) -> None:
+    def _mark(self, name: str, slot: Slot, obstacle: Obstacle) -> None:
         """Have the default queue, which looks for idle hosts, prefer all others to this one.
 
         Otherwise the whole backlog of the host would be taken out of the queue only to wait.
         """
         slot.active.update(self._fillers)
         self._marked[name] = slot
-        if event is not None:
-            event.add_done_callback(lambda _: self._unmark(name))
+        event, seconds, freed = obstacle
+        if freed is not None:
+            self._closed.add(name)
+        if (over := freed or event) is not None:
+            over.add_done_callback(lambda _: self._unmark(name))
         if seconds != float("inf"):
             asyncio.get_running_loop().call_later(seconds, self._unmark, name)
 
     def _unmark(self, name: str) -> None:
+        self._closed.discard(name)
         slot = self._marked.pop(name, None)
         if slot is not None:
             slot.active.difference_update(self._fillers)
