@@ -34,8 +34,9 @@ QUICK = Pace(open_seconds=1.5, close_seconds=0.3)
 class Juggler:
     """A pool whose Camoufox is the peer, and what the peer was sent."""
 
-    def __init__(self, folder: Path, pool: BrowserPool) -> None:
+    def __init__(self, folder: Path, engine: Camoufox, pool: BrowserPool) -> None:
         self._folder = folder
+        self.engine = engine
         self.pool = pool
         self.worker = Worker(pool, 10_000)
 
@@ -60,6 +61,12 @@ class Juggler:
     def methods(self) -> list[str]:
         return [message["method"] for message in self.sent()]
 
+    def opened(self) -> int:
+        """How many times it was told to open a page of the site."""
+        return sum(
+            "fake.test" in message.get("params", {}).get("url", "") for message in self.sent()
+        )
+
     def silence(self, *methods: str) -> None:
         (self._folder / fake_juggler.SILENT).write_text(" ".join(methods))
 
@@ -83,7 +90,7 @@ async def juggler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     engine = Camoufox(version="0")
     engine.pace = QUICK
     async with BrowserPool(engine, Egress(Rules(trust_named=True))) as pool:
-        yield Juggler(tmp_path, pool)
+        yield Juggler(tmp_path, engine, pool)
 
 
 async def test_browser_is_started_as_its_package_says_and_marked_as_ours(juggler: Juggler) -> None:
@@ -189,3 +196,18 @@ async def test_context_that_does_not_close_has_its_browser_killed(juggler: Juggl
     juggler.silence("Browser.removeBrowserContext")
     await juggler.solve("ok")
     assert await eventually(lambda: bool(juggler.pool.census().restarts.get("close")), 8)
+
+
+async def test_cancelled_page_does_not_wait_for_a_browser_that_closes_slowly(
+    juggler: Juggler,
+) -> None:
+    juggler.engine.pace = Pace(open_seconds=30.0, close_seconds=30.0)
+    await juggler.solve("ok")
+    juggler.silence("Browser.removeBrowserContext")
+    opened = juggler.opened()
+    task = asyncio.create_task(juggler.solve("ok", timeout=30, success_text="never"))
+    assert await eventually(lambda: juggler.opened() > opened, 8)
+    task.cancel()
+    await asyncio.wait({task}, timeout=10)
+    assert task.cancelled()
+    assert juggler.pool.census().restarts == {"close": 1}

@@ -91,8 +91,7 @@ class Firefox:
     warning: str | None = None
     name: str = "firefox"
     fits_exit: bool = False
-    # 0.3 s and 0.05 s are normal, 2 s and 0.4 s on a machine that is overloaded. A cancelled page
-    # is dead within two seconds.
+    # 0.3 s and 0.05 s are normal, 2 s and 0.4 s on a machine that is overloaded.
     pace: Pace = Pace(open_seconds=15.0, close_seconds=1.5)
 
     async def launch(

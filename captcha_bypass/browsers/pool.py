@@ -10,7 +10,7 @@ from typing import Self, TypeVar
 
 from playwright.async_api import Error
 
-from captcha_bypass.background import uninterrupted
+from captcha_bypass.background import uninterrupted, within
 from captcha_bypass.browsers.display import virtual_display
 from captcha_bypass.browsers.driver import Driver
 from captcha_bypass.browsers.engines import Engine
@@ -32,6 +32,9 @@ T = TypeVar("T")
 
 #: Past the deadline by so many seconds, a page's browser is killed whatever it is doing.
 KILL_GRACE = 5.0
+#: Seconds that a cancelled task's page gets to close, of whatever engine, before its browser is killed:
+#: with the kill it is dead within two.
+CANCEL_SECONDS = 1.5
 #: Seconds within which Firefox shows that a page's process has died; 0.05 s is normal.
 NOTICE_SECONDS = 0.3
 
@@ -187,7 +190,7 @@ class BrowserPool:
                     lease.over = True
         except asyncio.CancelledError:
             if lease.tab is not None:
-                await uninterrupted(self._close_tab(place, browser, lease.tab))
+                await uninterrupted(self._close_at_once(place, browser, lease.tab))
             raise
         except TimeoutError:
             try:
@@ -247,6 +250,14 @@ class BrowserPool:
     ) -> None:
         if lease.tab is not None and not browser.dead:
             self._fleet.background.run(self._close_tab(place, browser, lease.tab))
+
+    async def _close_at_once(
+        self, place: WarmBrowser | Session, browser: WarmBrowser, tab: Tab
+    ) -> None:
+        try:
+            await within(CANCEL_SECONDS, self._close_tab(place, browser, tab))
+        except TimeoutError:
+            await self._fleet.kill(browser, "close")
 
     async def _close_tab(
         self, place: WarmBrowser | Session, browser: WarmBrowser, tab: Tab

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,7 +97,7 @@ class Watch:
         tasks = sum(len(browser.leases) for browser in self._fleet.browsers)
         beat, pid = self._driver_beat, self._driver.pid
         if beat is None or self._renew(beat):
-            self._driver_beat = self._ask(self._driver.beat(), pid)
+            self._driver_beat = self._ask(self._driver.beat, pid)
         elif beat.spent(pid) >= STARVED_CPU and tasks > 1:
             # It reads what all browsers say: the one that says most is the busiest.
             busiest = max(busy, key=self._spent)
@@ -115,7 +115,7 @@ class Watch:
         pid = browser.launched.root.pid
         beat = self._beats.get(browser)
         if beat is None or self._renew(beat):
-            self._beats[browser] = self._ask(browser.beat(), pid)
+            self._beats[browser] = self._ask(browser.beat, pid)
             browser.strained = False
             return 0.0
         spent = beat.spent(pid)
@@ -124,12 +124,17 @@ class Watch:
             self._fleet.plan()
         return spent
 
-    def _ask(self, question: Coroutine[Any, Any, None], pid: int) -> _Beat:
-        asked = self._fleet.background.start(within(GIVE_UP_SECONDS, question))
+    def _ask(self, question: Callable[[], Coroutine[Any, Any, None]], pid: int) -> _Beat:
+        asked = self._fleet.background.start(_answered(question))
         return _Beat(asked, time.monotonic(), _cpu_seconds(pid))
 
     def _renew(self, beat: _Beat) -> bool:
         return beat.asked.done() and time.monotonic() - beat.at >= BEAT_EVERY
+
+
+async def _answered(question: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    # The question begins here: one that is cancelled before that was never asked.
+    await within(GIVE_UP_SECONDS, question())
 
 
 def _cpu_seconds(pid: int) -> float:
