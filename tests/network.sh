@@ -10,7 +10,9 @@ neighbour=$!
 there() { nsenter --target "$neighbour" --net "$@"; }
 listening=()
 trap 'kill "$neighbour" "${listening[@]}" 2>/dev/null' EXIT
-until [[ $(readlink "/proc/$neighbour/ns/net") != $(readlink /proc/$$/ns/net) ]]; do sleep 0.05; done
+own=$(readlink /proc/$$/ns/net)
+# Just as a process becomes another program, its namespace cannot be read.
+until theirs=$(readlink "/proc/$neighbour/ns/net") && [[ $theirs != "$own" ]]; do sleep 0.05; done
 
 # The neighbour is everything else: the gateway, a host of the LAN, the metadata service and the internet.
 ip link add inner type veth peer name outer netns "$neighbour"

@@ -204,12 +204,11 @@ async def test_pushed_url_is_the_final_url(client: Client, hard: TestServer) -> 
     assert data["status_code"] == 200
 
 
-async def test_timeout_shorter_than_a_launch_is_a_result_without_a_document(
+async def test_timeout_shorter_than_it_takes_to_get_a_page_is_no_result(
     tmp_path: Path, hard: TestServer
 ) -> None:
-    url = str(hard.make_url("/plain"))
     with run_service(tmp_path) as service:
         async with client_of(service) as client:
-            data = await client.solved(url=url, success_text="plain", timeout=0.3)
-    assert (data["timeout_reached"], data["status_code"], data["url"]) == (True, None, url)
-    assert (data["html"], data["cookies"], data["headers"]) == ("", [], {})
+            url = str(hard.make_url("/plain"))
+            view = await client.solve(url=url, success_text="plain", timeout=0.05)
+    assert (view["error"]["code"], view["data"]) == ("browser_unavailable", None)
