@@ -113,28 +113,18 @@ async def _send(page: Page, request: Task, gate: Gate) -> None:
         headers |= {name: value for name, value in posted.items() if name.lower() not in given}
         headers = {n: v for n, v in headers.items() if n.lower() != "content-type"}
         headers["Content-Type"] = _FORM_TYPE
-    # Among a page's headers Firefox takes also those that it does not let a request be given:
-    # Origin, Referer ...
+    # Not among the request's own: there Firefox does not take all of them (Origin, Referer ...), and
+    # Playwright gives them to what it is redirected to as well.
     await page.set_extra_http_headers(headers)
-    await page.route("**/*", _as_wanted(page, headers, request.form, gate), times=1)
+    await page.route("**/*", _as_wanted(page, request.form, gate), times=1)
 
 
-def _as_wanted(
-    page: Page, headers: dict[str, str], form: str | None, gate: Gate
-) -> Callable[[Route], Awaitable[None]]:
-    replaced = {name.lower() for name in headers}
-
+def _as_wanted(page: Page, form: str | None, gate: Gate) -> Callable[[Route], Awaitable[None]]:
     async def send(route: Route) -> None:
         await page.set_extra_http_headers({})  # it has them now
         gate.confine(*_of_one_host(route.request.url))
-        # The array keeps the browser's own spelling; Firefox sets Host by itself.
-        own = {
-            header["name"]: header["value"]
-            for header in await route.request.headers_array()
-            if header["name"].lower() not in replaced | {"host"}
-        }
         method = None if form is None else "POST"
-        await route.continue_(headers={**own, **headers}, method=method, post_data=form)
+        await route.continue_(method=method, post_data=form)
 
     return send
 

@@ -163,12 +163,17 @@ async def test_tasks_share_no_cookies(client: Client, site: TestServer) -> None:
     assert site.app[STATS].passes.total() == 2
 
 
+@pytest.mark.parametrize("block", [[], ["image"]])
 async def test_headers_are_sent_with_the_first_request_only(
-    client: Client, hard: TestServer
+    client: Client, hard: TestServer, block: list[str]
 ) -> None:
     url = str(hard.make_url("/hop"))
     await client.solved(
-        url=url, success_text="User-Agent", timeout=20, headers={"X-Own": "1", "Referer": url}
+        url=url,
+        success_text="User-Agent",
+        timeout=20,
+        headers={"X-Own": "1", "Referer": url},
+        block=block,
     )
     sent = {path: headers for path, headers in hard.app[SEEN]}  # noqa: C416 - typed
     assert sent["/hop"]["X-Own"] == "1"

@@ -15,20 +15,22 @@ class Socks:
     served: int = 0
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            _, methods = await reader.readexactly(2)
-            await reader.readexactly(methods)
-            writer.write(b"\x05\x00")
-            *_, kind = await reader.readexactly(4)
-            size = 4 if kind == 1 else (await reader.readexactly(1))[0]
-            address = await reader.readexactly(size)
-            port = int.from_bytes(await reader.readexactly(2), "big")
-            host = ".".join(map(str, address)) if kind == 1 else address.decode()
-            site_reader, site_writer = await asyncio.open_connection(host, port)
-            self.served += 1
-            writer.write(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00")
-            await asyncio.gather(_pipe(reader, site_writer), _pipe(site_reader, writer))
-        writer.close()
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                _, methods = await reader.readexactly(2)
+                await reader.readexactly(methods)
+                writer.write(b"\x05\x00")
+                *_, kind = await reader.readexactly(4)
+                size = 4 if kind == 1 else (await reader.readexactly(1))[0]
+                address = await reader.readexactly(size)
+                port = int.from_bytes(await reader.readexactly(2), "big")
+                host = ".".join(map(str, address)) if kind == 1 else address.decode()
+                site_reader, site_writer = await asyncio.open_connection(host, port)
+                self.served += 1
+                writer.write(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00")
+                await asyncio.gather(_pipe(reader, site_writer), _pipe(site_reader, writer))
+        finally:
+            writer.close()
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

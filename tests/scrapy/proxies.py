@@ -35,12 +35,14 @@ class Proxy:
         return f"http://{self.username}:{self.password.replace(':', '%3A')}@127.0.0.1:{self.port}"
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            answer = await self._forward(head, reader)
-            writer.write(answer)
-            await writer.drain()
-        writer.close()
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                head = await reader.readuntil(b"\r\n\r\n")
+                answer = await self._forward(head, reader)
+                writer.write(answer)
+                await writer.drain()
+        finally:  # also where the test ends before its client says anything
+            writer.close()
 
     async def _forward(self, head: bytes, reader: asyncio.StreamReader) -> bytes:
         line, *fields = head.decode("latin-1").strip().split("\r\n")
