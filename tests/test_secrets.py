@@ -15,8 +15,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from tests.captcha_bypass_scrapy.proxies import Proxy, exits
 from tests.hard_site import create_hard_site
-from tests.scrapy.proxies import Proxy, exits
 from tests.service import Client, Json, Service, eventually, run_service
 
 pytestmark = pytest.mark.browser

@@ -13,8 +13,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from tests.captcha_bypass_scrapy.proxies import exits
 from tests.fire import contents, parents, seeded
-from tests.scrapy.proxies import exits
 from tests.service import Client, Json, Service, client_of, eventually, run_service
 
 pytestmark = pytest.mark.browser

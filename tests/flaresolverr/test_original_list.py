@@ -12,11 +12,11 @@ import aiohttp
 import pytest
 
 from captcha_bypass import __version__
+from tests.captcha_bypass_scrapy.proxies import exits
 from tests.flaresolverr.conftest import World
 from tests.flaresolverr.scripted import BLOCKED, PREFIX
 from tests.flaresolverr.serving import Json, failure_of
 from tests.flaresolverr.socks import socks_proxy
-from tests.scrapy.proxies import exits
 
 
 class Api:

@@ -10,10 +10,10 @@ import pytest
 from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt, StrictStr
 from yarl import URL
 
+from tests.captcha_bypass_scrapy.proxies import exits
 from tests.flaresolverr.conftest import World
 from tests.flaresolverr.scripted import DATA, GET, Make
 from tests.flaresolverr.serving import Json
-from tests.scrapy.proxies import exits
 
 CHALLENGED_SERVERS = {"cloudflare", "cloudflare-nginx", "ddos-guard"}
 OWN_AGENT = "Prowlarr/2.3.6 (ubuntu 24.04)"

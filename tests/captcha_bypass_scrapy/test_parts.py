@@ -19,7 +19,7 @@ from captcha_bypass_scrapy.errors import SolveError
 from captcha_bypass_scrapy.exits import Exit, exit_of, origin_of, same_site
 from captcha_bypass_scrapy.pages import pages_to_solve, response_from
 from captcha_bypass_scrapy.settings import Options
-from tests.scrapy.fakes import page_of
+from tests.captcha_bypass_scrapy.fakes import page_of
 
 SITE = "http://site.example"
 OPTIONS = Options("auto", 60.0, None, None)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.scrapy.crawling import Crawler
-from tests.scrapy.fakes import FakeService, FakeSite
-from tests.scrapy.test_solving import urls
+from tests.captcha_bypass_scrapy.crawling import Crawler
+from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite
+from tests.captcha_bypass_scrapy.test_solving import urls
 
 
 def cache(tmp_path: Path, **settings: object) -> dict[str, Any]:

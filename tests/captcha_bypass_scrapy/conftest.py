@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.scrapy.crawling import Crawler
-from tests.scrapy.fakes import FakeService, FakeSite, serving
+from tests.captcha_bypass_scrapy.crawling import Crawler
+from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, serving
 from tests.service import Service
 
 

@@ -9,8 +9,8 @@ from scrapy import Request
 
 from captcha_bypass_scrapy.pages import task_headers
 from captcha_bypass_scrapy.patience import NEVER
-from tests.scrapy.crawling import Crawler
-from tests.scrapy.fakes import FakeService, FakeSite, Json, page_of
+from tests.captcha_bypass_scrapy.crawling import Crawler
+from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, Json, page_of
 
 SITE = "http://site.example"
 CHALLENGE = "<p>prove you are human</p>"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.scrapy.crawling import MIDDLEWARE, Crawled, Crawler
-from tests.scrapy.fakes import BROWSER, FakeService, FakeSite, Json, page_of, serving
-from tests.scrapy.proxies import exits
+from tests.captcha_bypass_scrapy.crawling import MIDDLEWARE, Crawled, Crawler
+from tests.captcha_bypass_scrapy.fakes import BROWSER, FakeService, FakeSite, Json, page_of, serving
+from tests.captcha_bypass_scrapy.proxies import exits
 from tests.service import eventually
 
 
@@ -122,7 +122,10 @@ async def test_random_user_agents_do_not_break_the_clearance(
 ) -> None:
     crawled = await fake_crawl(
         urls(guarded, 30),
-        DOWNLOADER_MIDDLEWARES={MIDDLEWARE: 585, "tests.scrapy.spiders.RandomUserAgent": 400},
+        DOWNLOADER_MIDDLEWARES={
+            MIDDLEWARE: 585,
+            "tests.captcha_bypass_scrapy.spiders.RandomUserAgent": 400,
+        },
     )
 
     all_pages(crawled, 30)
@@ -161,7 +164,7 @@ async def test_exits_never_share_a_clearance_wherever_the_proxy_is_chosen(
             HTTPPROXY_ENABLED=True,
             DOWNLOADER_MIDDLEWARES={
                 MIDDLEWARE: 585,
-                "tests.scrapy.spiders.RotatingProxies": min(order, 740),
+                "tests.captcha_bypass_scrapy.spiders.RotatingProxies": min(order, 740),
             },
         )
 
@@ -283,7 +286,7 @@ async def test_meta_false_leaves_the_request_alone(
 async def test_own_detector_is_asked(
     fake_crawl: Crawler, fake: FakeService, guarded: FakeSite, way: str
 ) -> None:
-    settings = {"CAPTCHA_BYPASS_DETECTOR": "tests.scrapy.spiders.homemade_detector"}
+    settings = {"CAPTCHA_BYPASS_DETECTOR": "tests.captcha_bypass_scrapy.spiders.homemade_detector"}
 
     crawled = await fake_crawl(
         [f"{guarded.url}/homemade/1"],

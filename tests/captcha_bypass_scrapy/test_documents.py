@@ -12,8 +12,8 @@ from scrapy.http import HtmlResponse
 from captcha_bypass_scrapy.documents import source_of
 from captcha_bypass_scrapy.errors import SolveError
 from captcha_bypass_scrapy.pages import response_from
+from tests.captcha_bypass_scrapy.fakes import page_of
 from tests.growth import grows_too_fast
-from tests.scrapy.fakes import page_of
 
 if TYPE_CHECKING:
     from captcha_bypass_scrapy.client import Solution

@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.scrapy.crawling import Crawler
-from tests.scrapy.fakes import FakeService, FakeSite, Json, failed, serving
-from tests.scrapy.test_solving import all_pages, urls
+from tests.captcha_bypass_scrapy.crawling import Crawler
+from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, Json, failed, serving
+from tests.captcha_bypass_scrapy.test_solving import all_pages, urls
 from tests.service import eventually
 
 #: What is in no queue while requests wait: Scrapy's own CONCURRENT_REQUESTS.
@@ -27,7 +27,7 @@ async def test_killed_crawl_loses_no_more_than_scrapy_itself(
     queue.mkdir()
     settings: dict[str, Any] = {
         "spider": "Shared",
-        "SCHEDULER": "tests.scrapy.spiders.FolderScheduler",
+        "SCHEDULER": "tests.captcha_bypass_scrapy.spiders.FolderScheduler",
         "TEST_QUEUE": str(queue),
     }
     fake.seconds = 60

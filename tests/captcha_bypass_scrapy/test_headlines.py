@@ -8,8 +8,8 @@ import pytest
 from aiohttp.test_utils import BaseTestServer, TestServer
 
 from examples.challenge_site import STATS, SiteOptions, create_site
-from tests.scrapy.crawling import Crawler
-from tests.scrapy.proxies import exits
+from tests.captcha_bypass_scrapy.crawling import Crawler
+from tests.captcha_bypass_scrapy.proxies import exits
 
 pytestmark = pytest.mark.browser
 WELCOME = "Welcome, you are through"
@@ -117,7 +117,7 @@ async def test_three_rotating_exits_need_three_solves(crawl: Crawler, site: Test
             TEST_PROXIES=[proxy.url for proxy in proxies],
             DOWNLOADER_MIDDLEWARES={
                 "captcha_bypass_scrapy.CaptchaBypassMiddleware": 585,
-                "tests.scrapy.spiders.RotatingProxies": 610,
+                "tests.captcha_bypass_scrapy.spiders.RotatingProxies": 610,
             },
         )
 
@@ -205,7 +205,7 @@ async def test_proxy_that_browsers_cannot_use_is_told_in_the_services_words(
         [str(site.make_url("/page/1"))],
         DOWNLOADER_MIDDLEWARES={
             "captcha_bypass_scrapy.CaptchaBypassMiddleware": 585,
-            "tests.scrapy.spiders.SocksInName": 586,
+            "tests.captcha_bypass_scrapy.spiders.SocksInName": 586,
         },
     )
 

@@ -1,4 +1,4 @@
-"""One crawl in a process of its own: `python -m tests.scrapy.run FOLDER`.
+"""One crawl in a process of its own: `python -m tests.captcha_bypass_scrapy.run FOLDER`.
 
 Reads FOLDER/plan.json, writes each item to FOLDER/items.jsonl as it comes and the stats to
 FOLDER/stats.json at the end.
@@ -16,7 +16,7 @@ from scrapy import signals
 from scrapy.crawler import CrawlerProcess
 from scrapy.exceptions import ScrapyDeprecationWarning
 
-from tests.scrapy import spiders
+from tests.captcha_bypass_scrapy import spiders
 
 
 def main(folder: Path) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 import captcha_bypass_scrapy.client as client_module
 from captcha_bypass_scrapy.client import SolverClient
-from tests.scrapy.crawling import Crawled, Crawler
-from tests.scrapy.fakes import FakeService, FakeSite, Json, failed, page_of
-from tests.scrapy.test_solving import urls
+from tests.captcha_bypass_scrapy.crawling import Crawled, Crawler
+from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, Json, failed, page_of
+from tests.captcha_bypass_scrapy.test_solving import urls
 
 UNAUTHORIZED = {"error": {"code": "unauthorized", "message": "The API key is wrong."}}
 NOT_ALLOWED = {"error": {"code": "host_not_allowed", "message": "Use http://127.0.0.1:PORT."}}
@@ -286,7 +286,7 @@ async def test_clearance_that_is_never_attached_ends_in_an_error(
 ) -> None:
     """As with a DOWNLOADER that does not send the signals."""
     crawled = await fake_crawl(
-        [f"{guarded.url}/page/1"], DOWNLOADER="tests.scrapy.spiders.QuietDownloader"
+        [f"{guarded.url}/page/1"], DOWNLOADER="tests.captcha_bypass_scrapy.spiders.QuietDownloader"
     )
 
     not_solved(crawled, 1)

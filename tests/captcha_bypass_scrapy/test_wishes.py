@@ -9,8 +9,8 @@ import pytest
 from scrapy import Request
 
 from captcha_bypass_scrapy.settings import Config, options_of, wanted
-from tests.scrapy.crawling import Crawler
-from tests.scrapy.fakes import FakeService, FakeSite
+from tests.captcha_bypass_scrapy.crawling import Crawler
+from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite
 
 CONFIG = Config("http://service")
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.scrapy.crawling import Crawler
-from tests.scrapy.fakes import FakeService, FakeSite
-from tests.scrapy.test_solving import urls
+from tests.captcha_bypass_scrapy.crawling import Crawler
+from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite
+from tests.captcha_bypass_scrapy.test_solving import urls
 
 
 async def test_interrupt_during_a_solve_loses_nothing(

@@ -16,10 +16,10 @@ from captcha_bypass_scrapy.cookies import Cookie, merged_header, rotated
 from captcha_bypass_scrapy.errors import SolveError
 from captcha_bypass_scrapy.exits import Exit, Key
 from captcha_bypass_scrapy.telling import Teller
-from tests.scrapy.crawling import Crawler
-from tests.scrapy.fakes import FakeService, FakeSite, Json, page_of, serving
-from tests.scrapy.proxies import exits
-from tests.scrapy.test_solving import all_pages, urls
+from tests.captcha_bypass_scrapy.crawling import Crawler
+from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, Json, page_of, serving
+from tests.captcha_bypass_scrapy.proxies import exits
+from tests.captcha_bypass_scrapy.test_solving import all_pages, urls
 
 HOST = "http://a.site.example"
 SIBLING = "http://b.site.example"

@@ -11,13 +11,13 @@ from scrapy.http import HtmlResponse
 from scrapy.settings import Settings
 
 from captcha_bypass_scrapy.bans import BanShield, restored
-from tests.scrapy.crawling import Crawler
-from tests.scrapy.fakes import FakeService, FakeSite
-from tests.scrapy.test_solving import urls
+from tests.captcha_bypass_scrapy.crawling import Crawler
+from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite
+from tests.captcha_bypass_scrapy.test_solving import urls
 
 ADDON: dict[str, Any] = {
     "ADDONS": {"captcha_bypass_scrapy.Addon": 500},
-    "DOWNLOADER_MIDDLEWARES": {"tests.scrapy.spiders.BanDetection": 620},
+    "DOWNLOADER_MIDDLEWARES": {"tests.captcha_bypass_scrapy.spiders.BanDetection": 620},
 }
 
 

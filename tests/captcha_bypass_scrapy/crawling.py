@@ -134,7 +134,7 @@ class Crawler:
         env = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
         with (folder / "log").open("w") as log:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "tests.scrapy.run", str(folder)),
+                *(sys.executable, "-m", "tests.captcha_bypass_scrapy.run", str(folder)),
                 cwd=ROOT,
                 env=env,
                 stdout=log,

@@ -14,8 +14,8 @@ import captcha_bypass_scrapy
 from captcha_bypass_scrapy import Addon, CaptchaBypassMiddleware
 from captcha_bypass_scrapy.bans import BanShield
 from captcha_bypass_scrapy.settings import Config
-from tests.scrapy.crawling import MIDDLEWARE, Crawler
-from tests.scrapy.fakes import FakeService, FakeSite
+from tests.captcha_bypass_scrapy.crawling import MIDDLEWARE, Crawler
+from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite
 
 DISABLED = "Disabled captcha_bypass_scrapy.CaptchaBypassMiddleware: "
 
