@@ -8,24 +8,10 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
+from captcha_bypass.challenges import CLEARANCE_COOKIES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-#: The cookies that are a vendor's clearance. The browser has others, such as the session's, and
-#: sharing those would merge the logins of a spider's several cookie jars.
-VENDOR_COOKIES: dict[str, tuple[str, ...]] = {
-    "cloudflare": ("cf_clearance", "__cf_bm", "_cfuvid", "cf_chl_*"),
-    "datadome": ("datadome",),
-    "aws-waf": ("aws-waf-token",),
-    "imperva": ("incap_ses_*", "visid_incap_*", "nlbi_*", "reese84", "___utmvc"),
-    "akamai": ("_abck", "bm_*", "ak_bmsc", "sec_cpt"),
-    "human": ("_px*", "pxcts"),
-    "ddos-guard": ("__ddg*",),
-    "sucuri": ("sucuri_cloudproxy_uuid_*",),
-    "anubis": ("*-anubis-auth*", "*-anubis-cookie-*"),
-    "go-away": (".go-away-*",),
-    "kasada": ("KP_*", "tkrm_*"),
-}
 
 #: Characters of a Set-Cookie header that are looked at; browsers keep 4096 of name and value.
 _MAX_COOKIE = 8192
@@ -96,21 +82,22 @@ def choose(
     Args:
         cookies: All the browser has.
         vendor: Who challenged.
-        wish: The setting CAPTCHA_BYPASS_COOKIES. `auto` is the vendor's own cookies; all of them
-            where the vendor is not known or none of its names is there, because then the site's
-            session is what remembers the solution.
+        wish: The setting CAPTCHA_BYPASS_COOKIES. `auto` is the vendor's own cookies, because the
+            site's session would merge the logins of a spider's several cookie jars; all of them
+            where the vendor is not known or none of its names is there, because then the session
+            is what remembers the solution.
     """
     everything = tuple(cookies)
     if wish == "all":
         return everything
-    names = VENDOR_COOKIES.get(vendor, ()) if isinstance(wish, str) else wish
+    names = CLEARANCE_COOKIES.get(vendor, ()) if isinstance(wish, str) else wish
     chosen = tuple(c for c in everything if any(fnmatchcase(c.name, name) for name in names))
     return chosen if chosen or not isinstance(wish, str) else everything
 
 
 def vendors_own(name: str, vendor: str) -> bool:
     """Whether a cookie is a clearance of this vendor's."""
-    return any(fnmatchcase(name, pattern) for pattern in VENDOR_COOKIES.get(vendor, ()))
+    return any(fnmatchcase(name, pattern) for pattern in CLEARANCE_COOKIES.get(vendor, ()))
 
 
 def parse_header(header: str) -> dict[str, str]:

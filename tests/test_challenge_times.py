@@ -10,8 +10,7 @@ import pytest
 
 from captcha_bypass.challenges import detect
 from captcha_bypass.challenges.document import Document
-from captcha_bypass.challenges.headers import HEADER_RULES
-from captcha_bypass.challenges.signatures import BODY_RULES, BodyRule
+from captcha_bypass.challenges.signatures import BODY_RULES, HEADER_RULES, BodyRule
 from tests.growth import grows_too_fast
 
 #: What values are made of that a search might start over at, again and again.

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captcha_bypass.challenges import Challenge, Kind, body_matters, detect, detect_headers
+from captcha_bypass.challenges import (
+    CLEARANCE_COOKIES,
+    VENDORS,
+    Challenge,
+    Kind,
+    body_matters,
+    detect,
+    detect_headers,
+)
 from captcha_bypass.challenges.document import Document
 
 if TYPE_CHECKING:
@@ -442,3 +450,7 @@ def test_module_needs_nothing_else_of_the_project() -> None:
         "captcha_bypass.challenges.marks",
         "captcha_bypass.challenges.signatures",
     ]
+
+
+def test_clearance_cookies_are_those_of_vendors_that_are_detected() -> None:
+    assert set(CLEARANCE_COOKIES) <= VENDORS

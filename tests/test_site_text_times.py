@@ -9,10 +9,10 @@ import pytest
 
 from captcha_bypass import sources, text
 from captcha_bypass.browsers.failures import translate_page
-from captcha_bypass.challenges import media_type
+from captcha_bypass.challenges import CLEARANCE_COOKIES, media_type
 from captcha_bypass.egress import answers
 from captcha_bypass.egress.rules import Destination
-from captcha_bypass_scrapy.cookies import VENDOR_COOKIES, vendors_own
+from captcha_bypass_scrapy.cookies import vendors_own
 from captcha_bypass_scrapy.documents import encoding_of
 from tests.growth import grows_too_fast
 
@@ -34,7 +34,7 @@ def _authority(value: str) -> None:
 
 
 def _cookie_name(value: str) -> None:
-    for vendor in VENDOR_COOKIES:
+    for vendor in CLEARANCE_COOKIES:
         vendors_own(value, vendor)
 
 

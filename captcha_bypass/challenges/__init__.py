@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .document import Document
-from .headers import HEADER_RULES, Kind
-from .signatures import BODY_RULES, REFINED_BY_BODY
+from .headers import Kind
+from .signatures import BODY_RULES, CLEARANCE_COOKIES, HEADER_RULES, REFINED_BY_BODY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
+    "CLEARANCE_COOKIES",
     "LONGEST_INTERSTITIAL",
     "SHOWN_AS_HTML",
     "VENDORS",

@@ -6,7 +6,7 @@ cost them a few microseconds: headers first, the body only where they leave doub
 
 from __future__ import annotations
 
-from captcha_bypass.challenges.headers import HEADER_RULES
+from captcha_bypass.challenges.signatures import HEADER_RULES
 
 #: Sites answer with these by themselves. Of the vendors only those below are known to.
 ORDINARY = frozenset({200, 201, 203, 206, 304, 404, 410})

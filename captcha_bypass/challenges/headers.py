@@ -1,7 +1,5 @@
-"""The published marks of challenges and refusals in response headers, one row each.
+"""How a mark shows in a response header: what its value is, or begins with.
 
-The comment above a row names where its mark was published. That a vendor's cookie or CDN header
-is present is never a mark: normal pages carry them as well.
 Sites choose the values, so each test takes time in proportion to their length; no regular
 expression runs on them.
 """
@@ -96,41 +94,3 @@ class HeaderRule:
         if self.statuses is not None and status not in self.statuses:
             return False
         return any(map(self.is_mark, values))
-
-
-_AUTH = frozenset({401, 403})
-_GUARDED = frozenset({403, 503})
-_REDIRECT = frozenset({301, 302, 303, 307, 308})
-_ERROR = frozenset(range(400, 600))
-
-HEADER_RULES = (
-    # developers.cloudflare.com/cloudflare-challenges/challenge-types/challenge-pages/detect-response
-    HeaderRule("cloudflare", "challenge", "cf-mitigated", is_word("challenge")),
-    # docs.aws.amazon.com/waf/latest/developerguide/waf-captcha-and-challenge-actions.html
-    HeaderRule("aws-waf", "challenge", "x-amzn-waf-action", is_word("challenge")),
-    HeaderRule("aws-waf", "captcha", "x-amzn-waf-action", is_word("captcha")),
-    # microlinkhq/is-antibot src/providers.json; "deny" is what Vercel's firewall sends on a block
-    HeaderRule("vercel", "challenge", "x-vercel-mitigated", is_word("challenge")),
-    HeaderRule("vercel", "block", "x-vercel-mitigated", is_word("deny")),
-    # is-antibot providers.json; vercel/examples lib/datadome.ts for the statuses
-    HeaderRule("datadome", "challenge", "x-dd-b", given, _AUTH),
-    # Hyper-Solutions' examples and 0x6a69616e/kpsdk-solver: a new client is answered 429
-    HeaderRule("kasada", "challenge", "x-kpsdk-ct", given, frozenset({429})),
-    HeaderRule("kasada", "challenge", "x-kpsdk-im", given, frozenset({429})),
-    # FlareSolverrSharp ChallengeDetector.cs
-    HeaderRule("ddos-guard", "challenge", "server", begins_with("ddos-guard"), _GUARDED),
-    # TecharoHQ/anubis lib/http.go: set with the challenge's UUID, and cleared (empty) afterwards;
-    # the prefix is configurable, newer versions add a hash of the settings
-    HeaderRule("anubis", "challenge", "set-cookie", anubis_cookie),
-    # WeebDataHoarder/go-away lib/challenge/refresh/refresh.go, cmd/go-away/main.go (-path)
-    HeaderRule("go-away", "challenge", "refresh", go_away_refresh),
-    # EnableSecurity/wafw00f plugins/sucuri.py (seen on attacks only)
-    HeaderRule("sucuri", "block", "x-sucuri-block", given, _ERROR),
-    # SiteGround's answers (202) as logged by several public crawlers
-    HeaderRule("siteground", "challenge", "sg-captcha", is_word("challenge")),
-    # queueit/KnownUser.V3 connectors. A waiting room: a browser that stays is let in
-    HeaderRule("queue-it", "challenge", "x-queueit-redirect", given),
-    HeaderRule("queue-it", "challenge", "location", host_below(".queue-it.net"), _REDIRECT),
-    # "unusual traffic" redirect, as handled by public search clients
-    HeaderRule("google", "captcha", "location", google_sorry, _REDIRECT),
-)

@@ -1,8 +1,9 @@
-"""The published marks of challenges, captchas and refusals in documents, one row each.
+"""What is known of each vendor: marks of its challenges in headers and documents, and its cookies.
 
-The comment above a row names where its mark was published. A mark that counts with any status must
-stand where a browser acts on it, so that an article about challenges is none. Rules are tried in
-order.
+The comment above a row names where its mark was published. That a vendor's cookie or CDN header is
+present is never a mark: normal pages carry them as well. A mark in a document that counts with any
+status must stand where a browser acts on it, so that an article about challenges is none. Rules are
+tried in order.
 """
 
 from __future__ import annotations
@@ -10,6 +11,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from captcha_bypass.challenges.headers import (
+    HeaderRule,
+    anubis_cookie,
+    begins_with,
+    given,
+    go_away_refresh,
+    google_sorry,
+    host_below,
+    is_word,
+)
 from captcha_bypass.challenges.marks import (
     akamai_reference,
     aliyun_argument,
@@ -28,6 +39,8 @@ from captcha_bypass.challenges.marks import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from captcha_bypass.challenges.document import Document
     from captcha_bypass.challenges.headers import Kind
     from captcha_bypass.challenges.marks import Test
@@ -58,8 +71,57 @@ _CHALLENGED = frozenset({403, 429, 503})
 _DENIED = frozenset({403, 429})
 _AUTH = frozenset({401, 403})
 _GUARDED = frozenset({403, 503})
+_REDIRECT = frozenset({301, 302, 303, 307, 308})
 _ERROR = frozenset(range(400, 600))
 _REFUSED = frozenset({403, 405, 429, 503})  # not 401, 404: a site's own pages with its own form
+
+HEADER_RULES = (
+    # developers.cloudflare.com/cloudflare-challenges/challenge-types/challenge-pages/detect-response
+    HeaderRule("cloudflare", "challenge", "cf-mitigated", is_word("challenge")),
+    # docs.aws.amazon.com/waf/latest/developerguide/waf-captcha-and-challenge-actions.html
+    HeaderRule("aws-waf", "challenge", "x-amzn-waf-action", is_word("challenge")),
+    HeaderRule("aws-waf", "captcha", "x-amzn-waf-action", is_word("captcha")),
+    # microlinkhq/is-antibot src/providers.json; "deny" is what Vercel's firewall sends on a block
+    HeaderRule("vercel", "challenge", "x-vercel-mitigated", is_word("challenge")),
+    HeaderRule("vercel", "block", "x-vercel-mitigated", is_word("deny")),
+    # is-antibot providers.json; vercel/examples lib/datadome.ts for the statuses
+    HeaderRule("datadome", "challenge", "x-dd-b", given, _AUTH),
+    # Hyper-Solutions' examples and 0x6a69616e/kpsdk-solver: a new client is answered 429
+    HeaderRule("kasada", "challenge", "x-kpsdk-ct", given, frozenset({429})),
+    HeaderRule("kasada", "challenge", "x-kpsdk-im", given, frozenset({429})),
+    # FlareSolverrSharp ChallengeDetector.cs
+    HeaderRule("ddos-guard", "challenge", "server", begins_with("ddos-guard"), _GUARDED),
+    # TecharoHQ/anubis lib/http.go: set with the challenge's UUID, and cleared (empty) afterwards;
+    # the prefix is configurable, newer versions add a hash of the settings
+    HeaderRule("anubis", "challenge", "set-cookie", anubis_cookie),
+    # WeebDataHoarder/go-away lib/challenge/refresh/refresh.go, cmd/go-away/main.go (-path)
+    HeaderRule("go-away", "challenge", "refresh", go_away_refresh),
+    # EnableSecurity/wafw00f plugins/sucuri.py (seen on attacks only)
+    HeaderRule("sucuri", "block", "x-sucuri-block", given, _ERROR),
+    # SiteGround's answers (202) as logged by several public crawlers
+    HeaderRule("siteground", "challenge", "sg-captcha", is_word("challenge")),
+    # queueit/KnownUser.V3 connectors. A waiting room: a browser that stays is let in
+    HeaderRule("queue-it", "challenge", "x-queueit-redirect", given),
+    HeaderRule("queue-it", "challenge", "location", host_below(".queue-it.net"), _REDIRECT),
+    # "unusual traffic" redirect, as handled by public search clients
+    HeaderRule("google", "captcha", "location", google_sorry, _REDIRECT),
+)
+
+#: Names of the cookies by which a vendor knows a visitor that has passed, `*` standing for any
+#: characters. A vendor without a row leaves that to the site's own session.
+CLEARANCE_COOKIES: Mapping[str, tuple[str, ...]] = {
+    "cloudflare": ("cf_clearance", "__cf_bm", "_cfuvid", "cf_chl_*"),
+    "datadome": ("datadome",),
+    "aws-waf": ("aws-waf-token",),
+    "imperva": ("incap_ses_*", "visid_incap_*", "nlbi_*", "reese84", "___utmvc"),
+    "akamai": ("_abck", "bm_*", "ak_bmsc", "sec_cpt"),
+    "human": ("_px*", "pxcts"),
+    "ddos-guard": ("__ddg*",),
+    "sucuri": ("sucuri_cloudproxy_uuid_*",),
+    "anubis": ("*-anubis-auth*", "*-anubis-cookie-*"),
+    "go-away": (".go-away-*",),
+    "kasada": ("KP_*", "tkrm_*"),
+}
 
 _CLOUDFLARE_IDS = (
     "cf-challenge-running",
