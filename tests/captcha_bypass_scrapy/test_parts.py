@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -13,7 +12,7 @@ from scrapy.http import HtmlResponse, JsonResponse
 from scrapy.http.request import NO_CALLBACK
 
 from captcha_bypass_scrapy.client import Solution
-from captcha_bypass_scrapy.compat import HOOK_ARGUMENTS, is_closing
+from captcha_bypass_scrapy.compat import HOOK_ARGUMENTS
 from captcha_bypass_scrapy.cookies import Cookie, choose, rotated
 from captcha_bypass_scrapy.errors import SolveError
 from captcha_bypass_scrapy.exits import Exit, exit_of, origin_of, same_site
@@ -146,25 +145,6 @@ def test_browser_opens_a_page_and_only_then_what_pages_load(request_: Request, u
 
     assert first == url
     assert then == ([request_.url] if "i.png" in request_.url else [])
-
-
-@pytest.mark.parametrize(
-    ("engine", "closing"),
-    [
-        ({"running": True, "start_time": 1.0}, False),
-        ({"running": False, "start_time": 1.0}, True),
-        # After 2.19 the shell opens a spider on an engine that it never starts (scrapy#8179).
-        ({"running": False, "start_time": None}, False),
-        ({"running": True, "start_time": 1.0, "_slot": SimpleNamespace(closing=object())}, True),
-        ({"running": True, "start_time": 1.0, "_slot": SimpleNamespace(closing=None)}, False),
-    ],
-)
-def test_spider_closes_when_its_engine_stops_or_its_slot_is_closed(
-    engine: dict[str, Any], *, closing: bool
-) -> None:
-    crawler: Any = SimpleNamespace(engine=SimpleNamespace(**engine))
-
-    assert is_closing(crawler) is closing
 
 
 def solution(html: str, kind: str) -> Solution:
