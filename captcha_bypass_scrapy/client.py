@@ -11,6 +11,7 @@ import aiohttp
 
 from captcha_bypass_scrapy.errors import CrawlEnding, SolveError, SolverUnavailable
 from captcha_bypass_scrapy.progress import DOWN_PAUSE, Progress
+from captcha_bypass_scrapy.settings import without_login
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +68,7 @@ class SolverClient:
         closing: Callable[[], bool],
     ) -> None:
         self._url = url
+        self._shown = without_login(url)
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._long_poll = long_poll
         self._slow = slow
@@ -137,7 +139,7 @@ class SolverClient:
                     await self._sleep(0.5, progress)
                     continue
                 raise SolverUnavailable(
-                    f"no answer from the service at {self._url} ({_describe(error)});"
+                    f"no answer from the service at {self._shown} ({_describe(error)});"
                     " is it running?",
                     DOWN_PAUSE,
                 ) from error
@@ -162,7 +164,7 @@ class SolverClient:
         if status in {400, 413} and "error" in answer:
             return SolveError(f"the service refuses the task: {message}", "rejected")
         return SolverUnavailable(
-            f"POST {self._url}/solve was answered {status}, {message};"
+            f"POST {self._shown}/solve was answered {status}, {message};"
             " is CAPTCHA_BYPASS_URL right?",
             *((DOWN_PAUSE, "away") if status >= 500 else (REFUSED_PAUSE, "refusing")),
         )
@@ -182,7 +184,7 @@ class SolverClient:
                 if status == 503:
                     wait = 0.0  # it holds as many requests as it can
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                trouble = f"no answer from the service at {self._url} ({_describe(error)})"
+                trouble = f"no answer from the service at {self._shown} ({_describe(error)})"
             if time.monotonic() > since + PATIENCE_SECONDS:
                 raise SolverUnavailable(trouble, DOWN_PAUSE)
             progress.state = f"the service: {trouble}"

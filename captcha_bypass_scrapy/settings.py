@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -75,7 +76,8 @@ class Config:
     slow_solve_seconds: float = 5.0
 
     def __repr__(self) -> str:
-        return f"Config(url={self.url!r}, mode={self.mode!r})"  # the key stays out of logs
+        # The key stays out of logs.
+        return f"Config(url={without_login(self.url)!r}, mode={self.mode!r})"
 
     @classmethod
     def from_settings(cls, settings: BaseSettings) -> Self:
@@ -89,16 +91,16 @@ class Config:
             raise NotConfigured
         return cls(
             url=_service_url(settings),
-            api_key=_text(settings, "API_KEY") or os.environ.get(_PREFIX + "API_KEY") or None,
+            api_key=_text(settings, "API_KEY") or _from_environment("API_KEY"),
             mode=_mode(settings.get(_PREFIX + "MODE", cls.mode), _PREFIX + "MODE"),
             timeout_seconds=_number(settings, "TIMEOUT", cls.timeout_seconds, above=0),
-            times=int(_number(settings, "TIMES", cls.times, above=0)),
-            retry_times=int(_number(settings, "RETRY_TIMES", cls.retry_times)),
+            times=_count(settings, "TIMES", cls.times),
+            retry_times=_count(settings, "RETRY_TIMES", cls.retry_times, least=0),
             cooldown_seconds=_number(settings, "COOLDOWN", cls.cooldown_seconds),
             on_unavailable=_on_unavailable(settings),
             unavailable_seconds=_number(settings, "UNAVAILABLE_TIMEOUT", cls.unavailable_seconds),
-            max_hosts=int(_number(settings, "MAX_HOSTS_PER_DOMAIN", cls.max_hosts, above=0)),
-            max_solves=int(_number(settings, "MAX_SOLVES", cls.max_solves, above=0)),
+            max_hosts=_count(settings, "MAX_HOSTS_PER_DOMAIN", cls.max_hosts),
+            max_solves=_count(settings, "MAX_SOLVES", cls.max_solves),
             cookies=_cookie_choice(settings),
             share_proxy=settings.getbool(_PREFIX + "SHARE_PROXY", cls.share_proxy),
             success_text=_text(settings, "SUCCESS_TEXT"),
@@ -107,17 +109,28 @@ class Config:
         )
 
 
+def without_login(url: str) -> str:
+    """Return the URL as it may be shown."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
 def _service_url(settings: BaseSettings) -> str:
     name = _PREFIX + "URL"
-    url = _text(settings, "URL") or os.environ.get(name, "").strip()
+    url = _text(settings, "URL") or _from_environment("URL")
     if not url:
         raise NotConfigured(
             f"set {name} to where the captcha-bypass service is, such as http://127.0.0.1:8191;"
             f" until then challenges are not solved ({_PREFIX}ENABLED = False silences this)"
         )
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"{name} must be http://host:port or https://host:port, not {url!r}")
+    try:
+        parts = urlsplit(url)
+        right = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        right = False
+    if not right:
+        shown = url.rpartition("@")[2]  # a login stays out of logs
+        raise ValueError(f"{name} must be http://host:port or https://host:port, not {shown!r}")
     return url.rstrip("/")
 
 
@@ -125,12 +138,28 @@ def _text(settings: BaseSettings, name: str) -> str | None:
     return str(settings.get(_PREFIX + name) or "").strip() or None
 
 
+def _from_environment(name: str) -> str | None:
+    return os.environ.get(_PREFIX + name, "").strip() or None
+
+
 def _number(
     settings: BaseSettings, name: str, default: float, *, above: float | None = None
 ) -> float:
-    value = settings.getfloat(_PREFIX + name, default)
+    given = settings.get(_PREFIX + name, default)
+    try:
+        value = float(given)
+    except (TypeError, ValueError):
+        value = math.nan
     if not 0 <= value < 1e9 or (above is not None and value <= above):
-        raise ValueError(f"{_PREFIX}{name} must be a number above 0, not {value!r}")
+        least = "of 0 or more" if above is None else f"above {above:g}"
+        raise ValueError(f"{_PREFIX}{name} must be a number {least}, not {given!r}")
+    return value
+
+
+def _count(settings: BaseSettings, name: str, default: int, *, least: int = 1) -> int:
+    value = int(_number(settings, name, default))
+    if value < least:
+        raise ValueError(f"{_PREFIX}{name} must be a whole number of {least} or more, not {value}")
     return value
 
 

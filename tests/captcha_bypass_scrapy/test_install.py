@@ -7,13 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 from scrapy.settings import Settings
 
 import captcha_bypass_scrapy
 from captcha_bypass_scrapy import Addon, CaptchaBypassMiddleware
 from captcha_bypass_scrapy.bans import BanShield
-from captcha_bypass_scrapy.settings import Config
 from tests.captcha_bypass_scrapy.crawling import MIDDLEWARE, Crawler
 from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite
 
@@ -99,31 +97,3 @@ def test_public_names_are_few() -> None:
         "ChallengeNotSolved",
     ]
     assert CaptchaBypassMiddleware.__module__ == "captcha_bypass_scrapy.middleware"
-
-
-@pytest.mark.parametrize(
-    ("settings", "told"),
-    [
-        ({"URL": "localhost:8191"}, "must be http://host:port"),
-        ({"MODE": "magic"}, "must be one of auto, cookies, html"),
-        ({"TIMEOUT": 0}, "CAPTCHA_BYPASS_TIMEOUT must be a number above 0"),
-        ({"TIMES": -1}, "CAPTCHA_BYPASS_TIMES must be"),
-        ({"ON_UNAVAILABLE": "hope"}, "ON_UNAVAILABLE must be one of wait, fail, close"),
-        ({"COOKIES": []}, "CAPTCHA_BYPASS_COOKIES must be auto, all or a list"),
-    ],
-)
-def test_wrong_setting_is_refused_by_name(settings: dict[str, Any], told: str) -> None:
-    given = {f"CAPTCHA_BYPASS_{name}": value for name, value in settings.items()}
-
-    with pytest.raises(ValueError, match=told):
-        Config.from_settings(Settings({"CAPTCHA_BYPASS_URL": "http://s:1", **given}))
-
-
-def test_url_and_key_also_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CAPTCHA_BYPASS_URL", "http://service:8191/")
-    monkeypatch.setenv("CAPTCHA_BYPASS_API_KEY", "k")
-
-    config = Config.from_settings(Settings())
-
-    assert (config.url, config.api_key) == ("http://service:8191", "k")
-    assert "k'" not in repr(config)

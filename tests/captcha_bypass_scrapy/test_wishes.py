@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from scrapy import Request
 
-from captcha_bypass_scrapy.settings import Config, options_of, wanted
+from captcha_bypass_scrapy.settings import Config, options_of
 from tests.captcha_bypass_scrapy.crawling import Crawler
 from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite
 
@@ -78,9 +78,3 @@ async def test_wrong_wish_does_not_wait_for_a_challenge(
     assert error["error"] == "ValueError"
     assert "block" in error["reason"]
     assert crawled.items == []
-
-
-@pytest.mark.parametrize("url", ["file:///tmp/a.html", "data:text/html,a", "s3://a/b", "ftp://a/b"])
-def test_only_web_pages_are_touched(url: str) -> None:
-    assert not wanted(Request(url))
-    assert wanted(Request("https://a/"))

@@ -1,0 +1,424 @@
+"""The settings, and what a request's meta says otherwise."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scrapy import Request
+from scrapy.exceptions import NotConfigured
+from scrapy.settings import Settings
+
+from captcha_bypass_scrapy.settings import Config, Options, options_of, wanted
+
+URL = "http://service:8191"
+CONFIG = Config(URL)
+#: Settings that count something, and the least that makes sense.
+COUNTS = {"TIMES": 1, "RETRY_TIMES": 0, "MAX_HOSTS_PER_DOMAIN": 1, "MAX_SOLVES": 1}
+SECONDS = ("TIMEOUT", "COOLDOWN", "UNAVAILABLE_TIMEOUT")
+
+
+def config(**given: object) -> Config:
+    named = {f"CAPTCHA_BYPASS_{name}": value for name, value in given.items()}
+    return Config.from_settings(Settings({"CAPTCHA_BYPASS_URL": URL, **named}))
+
+
+def request(chosen: object = None, **meta: object) -> Request:
+    return Request("http://a/", meta={"captcha_bypass": chosen, **meta})
+
+
+# Where the service is
+
+
+def test_project_that_sets_only_the_url_gets_what_the_readme_says() -> None:
+    assert config() == Config(
+        url=URL,
+        api_key=None,
+        mode="auto",
+        timeout_seconds=60,
+        times=3,
+        retry_times=2,
+        cooldown_seconds=30,
+        on_unavailable="wait",
+        unavailable_seconds=600,
+        max_hosts=20,
+        max_solves=10_000,
+        cookies="auto",
+        share_proxy=True,
+        success_text=None,
+        success_selector=None,
+        detector=None,
+    )
+
+
+def test_every_setting_is_read() -> None:
+    read = config(
+        API_KEY=" key ",
+        MODE="cookies",
+        TIMEOUT="90",
+        TIMES=1,
+        RETRY_TIMES=0,
+        COOLDOWN=0,
+        ON_UNAVAILABLE="close",
+        UNAVAILABLE_TIMEOUT=5.5,
+        MAX_HOSTS_PER_DOMAIN="7",
+        MAX_SOLVES=8,
+        COOKIES="all",
+        SHARE_PROXY="False",
+        SUCCESS_TEXT="Welcome",
+        SUCCESS_SELECTOR="#shop",
+        DETECTOR="shop.detect",
+    )
+
+    assert read == Config(
+        URL,
+        "key",
+        mode="cookies",
+        timeout_seconds=90.0,
+        times=1,
+        retry_times=0,
+        cooldown_seconds=0.0,
+        on_unavailable="close",
+        unavailable_seconds=5.5,
+        max_hosts=7,
+        max_solves=8,
+        cookies="all",
+        share_proxy=False,
+        success_text="Welcome",
+        success_selector="#shop",
+        detector="shop.detect",
+    )
+
+
+def test_url_and_key_also_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAPTCHA_BYPASS_URL", "http://service:8191/")
+    # As a file of secrets has it, whose last line ends.
+    monkeypatch.setenv("CAPTCHA_BYPASS_API_KEY", "k\n")
+
+    read = Config.from_settings(Settings())
+
+    assert (read.url, read.api_key) == ("http://service:8191", "k")
+
+
+def test_setting_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAPTCHA_BYPASS_URL", "http://other:1")
+    monkeypatch.setenv("CAPTCHA_BYPASS_API_KEY", "other")
+
+    assert (config(API_KEY="mine").url, config(API_KEY="mine").api_key) == (URL, "mine")
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\n"], ids=repr)
+def test_blank_environment_is_none(monkeypatch: pytest.MonkeyPatch, blank: str) -> None:
+    """As `docker compose` passes a variable that has no value."""
+    monkeypatch.setenv("CAPTCHA_BYPASS_URL", blank)
+    monkeypatch.setenv("CAPTCHA_BYPASS_API_KEY", blank)
+
+    assert config().api_key is None
+    with pytest.raises(NotConfigured, match="set CAPTCHA_BYPASS_URL to where"):
+        Config.from_settings(Settings())
+
+
+def test_missing_url_names_the_setting_that_silences_it() -> None:
+    with pytest.raises(NotConfigured, match="CAPTCHA_BYPASS_ENABLED = False silences this"):
+        Config.from_settings(Settings())
+
+
+@pytest.mark.parametrize("off", [False, 0, "0", "False"], ids=repr)
+def test_switched_off_it_says_nothing_and_asks_for_nothing(off: object) -> None:
+    with pytest.raises(NotConfigured) as raised:
+        Config.from_settings(Settings({"CAPTCHA_BYPASS_ENABLED": off}))
+
+    assert str(raised.value) == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("http://127.0.0.1:8191", "http://127.0.0.1:8191"),
+        ("http://127.0.0.1:8191///", "http://127.0.0.1:8191"),
+        (" https://gateway.example/solver/ ", "https://gateway.example/solver"),
+        ("http://[::1]:8191", "http://[::1]:8191"),
+        ("HTTP://service", "HTTP://service"),
+    ],
+)
+def test_path_is_put_behind_the_url_as_it_is(url: str, base: str) -> None:
+    assert config(URL=url).url == base
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("localhost:8191", "service", "ftp://service", "http://", "http://:8191", "http://[::1"),
+        *("//service", "http://service:99999", "http://service:0", "http://service:port"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_url_of_a_service_is_refused_by_name(url: str) -> None:
+    with pytest.raises(ValueError, match="CAPTCHA_BYPASS_URL must be http://host:port") as raised:
+        config(URL=url)
+
+    assert repr(url) in str(raised.value)
+
+
+def test_login_in_a_wrong_url_stays_out_of_the_error() -> None:
+    with pytest.raises(ValueError, match="not 'service:99999'") as raised:
+        config(URL="http://me:s3cret@service:99999")
+
+    assert "s3cret" not in str(raised.value)
+
+
+def test_key_stays_out_of_logs() -> None:
+    shown = repr(config(API_KEY="s3cret"))
+
+    assert "s3cret" not in shown
+    assert URL in shown
+
+
+def test_login_of_the_url_stays_out_of_logs() -> None:
+    shown = repr(config(URL="http://me:s3cret@service:8191"))
+
+    assert "s3cret" not in shown
+    assert "service:8191" in shown
+
+
+# Numbers
+
+
+@settings(max_examples=50)
+@given(st.floats(min_value=0.001, max_value=1e8), st.sampled_from(SECONDS), st.booleans())
+def test_seconds_are_taken_as_number_or_text(number: float, name: str, text: bool) -> None:
+    read = config(**{name: str(number) if text else number})
+
+    found = (read.timeout_seconds, read.cooldown_seconds, read.unavailable_seconds)
+    assert found[SECONDS.index(name)] == number
+
+
+NO_NUMBERS = ("", "soon", "1 minute", [1], {"a": 1}, b"\xff", object)
+
+
+@pytest.mark.parametrize("name", [*COUNTS, *SECONDS])
+@pytest.mark.parametrize(
+    "value", [*NO_NUMBERS, math.nan, math.inf, -math.inf, -1, 1e9, "nan", "inf"], ids=repr
+)
+def test_what_is_no_number_is_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"CAPTCHA_BYPASS_{name} must be a"):
+        config(**{name: value})
+
+
+@pytest.mark.parametrize(("name", "least"), COUNTS.items())
+def test_counts_have_a_least_that_makes_sense(name: str, least: int) -> None:
+    config(**{name: least})
+    # Between 0 and 1 is nothing that can be counted, and 0 would switch all solving off.
+    for below in (least - 1, least - 0.5):
+        if below != -0.5:
+            with pytest.raises(ValueError, match=f"CAPTCHA_BYPASS_{name} must be a"):
+                config(**{name: below})
+
+
+def test_no_rest_and_no_waiting_can_be_asked_for() -> None:
+    read = config(COOLDOWN=0, UNAVAILABLE_TIMEOUT=0)
+
+    assert (read.cooldown_seconds, read.unavailable_seconds) == (0, 0)
+
+
+def test_browser_without_any_time_cannot() -> None:
+    with pytest.raises(ValueError, match="CAPTCHA_BYPASS_TIMEOUT must be a number above 0, not 0"):
+        config(TIMEOUT=0)
+
+
+# Choices
+
+
+@pytest.mark.parametrize("mode", ["auto", "cookies", "html"])
+def test_mode_is_one_of_three(mode: str) -> None:
+    assert config(MODE=mode).mode == mode
+
+
+@pytest.mark.parametrize(
+    ("name", "choices"),
+    [("MODE", "auto, cookies, html"), ("ON_UNAVAILABLE", "wait, fail, close")],
+)
+@pytest.mark.parametrize("value", ["magic", "AUTO", "WAIT", True, ["auto"], ("wait",)], ids=repr)
+def test_unknown_choice_is_refused_with_those_there_are(
+    name: str, choices: str, value: object
+) -> None:
+    with pytest.raises(ValueError, match=f"CAPTCHA_BYPASS_{name} must be one of {choices}, not"):
+        config(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("auto", "auto"),
+        ("all", "all"),
+        (["cf_*", "session"], ("cf_*", "session")),
+        (("cf_*",), ("cf_*",)),
+        ("cf_*,session", ("cf_*", "session")),  # as `-s` gives it on the command line
+        ("session", ("session",)),
+    ],
+)
+def test_cookies_are_a_word_or_names(given: object, read: object) -> None:
+    assert config(COOKIES=given).cookies == read
+
+
+@pytest.mark.parametrize("given", [[], ()], ids=repr)
+def test_no_cookies_at_all_are_no_choice(given: object) -> None:
+    with pytest.raises(ValueError, match="CAPTCHA_BYPASS_COOKIES must be auto, all or a list of"):
+        config(COOKIES=given)
+
+
+@pytest.mark.parametrize("blank", ["", "  ", None], ids=repr)
+def test_blank_condition_is_none(blank: str | None) -> None:
+    read = config(SUCCESS_TEXT=blank, SUCCESS_SELECTOR=blank, DETECTOR=blank and "", API_KEY=blank)
+
+    assert (read.success_text, read.success_selector, read.detector, read.api_key) == (None,) * 4
+
+
+# What a request says otherwise
+
+
+@pytest.mark.parametrize("chosen", [None, True])
+def test_request_that_says_nothing_is_solved_as_the_settings_say(chosen: object) -> None:
+    asked = Config(
+        URL, mode="html", timeout_seconds=9, success_text="a", success_selector="b", retry_times=4
+    )
+
+    assert options_of(request(chosen), asked) == Options(
+        "html", 9, "a", "b", no_challenge=True, url=None, block=(), retry_times=4, shared=True
+    )
+
+
+def test_request_may_say_its_mode_alone() -> None:
+    assert options_of(request("html"), CONFIG) == options_of(request({"mode": "html"}), CONFIG)
+    assert options_of(request("html"), CONFIG).mode == "html"
+
+
+def test_request_may_say_everything() -> None:
+    chosen = {
+        "mode": "cookies",
+        "timeout": 7,
+        "success_text": "a",
+        "success_selector": "b",
+        "no_challenge": False,
+        "url": "http://a/login",
+        "block": ["image", "font"],
+        "retry_times": 1,
+    }
+
+    assert options_of(request(chosen), CONFIG) == Options(
+        mode="cookies",
+        timeout_seconds=7.0,
+        success_text="a",
+        success_selector="b",
+        no_challenge=False,
+        url="http://a/login",
+        block=("image", "font"),
+        retry_times=1,
+        shared=False,
+    )
+
+
+@pytest.mark.parametrize("chosen", [5, ["html"], b"html", ("mode", "html")])
+def test_other_types_are_refused_with_those_there_are(chosen: object) -> None:
+    with pytest.raises(TypeError, match="must be False, a mode or a dict, not"):
+        options_of(request(chosen), CONFIG)
+
+
+@pytest.mark.parametrize("chosen", ["", "HTML", "sometimes"])
+def test_unknown_mode_is_refused(chosen: str) -> None:
+    with pytest.raises(ValueError, match="must be one of auto, cookies, html, not"):
+        options_of(request(chosen), CONFIG)
+
+
+def test_unknown_keys_are_refused_with_those_that_are_known() -> None:
+    with pytest.raises(ValueError, match="unknown keys: 5, tiemout; known are block, mode"):
+        options_of(request({"tiemout": 1, 5: 2, "mode": "html"}), CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "meta", "times"),
+    [
+        (None, {}, 2),
+        (None, {"max_retry_times": 5}, 5),
+        (None, {"dont_retry": True}, 0),
+        (None, {"dont_retry": True, "max_retry_times": 5}, 0),
+        (None, {"dont_retry": False, "max_retry_times": 0}, 0),
+        ({"retry_times": 3}, {"max_retry_times": 5}, 3),
+        ({"retry_times": 3}, {"dont_retry": True}, 3),  # said about challenges, so it counts
+        ("html", {"max_retry_times": 5}, 5),
+    ],
+)
+def test_request_is_tried_again_as_often_as_retry_middleware_would(
+    chosen: object, meta: dict[str, Any], times: int
+) -> None:
+    assert options_of(request(chosen, **meta), CONFIG).retry_times == times
+
+
+# Whose solve is whose
+
+
+@pytest.mark.parametrize(
+    ("chosen", "shared"),
+    [
+        ({"mode": "html"}, True),
+        ({"retry_times": 0}, True),
+        ({}, True),
+        ({"timeout": CONFIG.timeout_seconds}, True),  # said again, and nothing else
+        ({"timeout": 5}, False),
+        ({"url": "http://a/login"}, False),
+        ({"block": ["image"]}, False),
+        ({"success_text": "a"}, False),
+    ],
+)
+def test_solve_is_shared_unless_the_browser_does_something_else(
+    chosen: dict[str, Any], *, shared: bool
+) -> None:
+    assert options_of(request(chosen), CONFIG).shared is shared
+
+
+def test_solve_is_the_same_for_other_modes_and_other_tries() -> None:
+    one = Options("auto", 60, "a", None, retry_times=1)
+
+    assert one.same_solve(Options("html", 60, "a", None, retry_times=3))
+    assert not one.same_solve(Options("auto", 60, "b", None, retry_times=1))
+    assert not one.same_solve(Options("auto", 60, "a", None, block=("image",), retry_times=1))
+
+
+def test_task_says_only_what_was_asked_for() -> None:
+    assert Options("auto", 60, None, None).conditions() == {"no_challenge": True}
+    assert Options("auto", 60, "a", "b", no_challenge=False, block=("image",)).conditions() == {
+        "success_text": "a",
+        "success_selector": "b",
+        "block": ["image"],
+    }
+
+
+def test_options_are_the_same_after_a_queue_on_disk() -> None:
+    """Requests go there with their meta."""
+    sent = request({"timeout": 7, "block": ["image"]}, max_retry_times=5)
+    meta = pickle.loads(pickle.dumps(sent.meta))  # noqa: S301 - our own
+    back = Request("http://a/", meta=meta)
+
+    assert options_of(back, CONFIG) == options_of(sent, CONFIG)
+
+
+# Who is touched at all
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///tmp/a.html", "data:text/html,a", "s3://a/b", "ftp://a/b", "ws://a/"]
+)
+def test_only_web_pages_are_touched(url: str) -> None:
+    assert not wanted(Request(url))
+
+
+@pytest.mark.parametrize("url", ["http://a/", "https://a/", "HTTPS://A/"])
+def test_web_pages_are_touched_unless_they_say_false(url: str) -> None:
+    assert wanted(Request(url))
+    assert wanted(Request(url, meta={"captcha_bypass": "html"}))
+    assert wanted(Request(url, meta={"captcha_bypass": None}))
+    assert not wanted(Request(url, meta={"captcha_bypass": False}))
