@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from scrapy import Request
 
-    from captcha_bypass_scrapy.exits import Key
+    from captcha_bypass_scrapy.keys import Key
 
 
 @dataclass(eq=False)

@@ -9,23 +9,23 @@ from scrapy import Request, signals
 from scrapy.exceptions import DontCloseSpider, IgnoreRequest, NotConfigured
 from scrapy.http import Response
 
-from captcha_bypass_scrapy import bans, retries
-from captcha_bypass_scrapy.boundaries import Boundaries, Budget
+from captcha_bypass_scrapy import bans
+from captcha_bypass_scrapy.attachment import Wardrobe
 from captcha_bypass_scrapy.clearance import Clearances
 from captcha_bypass_scrapy.client import SolverClient
 from captcha_bypass_scrapy.compat import asyncio_available, close_spider, is_closing, slot_of
-from captcha_bypass_scrapy.desk import Desk, key_of
 from captcha_bypass_scrapy.detection import Detector
 from captcha_bypass_scrapy.errors import CrawlEnding, SolveError
-from captcha_bypass_scrapy.flights import Flights
+from captcha_bypass_scrapy.handler import Desk, key_of
 from captcha_bypass_scrapy.page_cache import PageCache
-from captcha_bypass_scrapy.pages import FLAG
 from captcha_bypass_scrapy.parking import Parking
 from captcha_bypass_scrapy.redirects import Redirects
+from captcha_bypass_scrapy.reporting import Teller
+from captcha_bypass_scrapy.responses import FLAG
+from captcha_bypass_scrapy.scope import Boundaries, Budget
 from captcha_bypass_scrapy.settings import Config, options_of, wanted
+from captcha_bypass_scrapy.solves import Flights
 from captcha_bypass_scrapy.solving import Solver
-from captcha_bypass_scrapy.telling import Teller
-from captcha_bypass_scrapy.wardrobe import Wardrobe
 
 if TYPE_CHECKING:
     from scrapy import Request, Spider
@@ -107,9 +107,9 @@ class CaptchaBypassMiddleware:
 
     def request_scheduled(self, request: Request) -> None:
         """Let requests that wait make room for this one."""
-        if not retries.leaving(request):
+        if not request_state.leaving(request):
             self.parking.scheduled(request)
-            retries.let_through(request)
+            request_state.let_through(request)
 
     def spider_idle(self) -> None:
         """Keep the spider open for those who wait without a place."""
@@ -128,25 +128,25 @@ class CaptchaBypassMiddleware:
         self, request: Request, spider: Spider | None = None
     ) -> Request | None:
         """Hold requests of a host that is being solved; they would only be challenged too."""
-        if retries.leaving(request):  # it came back, so it is awaited and not scheduled
+        if request_state.leaving(request):  # it came back, so it is awaited and not scheduled
             raise IgnoreRequest("the spider is closing")
-        waited = retries.restore(request)
+        waited = request_state.restore(request)
         if not wanted(request):
             return None
         options_of(request, self.config)  # a typo in meta shall not wait for the first challenge
         await self._boundaries.ask_robots_again(request)
-        retries.remember_body(request)
+        request_state.remember_body(request)
         try:
             return await self._desk.hold(request, first=not waited)
         except CrawlEnding:
             self.tell.count("requeued_on_close")
-            return retries.leave(request)
+            return request_state.leave(request)
 
     async def process_response(
         self, request: Request, response: Response, spider: Spider | None = None
     ) -> Request | Response:
         """Let normal pages through; see a challenge off."""
-        carried = retries.take_carried(request)
+        carried = request_state.take_carried(request)
         response = bans.restored(response)
         taken = self.wardrobe.give_back(request, response)
         if not wanted(request) or FLAG in response.flags:
@@ -158,8 +158,8 @@ class CaptchaBypassMiddleware:
                 self.tell.blocked(challenge, request)
             elif "cached" not in response.flags:
                 self._passed(request, response, carried, taken)
-            past_cache = challenge is None and retries.asks_past_cache(request)
-            retries.forget(request)
+            past_cache = challenge is None and request_state.asks_past_cache(request)
+            request_state.forget(request)
             if past_cache:
                 self._pages.replace(request, response)
             return response
@@ -170,7 +170,7 @@ class CaptchaBypassMiddleware:
             if self._pages.is_all_there_is():
                 error = SolveError("it is in the cache, and HTTPCACHE_IGNORE_MISSING is set")
                 raise self._desk.gave_up(request, challenge.vendor, error, response)
-            return retries.uncached(request)
+            return request_state.uncached(request)
         try:
             seen_off = await self._desk.see_off(request, response, challenge, carried)
             if isinstance(seen_off, Response):
@@ -178,7 +178,7 @@ class CaptchaBypassMiddleware:
             return seen_off
         except CrawlEnding:
             self.tell.count("requeued_on_close")
-            return retries.leave(request)
+            return request_state.leave(request)
         except SolveError as error:
             raise self._desk.gave_up(request, challenge.vendor, error, response) from error
 
@@ -186,7 +186,7 @@ class CaptchaBypassMiddleware:
         self, request: Request, exception: Exception, spider: Spider | None = None
     ) -> None:
         """Forget what a request carried that got no response."""
-        retries.take_carried(request)
+        request_state.take_carried(request)
 
     # Successes
 
@@ -197,7 +197,7 @@ class CaptchaBypassMiddleware:
             return
         self.flights.opened(request.meta.get("download_slot", ""))
         if self.flights.busy():
-            self.flights.passed(key_of(request), probing=retries.probing(request))
+            self.flights.passed(key_of(request), probing=request_state.probing(request))
         if carried:
             self._boundaries.robots_came(request)
             self.wardrobe.follow(request, carried, taken, succeeded=True)

@@ -20,7 +20,6 @@ from scrapy import Request
 from scrapy.http.request import NO_CALLBACK
 from scrapy.pqueues import DownloaderAwarePriorityQueue
 
-from captcha_bypass_scrapy import retries
 from captcha_bypass_scrapy.compat import scheduler_of, wake_engine
 
 if TYPE_CHECKING:
@@ -68,14 +67,14 @@ class Parking:
 
     def send(self, request: Request) -> Request:
         """Return the copy that a middleware must return to have the request wait."""
-        copy = retries.resent(request)
+        copy = request_state.resent(request)
         copy.priority = request.priority - BEHIND_ALL
         copy.meta[_MARK] = True
         return copy
 
     def step_back(self, request: Request) -> None:
         """Let others lead the next solve, as RetryMiddleware puts off what it sends again."""
-        retries.step_back(request)
+        request_state.step_back(request)
         request.priority += int(request.meta.get("priority_adjust", self._adjust))
 
     def scheduled(self, request: Request) -> None:

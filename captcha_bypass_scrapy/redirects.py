@@ -12,16 +12,15 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from scrapy.exceptions import IgnoreRequest
 
-from captcha_bypass_scrapy import retries
-from captcha_bypass_scrapy.boundaries import registered_domain
+from captcha_bypass_scrapy.scope import registered_domain
 from captcha_bypass_scrapy.settings import wanted
 
 if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.http import Response
 
-    from captcha_bypass_scrapy.boundaries import Boundaries
-    from captcha_bypass_scrapy.telling import Teller
+    from captcha_bypass_scrapy.reporting import Teller
+    from captcha_bypass_scrapy.scope import Boundaries
 
 #: Hosts that were seen to have no challenge; more than that are not tried any more.
 MAX_HOSTS = 100
@@ -54,7 +53,7 @@ class Redirects:
             and self._boundaries.offsite(target)
             and _leads_back(target, request.url)
         ):
-            retries.allow_offsite(request)
+            request_state.allow_offsite(request)
 
     def check(self, request: Request) -> None:
         """Drop a page that is no challenge and that nobody asked for.
@@ -62,7 +61,7 @@ class Redirects:
         Raises:
             IgnoreRequest: as the offsite filter would have.
         """
-        if retries.offsite_allowed(request) and self._boundaries.offsite(request.url):
+        if request_state.offsite_allowed(request) and self._boundaries.offsite(request.url):
             host = urlsplit(request.url).hostname or ""
             self._harmless.add(host)
             self._tell.offsite()

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from scrapy.exceptions import NotConfigured
 
-from captcha_bypass_scrapy.wishes import check_wishes
+from captcha_bypass_scrapy.options import check_wishes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,11 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from captcha_bypass_scrapy import retries
+from captcha_bypass_scrapy.confirmation import until_content
 from captcha_bypass_scrapy.cookies import Cookie, choose, vendors_own
 from captcha_bypass_scrapy.errors import CrawlEnding, SolveError, SolverUnavailable
-from captcha_bypass_scrapy.exits import Key, origin_of
-from captcha_bypass_scrapy.pages import (
+from captcha_bypass_scrapy.keys import Key, origin_of
+from captcha_bypass_scrapy.responses import (
     checked,
     own_cookies,
     pages_to_solve,
@@ -21,7 +21,6 @@ from captcha_bypass_scrapy.pages import (
     task_for,
     task_headers,
 )
-from captcha_bypass_scrapy.patience import until_content
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,13 +28,13 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.http import Response
 
-    from captcha_bypass_scrapy.boundaries import Boundaries
     from captcha_bypass_scrapy.clearance import Clearance, Clearances
     from captcha_bypass_scrapy.client import Solution, SolverClient
     from captcha_bypass_scrapy.detection import Detector
-    from captcha_bypass_scrapy.flights import Flight
+    from captcha_bypass_scrapy.reporting import Teller
+    from captcha_bypass_scrapy.scope import Boundaries
     from captcha_bypass_scrapy.settings import Config, Options
-    from captcha_bypass_scrapy.telling import Teller
+    from captcha_bypass_scrapy.solves import Flight
 
 #: Seconds between two questions whether a service that is away is back.
 ASK_SECONDS = 2.0
@@ -121,7 +120,7 @@ class Solver:
             SolveError: it could not be had.
             CrawlEnding: the spider is closing.
         """
-        url = retries.home_url(request)
+        url = request_state.home_url(request)
         own = own_cookies(request, clearance.vendor)
         async with self._gate(request):
             cookies = task_cookies(request, own, clearance.cookies)
@@ -144,7 +143,7 @@ class Solver:
             and not options.url
             # A challenge's own reload does not send them again.
             and not task_headers(request)
-            and pages_to_solve(request, options)[0] == retries.home_url(request)
+            and pages_to_solve(request, options)[0] == request_state.home_url(request)
         )
 
     async def response(self, solution: Solution, request: Request) -> Response:
@@ -159,7 +158,7 @@ class Solver:
         if found is not None and found.solvable:
             raise SolveError(f"the browser's page is a {found.vendor} challenge")
         self._tell.page(request, response.url)
-        retries.forget(request)
+        request_state.forget(request)
         return response
 
     def _gate(self, request: Request) -> asyncio.Semaphore:

@@ -10,12 +10,12 @@ from urllib.parse import urljoin
 import pytest
 from aiohttp import web
 
-from captcha_bypass_scrapy.boundaries import Budget, registered_domain
 from captcha_bypass_scrapy.clearance import Clearance, Clearances
 from captcha_bypass_scrapy.cookies import Cookie, merged_header, rotated
 from captcha_bypass_scrapy.errors import SolveError
-from captcha_bypass_scrapy.exits import Exit, Key
-from captcha_bypass_scrapy.telling import Teller
+from captcha_bypass_scrapy.keys import Exit, Key
+from captcha_bypass_scrapy.reporting import Teller
+from captcha_bypass_scrapy.scope import Budget, registered_domain
 from tests.captcha_bypass_scrapy.crawling import Crawler
 from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, Json, page_of, serving
 from tests.captcha_bypass_scrapy.proxies import exits

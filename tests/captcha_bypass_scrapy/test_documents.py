@@ -11,7 +11,7 @@ from scrapy.http import HtmlResponse
 
 from captcha_bypass_scrapy.documents import source_of
 from captcha_bypass_scrapy.errors import SolveError
-from captcha_bypass_scrapy.pages import response_from
+from captcha_bypass_scrapy.responses import response_from
 from tests.captcha_bypass_scrapy.fakes import page_of
 from tests.growth import grows_too_fast
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from scrapy import Request
 
-from captcha_bypass_scrapy.pages import task_headers
-from captcha_bypass_scrapy.patience import NEVER
+from captcha_bypass_scrapy.confirmation import NEVER
+from captcha_bypass_scrapy.responses import task_headers
 from tests.captcha_bypass_scrapy.crawling import Crawler
 from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, Json, page_of
 

@@ -15,8 +15,8 @@ from captcha_bypass_scrapy.client import Solution
 from captcha_bypass_scrapy.compat import HOOK_ARGUMENTS
 from captcha_bypass_scrapy.cookies import Cookie, choose, rotated
 from captcha_bypass_scrapy.errors import SolveError
-from captcha_bypass_scrapy.exits import Exit, exit_of, origin_of, same_site
-from captcha_bypass_scrapy.pages import pages_to_solve, response_from
+from captcha_bypass_scrapy.keys import Exit, exit_of, origin_of, same_site
+from captcha_bypass_scrapy.responses import pages_to_solve, response_from
 from captcha_bypass_scrapy.settings import Options
 from tests.captcha_bypass_scrapy.fakes import page_of
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from captcha_bypass_scrapy.boundaries import registered_domain
 from captcha_bypass_scrapy.errors import CrawlEnding, SolveError
-from captcha_bypass_scrapy.exits import origin_of
+from captcha_bypass_scrapy.keys import origin_of
+from captcha_bypass_scrapy.scope import registered_domain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from captcha_bypass.challenges import Challenge
     from captcha_bypass_scrapy.clearance import Clearance
     from captcha_bypass_scrapy.client import Solution
-    from captcha_bypass_scrapy.exits import Key
+    from captcha_bypass_scrapy.keys import Key
     from captcha_bypass_scrapy.settings import Options
 
 #: Solves that failed in a row before a host gets a rest. One bad page must not cost the others.

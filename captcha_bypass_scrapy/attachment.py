@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from captcha_bypass_scrapy import retries
 from captcha_bypass_scrapy.cookies import set_name, vendors_own
-from captcha_bypass_scrapy.desk import key_of, page_wanted
+from captcha_bypass_scrapy.handler import key_of, page_wanted
 from captcha_bypass_scrapy.settings import wanted
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class Wardrobe:
         worn = self._inside.get(request)
         if worn is None:
             return
-        retries.carry(request, worn.generation)
+        request_state.carry(request, worn.generation)
         clearance = self._clearances.current(key_of(request))
         headers = response.headers.getlist(b"Set-Cookie")
         if clearance is None or not headers:
@@ -64,7 +63,7 @@ class Wardrobe:
             if left:
                 response.headers.setlist(b"Set-Cookie", left)
         if 300 <= response.status < 400:  # other responses pass `process_response`
-            self.follow(request, retries.carried(request), ours, succeeded=False)
+            self.follow(request, request_state.carried(request), ours, succeeded=False)
 
     def undress(self, request: Request) -> None:
         """Detach the clearance: nobody behind us gets to see or keep it.

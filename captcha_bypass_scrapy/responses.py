@@ -13,7 +13,7 @@ from captcha_bypass.challenges import media_type
 from captcha_bypass_scrapy.cookies import parse_header, vendors_own
 from captcha_bypass_scrapy.documents import encoding_of, is_html, source_of
 from captcha_bypass_scrapy.errors import NotHandedOver, SolveError
-from captcha_bypass_scrapy.exits import same_site
+from captcha_bypass_scrapy.keys import same_site
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from captcha_bypass_scrapy.client import Solution
     from captcha_bypass_scrapy.cookies import Cookie
-    from captcha_bypass_scrapy.exits import Exit
+    from captcha_bypass_scrapy.keys import Exit
     from captcha_bypass_scrapy.settings import Options
 
 #: In `response.flags` where the body is the browser's page.

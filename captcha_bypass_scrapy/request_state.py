@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from captcha_bypass_scrapy.errors import SolveError
-from captcha_bypass_scrapy.exits import same_site
-from captcha_bypass_scrapy.pages import first_url
+from captcha_bypass_scrapy.keys import same_site
+from captcha_bypass_scrapy.responses import first_url
 
 if TYPE_CHECKING:
     from scrapy import Request

@@ -15,14 +15,13 @@ from scrapy.utils.defer import maybe_deferred_to_future
 from tldextract import TLDExtract
 from twisted.internet.defer import Deferred
 
-from captcha_bypass_scrapy import retries
 from captcha_bypass_scrapy.compat import HOOK_ARGUMENTS
 from captcha_bypass_scrapy.errors import SolveError
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
-    from captcha_bypass_scrapy.exits import Key
+    from captcha_bypass_scrapy.keys import Key
 
 #: Seconds in which the requests that waited for a robots.txt come by; they all do at once.
 ASK_AGAIN_SECONDS = 5.0
@@ -49,7 +48,7 @@ class Boundaries:
         """
         if url == request.url:
             return
-        exempt = request.dont_filter or retries.user_allows_offsite(request)
+        exempt = request.dont_filter or request_state.user_allows_offsite(request)
         if not exempt and self.offsite(url):
             raise SolveError(
                 f"the browser ended at {url}, which is outside of allowed_domains", "offsite"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from captcha_bypass.challenges import Challenge
     from captcha_bypass_scrapy.clearance import Clearance
     from captcha_bypass_scrapy.errors import Reason, SolveError, SolverUnavailable
-    from captcha_bypass_scrapy.exits import Key
+    from captcha_bypass_scrapy.keys import Key
     from captcha_bypass_scrapy.settings import Config
 
 logger = logging.getLogger("captcha_bypass_scrapy")

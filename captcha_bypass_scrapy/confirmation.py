@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from captcha_bypass_scrapy.errors import SolveError
-from captcha_bypass_scrapy.pages import response_from
+from captcha_bypass_scrapy.responses import response_from
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

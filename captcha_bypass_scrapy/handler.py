@@ -6,7 +6,6 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from captcha_bypass_scrapy import retries
 from captcha_bypass_scrapy.errors import (
     ChallengeNotSolved,
     CrawlEnding,
@@ -14,7 +13,7 @@ from captcha_bypass_scrapy.errors import (
     SolveError,
     SolverUnavailable,
 )
-from captcha_bypass_scrapy.exits import Key, exit_of, origin_of
+from captcha_bypass_scrapy.keys import Key, exit_of, origin_of
 from captcha_bypass_scrapy.parking import Obstacle
 from captcha_bypass_scrapy.settings import Options, options_of
 
@@ -25,13 +24,13 @@ if TYPE_CHECKING:
     from scrapy.http import Response
 
     from captcha_bypass.challenges import Challenge
-    from captcha_bypass_scrapy.boundaries import Budget
     from captcha_bypass_scrapy.clearance import Clearance, Clearances
-    from captcha_bypass_scrapy.flights import Flight, Flights
     from captcha_bypass_scrapy.parking import Parking
+    from captcha_bypass_scrapy.reporting import Teller
+    from captcha_bypass_scrapy.scope import Budget
     from captcha_bypass_scrapy.settings import Config
+    from captcha_bypass_scrapy.solves import Flight, Flights
     from captcha_bypass_scrapy.solving import Solver
-    from captcha_bypass_scrapy.telling import Teller
 
 logger = logging.getLogger("captcha_bypass_scrapy")
 #: Seconds for which a request whose solve failed lets others lead the next: its page may be bad.
@@ -95,7 +94,7 @@ class Desk:
                 raise CrawlEnding
             if not counted:
                 counted = True
-                self._tell.waits(unsent=retries.flight(request) is None)
+                self._tell.waits(unsent=request_state.flight(request) is None)
             if awaited:
                 await self._parking.wait_in_place(request, obstacle)
             elif not await self._parking.wait(request, obstacle, first=first):
@@ -103,19 +102,19 @@ class Desk:
         return None
 
     def _obstacle(self, request: Request) -> Obstacle | None:
-        number = retries.flight(request)
+        number = request_state.flight(request)
         flight = None if number is None else self._flights.find(number)
         if flight is None:
-            retries.stop_waiting(request)
+            request_state.stop_waiting(request)
         elif not flight.landed.done():
             return Obstacle(flight.landed, freed=self._flights.freed(flight.key))
         elif (outcome := flight.landed.result()) is None:
-            retries.solved(request)
+            request_state.solved(request)
         elif isinstance(outcome, CrawlEnding):
             raise CrawlEnding
         else:
             return self._next_try(request, flight, outcome)
-        if not self._flights.busy() or retries.probing(request):
+        if not self._flights.busy() or request_state.probing(request):
             return None
         key = key_of(request)
         options = options_of(request, self._config)
@@ -124,22 +123,24 @@ class Desk:
             return None
         if held.probe_in <= 0:
             held.probed()
-            retries.probe(request)
+            request_state.probe(request)
             return None
         return Obstacle(held.freed, held.probe_in, held.freed)
 
     def _next_try(self, request: Request, flight: Flight, error: SolveError) -> Obstacle | None:
         """What it waited for has failed: count that, and wait for the next try, or lead it."""
-        leads = retries.led(request, flight.number)
+        leads = request_state.led(request, flight.number)
         if not leads and not flight.concerns(request.url):
-            retries.stop_waiting(request)  # another host's: it might have done for this one too
+            request_state.stop_waiting(
+                request
+            )  # another host's: it might have done for this one too
             return None
         options = options_of(request, self._config)
         if isinstance(error, SolverUnavailable) or (leads and error.kind != "unsolved"):
             raise self.gave_up(request, flight.challenge.vendor, error, flight.response)
         mine = leads or (flight.fits(options) and error.kind == "unsolved")
-        if not retries.judged(request, flight.number) and mine:
-            again = retries.failed(request) <= options.retry_times
+        if not request_state.judged(request, flight.number) and mine:
+            again = request_state.failed(request) <= options.retry_times
             self._tell.unsolved(error, again=again)
             if not again:
                 raise self.gave_up(request, flight.challenge.vendor, error, flight.response)
@@ -148,7 +149,7 @@ class Desk:
             return Obstacle(None, STEP_BACK_SECONDS)
         current = self._clearances.current(flight.key)
         if current is not None and current is not flight.old:
-            retries.solved(request)
+            request_state.solved(request)
             return None
         if (reason := self._flights.given_up(flight.key)) is not None:
             raise self.gave_up(request, flight.challenge.vendor, _resting(reason), flight.response)
@@ -162,7 +163,7 @@ class Desk:
         except SolveError as late:
             raise self.gave_up(request, flight.challenge.vendor, late, flight.response) from late
         coming.waiters += 1
-        retries.waits(request, coming.number, leads=following is None)
+        request_state.waits(request, coming.number, leads=following is None)
         return Obstacle(coming.landed, freed=self._flights.freed(coming.key))
 
     # Requests on their way back
@@ -189,10 +190,10 @@ class Desk:
             try:
                 return await self._solver.page(request, key, options, current)
             except NotHandedOver:
-                return retries.by_cookies(request)
+                return request_state.by_cookies(request)
         if current is not None and current.generation not in carried:
             self._tell.count("retry/stale")
-            return retries.again(request, stale=True)
+            return request_state.again(request, stale=True)
         if current is not None and not self._expired(key, current, request):
             return await self._refused(request, key, options, current)
         if current is not None:
@@ -216,7 +217,7 @@ class Desk:
         """
         if not self._clearances.own(key):
             return True
-        if retries.times(request) >= self._config.times:
+        if request_state.times(request) >= self._config.times:
             return False
         return clearance.successes > 0 or clearance.older_than(self._config.cooldown_seconds)
 
@@ -245,14 +246,14 @@ class Desk:
         try:
             return await self._solver.response(solution, request)
         except NotHandedOver:
-            return retries.by_cookies(request)
+            return request_state.by_cookies(request)
 
     def _line_up(
         self, request: Request, flight: Flight, *, leads: bool = False, judged: bool = False
     ) -> Request:
         """Return the copy that waits for a solve, or goes by how it failed."""
-        copy = retries.again(request)
-        retries.waits(copy, flight.number, leads=leads, judged=judged)
+        copy = request_state.again(request)
+        request_state.waits(copy, flight.number, leads=leads, judged=judged)
         self._tell.waits(unsent=False)
         return self._parking.send(copy)
 
@@ -324,7 +325,7 @@ class Desk:
         self, request: Request, vendor: str, error: SolveError, response: Response | None = None
     ) -> ChallengeNotSolved:
         """Return the exception for a request that stays without its page."""
-        retries.forget(request)
+        request_state.forget(request)
         self._tell.gave_up(request, origin_of(request.url), vendor, str(error), error.kind)
         return ChallengeNotSolved(vendor, str(error), response)
 
@@ -340,10 +341,10 @@ def key_of(request: Request) -> Key:
 
 def home_key(request: Request) -> Key:
     """Return the key a challenge is solved for: not the vendor's host it may be shown on."""
-    return Key(origin_of(retries.home_url(request)), exit_of(request))
+    return Key(origin_of(request_state.home_url(request)), exit_of(request))
 
 
 def page_wanted(request: Request, config: Config) -> bool:
     """Whether a challenge is answered with the browser's page without trying the cookies."""
     by_page = options_of(request, config).mode == "html" and request.method == "GET"
-    return by_page and not retries.goes_by_cookies(request)
+    return by_page and not request_state.goes_by_cookies(request)
