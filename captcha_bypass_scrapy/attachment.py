@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from captcha_bypass_scrapy import request_state
 from captcha_bypass_scrapy.cookies import set_name, vendors_own
 from captcha_bypass_scrapy.handler import key_of, page_wanted
 from captcha_bypass_scrapy.settings import wanted

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from captcha_bypass_scrapy import request_state
 from captcha_bypass_scrapy.errors import (
     ChallengeNotSolved,
     CrawlEnding,

@@ -9,7 +9,7 @@ from scrapy import Request, signals
 from scrapy.exceptions import DontCloseSpider, IgnoreRequest, NotConfigured
 from scrapy.http import Response
 
-from captcha_bypass_scrapy import bans
+from captcha_bypass_scrapy import bans, request_state
 from captcha_bypass_scrapy.attachment import Wardrobe
 from captcha_bypass_scrapy.clearance import Clearances
 from captcha_bypass_scrapy.client import SolverClient

@@ -20,6 +20,7 @@ from scrapy import Request
 from scrapy.http.request import NO_CALLBACK
 from scrapy.pqueues import DownloaderAwarePriorityQueue
 
+from captcha_bypass_scrapy import request_state
 from captcha_bypass_scrapy.compat import scheduler_of, wake_engine
 
 if TYPE_CHECKING:

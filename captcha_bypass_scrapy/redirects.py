@@ -12,6 +12,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from scrapy.exceptions import IgnoreRequest
 
+from captcha_bypass_scrapy import request_state
 from captcha_bypass_scrapy.scope import registered_domain
 from captcha_bypass_scrapy.settings import wanted
 

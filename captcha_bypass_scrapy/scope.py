@@ -15,6 +15,7 @@ from scrapy.utils.defer import maybe_deferred_to_future
 from tldextract import TLDExtract
 from twisted.internet.defer import Deferred
 
+from captcha_bypass_scrapy import request_state
 from captcha_bypass_scrapy.compat import HOOK_ARGUMENTS
 from captcha_bypass_scrapy.errors import SolveError
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+from captcha_bypass_scrapy import request_state
 from captcha_bypass_scrapy.confirmation import until_content
 from captcha_bypass_scrapy.cookies import Cookie, choose, vendors_own
 from captcha_bypass_scrapy.errors import CrawlEnding, SolveError, SolverUnavailable
