@@ -16,7 +16,7 @@ import aiohttp
 
 from benchmarks.adapters import ADAPTERS, Json, Solve, Solved, judged, native
 from benchmarks.meter import ProcessTree
-from tests.service import run_service
+from tests.support.service import run_service
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Bytes of one answer of a bare loop: a whole page in a line.

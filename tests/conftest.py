@@ -9,8 +9,8 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from examples.challenge_site import SiteOptions, create_site
-from tests.hard_site import create_hard_site
-from tests.service import Client, Service, client_of, run_service
+from tests.support.hard_site import create_hard_site
+from tests.support.service import Client, Service, client_of, run_service
 
 
 @pytest.fixture(scope="session")

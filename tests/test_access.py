@@ -23,7 +23,7 @@ from captcha_bypass.api.access import which_key
 from captcha_bypass.app import serve
 from captcha_bypass.browsers.fleet import Census
 from captcha_bypass.config import Config
-from tests.fake_browsers import FakeEngine
+from tests.support.fake_browsers import FakeEngine
 
 KEY, OTHER_KEY = "CANARY-key-1", "CANARY-key-2"
 TASK: dict[str, Any] = {"url": "http://site.test/", "no_challenge": True, "timeout": 10}

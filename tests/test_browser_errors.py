@@ -13,8 +13,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.hard_site import SEEN
-from tests.service import Client, Service
+from tests.support.hard_site import SEEN
+from tests.support.service import Client, Service
 
 pytestmark = pytest.mark.browser
 

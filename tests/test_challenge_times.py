@@ -11,7 +11,7 @@ import pytest
 from captcha_bypass.challenges import detect
 from captcha_bypass.challenges.document import Document
 from captcha_bypass.challenges.signatures import BODY_RULES, HEADER_RULES, BodyRule
-from tests.growth import grows_too_fast
+from tests.support.growth import grows_too_fast
 
 #: What values are made of that a search might start over at, again and again.
 VALUE_PIECES = (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.camoufox_bundle import lay_out
+from tests.support.camoufox_bundle import lay_out
 
 CHECK = Path(__file__).parents[1] / "docker/check_pinned.py"
 DATABASE = "geoip/mmdb/geoip aio by daijro-combined.mmdb"

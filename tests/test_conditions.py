@@ -10,8 +10,8 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from examples.challenge_site import STATS
-from tests.hard_site import SEEN
-from tests.service import Client, client_of, run_service
+from tests.support.hard_site import SEEN
+from tests.support.service import Client, client_of, run_service
 
 pytestmark = pytest.mark.browser
 

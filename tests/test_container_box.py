@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.camoufox_bundle import lay_out
-from tests.service import Service, client_of, run_service
+from tests.support.camoufox_bundle import lay_out
+from tests.support.service import Service, client_of, run_service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from aiohttp.test_utils import TestServer
 
 ROOT = Path(__file__).parents[1]
-BOX = ROOT / "tests" / "box.sh"
-NETWORK = ROOT / "tests" / "network.sh"
+BOX = ROOT / "tests/support/box.sh"
+NETWORK = ROOT / "tests/support/network.sh"
 
 
 def may_unshare() -> bool:
@@ -85,7 +85,7 @@ def boxed_service(
 ) -> Iterator[Service]:
     """The service as the container runs it, with Camoufox's own launch code."""
     prefix = [*box_command(home_of_image(tmp), tmpfs, user), "-c", RUN_AS_MODULE]
-    module = "tests.camoufox_bundle"
+    module = "tests.support.camoufox_bundle"
     with run_service(tmp, "--workers", "1", *flags, prefix=prefix, module=module) as running:
         yield running
 

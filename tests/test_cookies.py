@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp.test_utils import TestServer
 
-from tests.hard_site import SEEN
-from tests.service import Client, Json
+from tests.support.hard_site import SEEN
+from tests.support.service import Client, Json
 
 pytestmark = pytest.mark.browser
 

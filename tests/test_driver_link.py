@@ -14,7 +14,7 @@ import pytest
 from captcha_bypass.browsers import link
 from captcha_bypass.browsers.driver import Driver
 from captcha_bypass.browsers.reaper import Workspace
-from tests.service import eventually
+from tests.support.service import eventually
 
 DEEP = b'{"a":' * 5000 + b"1" + b"}" * 5000
 

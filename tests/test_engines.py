@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 
 from captcha_bypass.browsers.engines import find_firefox
 from captcha_bypass.errors import StartupError
-from tests.service import PATH, client_of, run_service
+from tests.support.service import PATH, client_of, run_service
 
 #: Nothing listens there: the fetcher fails at once on every machine, and no packet leaves it.
 NO_NETWORK = {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}

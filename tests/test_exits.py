@@ -18,7 +18,7 @@ from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination, Rules
 from captcha_bypass.egress.upstream import Upstream
-from tests.fake_browsers import FakeEgress, FakeEngine, World
+from tests.support.fake_browsers import FakeEgress, FakeEngine, World
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from captcha_bypass.browsers.failures import translate
-from tests.growth import grows_too_fast
+from tests.support.growth import grows_too_fast
 
 
 @pytest.mark.parametrize(

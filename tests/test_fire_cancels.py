@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestServer
 
-from tests.fire import repeated, seeded, settled, works
-from tests.service import Client, Service, client_of, eventually, run_service
+from tests.support.fire import repeated, seeded, settled, works
+from tests.support.service import Client, Service, client_of, eventually, run_service
 
 pytestmark = pytest.mark.browser
 

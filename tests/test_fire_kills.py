@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestServer
 
-from tests.fire import (
+from tests.support.fire import (
     CRASHED,
     END_GRACE,
     Gate,
@@ -25,7 +25,7 @@ from tests.fire import (
     tree,
     works,
 )
-from tests.service import Client, Service, client_of, run_service
+from tests.support.service import Client, Service, client_of, run_service
 
 pytestmark = pytest.mark.browser
 

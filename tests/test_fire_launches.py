@@ -16,8 +16,8 @@ from typing import Self
 import pytest
 from aiohttp.test_utils import TestServer
 
-from tests.fire import drivers, hit, parents, tree, until_health, works
-from tests.service import PATH, Client, Service, client_of, run_service
+from tests.support.fire import drivers, hit, parents, tree, until_health, works
+from tests.support.service import PATH, Client, Service, client_of, run_service
 
 pytestmark = pytest.mark.browser
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestServer
 
-from tests.fire import dead, drivers, hit, repeated
-from tests.hard_site import SEEN
-from tests.service import client_of, eventually, run_service
+from tests.support.fire import dead, drivers, hit, repeated
+from tests.support.hard_site import SEEN
+from tests.support.service import client_of, eventually, run_service
 
 pytestmark = pytest.mark.browser
 

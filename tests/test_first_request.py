@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.service import Client, Json, Service, eventually
+from tests.support.service import Client, Json, Service, eventually
 
 pytestmark = pytest.mark.browser
 

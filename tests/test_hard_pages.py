@@ -10,8 +10,8 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from captcha_bypass.browsers.engines import Firefox
-from tests.hard_site import SEEN
-from tests.service import Client, Json, Service, client_of, eventually, run_service
+from tests.support.hard_site import SEEN
+from tests.support.service import Client, Json, Service, client_of, eventually, run_service
 
 pytestmark = pytest.mark.browser
 

@@ -23,9 +23,9 @@ from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.models import Task
 from captcha_bypass.tasks.base import JsonDict
 from captcha_bypass.worker import Worker
-from tests import fake_juggler
-from tests.camoufox_bundle import lay_out
-from tests.service import eventually
+from tests.support import fake_juggler
+from tests.support.camoufox_bundle import lay_out
+from tests.support.service import eventually
 
 #: Short, so that a peer that is silent is found out soon.
 QUICK = Pace(open_seconds=1.5, close_seconds=0.3)

@@ -16,8 +16,8 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
-from tests.hard_site import SEEN
-from tests.service import Service, alive, client_of, eventually, run_service
+from tests.support.hard_site import SEEN
+from tests.support.service import Service, alive, client_of, eventually, run_service
 
 pytestmark = pytest.mark.browser
 

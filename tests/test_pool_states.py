@@ -24,8 +24,8 @@ from captcha_bypass.browsers.keeper import IDLE_SECONDS, Keeper
 from captcha_bypass.browsers.pool import BrowserPool
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.worker import Worker
-from tests.fake_browsers import FakeEgress, FakeEngine, World
-from tests.virtual_time import VirtualLoop
+from tests.support.fake_browsers import FakeEgress, FakeEngine, World
+from tests.support.virtual_time import VirtualLoop
 
 SLOTS = 3
 TIMEOUT = 10.0

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 
 from captcha_bypass.browsers.engines import find_firefox
 from captcha_bypass.browsers.preferences import FIREFOX_PREFS, PREFS
-from tests.service import Client
+from tests.support.service import Client
 
 #: Lines such as `pref("browser.cache.disk.enable", true);` in Firefox's own files.
 _DEFAULT = re.compile(

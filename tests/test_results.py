@@ -8,8 +8,8 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
-from tests.moving_site import BIG, create_moving_site
-from tests.service import Client, Json
+from tests.support.moving_site import BIG, create_moving_site
+from tests.support.service import Client, Json
 
 pytestmark = pytest.mark.browser
 

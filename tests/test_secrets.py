@@ -16,8 +16,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.captcha_bypass_scrapy.proxies import Proxy, exits
-from tests.hard_site import create_hard_site
-from tests.service import Client, Json, Service, eventually, run_service
+from tests.support.hard_site import create_hard_site
+from tests.support.service import Client, Json, Service, eventually, run_service
 
 pytestmark = pytest.mark.browser
 

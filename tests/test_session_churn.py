@@ -14,8 +14,8 @@ from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.models import SessionKey
-from tests.fake_browsers import FakeEgress, FakeEngine, World
-from tests.virtual_time import VirtualLoop
+from tests.support.fake_browsers import FakeEgress, FakeEngine, World
+from tests.support.virtual_time import VirtualLoop
 
 PERMIT = Permit(Destination.of("http://site.test/"), None)
 #: Two with a task, one ahead of the next, one for sessions.

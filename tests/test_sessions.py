@@ -14,8 +14,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.captcha_bypass_scrapy.proxies import exits
-from tests.fire import contents, parents, seeded
-from tests.service import Client, Json, Service, client_of, eventually, run_service
+from tests.support.fire import contents, parents, seeded
+from tests.support.service import Client, Json, Service, client_of, eventually, run_service
 
 pytestmark = pytest.mark.browser
 

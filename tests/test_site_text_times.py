@@ -14,7 +14,7 @@ from captcha_bypass.egress import answers
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass_scrapy.cookies import vendors_own
 from captcha_bypass_scrapy.documents import encoding_of
-from tests.growth import grows_too_fast
+from tests.support.growth import grows_too_fast
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,10 +13,10 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from examples.challenge_site import SiteOptions, create_site
-from tests.fire import dead, seeded, settled, works
-from tests.service import client_of, eventually, run_service
-from tests.soak_figures import BELONGINGS, Meter
-from tests.soak_load import Load, jobs
+from tests.support.fire import dead, seeded, settled, works
+from tests.support.service import client_of, eventually, run_service
+from tests.support.soak_figures import BELONGINGS, Meter
+from tests.support.soak_load import Load, jobs
 
 SOLVES = int(os.environ.get("SOAK_SOLVES", "2000"))
 WORKERS = 4

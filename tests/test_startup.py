@@ -22,7 +22,7 @@ from aiohttp.test_utils import TestServer
 from captcha_bypass.browsers.launcher import Launcher
 from captcha_bypass.errors import StartupError, TaskError
 from captcha_bypass.startup import Startup
-from tests.service import PATH, Service, alive, client_of, eventually, run_service
+from tests.support.service import PATH, Service, alive, client_of, eventually, run_service
 
 #: A Camoufox that is not installed, and whose fetcher does what FETCHER says.
 FAKE_PACKAGE = {

@@ -13,7 +13,7 @@ from tests.attacks.catalogue import TOP, Vector
 from tests.attacks.report import Report
 from tests.attacks.site import Site, going_to
 from tests.attacks.target import SECRET, Target
-from tests.service import Client, Json
+from tests.support.service import Client, Json
 
 
 @dataclass

@@ -27,7 +27,7 @@ from tests.attacks.proxy import Proxy
 from tests.attacks.report import Report
 from tests.attacks.sniffer import Sniffer
 from tests.attacks.target import SECRET
-from tests.service import Client, Json, client_of, eventually, run_service
+from tests.support.service import Client, Json, client_of, eventually, run_service
 
 _TEN = PRIVATE["ten"]
 _REBINDING = f"http://rebind.{SITE}/rebinding"

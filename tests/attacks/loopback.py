@@ -13,7 +13,7 @@ from tests.attacks.catalogue import ON_LOOPBACK
 from tests.attacks.report import Report
 from tests.attacks.site import going_to
 from tests.attacks.target import SECRET
-from tests.service import Client, Json, client_of, run_service
+from tests.support.service import Client, Json, client_of, run_service
 
 _TARGET = "127.0.0.1"
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.captcha_bypass_scrapy.crawling import Crawler
 from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, serving
-from tests.service import Service
+from tests.support.service import Service
 
 
 @pytest.fixture

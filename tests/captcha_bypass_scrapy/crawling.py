@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.service import eventually
+from tests.support.service import eventually
 
 ROOT = Path(__file__).parents[2]
 MIDDLEWARE = "captcha_bypass_scrapy.CaptchaBypassMiddleware"

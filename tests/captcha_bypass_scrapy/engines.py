@@ -13,7 +13,7 @@ from scrapy.crawler import AsyncCrawlerRunner, Crawler
 from scrapy.utils.test import get_crawler
 
 from tests.captcha_bypass_scrapy.spiders import Crawl
-from tests.service import eventually
+from tests.support.service import eventually
 
 #: Neither reactor nor console: tests run in the event loop that pytest has made.
 QUIET: dict[str, Any] = {"TWISTED_REACTOR_ENABLED": False, "TELNETCONSOLE_ENABLED": False}

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.service import eventually
+from tests.support.service import eventually
 
 BROWSER = "FakeFirefox/1.0"
 Json = dict[str, Any]

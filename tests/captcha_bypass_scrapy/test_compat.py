@@ -26,7 +26,7 @@ from captcha_bypass_scrapy.compat import (
 from tests.captcha_bypass_scrapy.engines import crawled, opened
 from tests.captcha_bypass_scrapy.fakes import FakeSite
 from tests.captcha_bypass_scrapy.spiders import Crawl
-from tests.service import eventually
+from tests.support.service import eventually
 
 #: The engine of 2.13 has its slot under this name.
 OLD_SLOT = "slot"

@@ -13,7 +13,7 @@ from captcha_bypass_scrapy.documents import source_of
 from captcha_bypass_scrapy.errors import SolveError
 from captcha_bypass_scrapy.responses import response_from
 from tests.captcha_bypass_scrapy.fakes import page_of
-from tests.growth import grows_too_fast
+from tests.support.growth import grows_too_fast
 
 if TYPE_CHECKING:
     from captcha_bypass_scrapy.client import Solution

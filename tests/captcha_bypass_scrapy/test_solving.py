@@ -11,7 +11,7 @@ import pytest
 from tests.captcha_bypass_scrapy.crawling import MIDDLEWARE, Crawled, Crawler
 from tests.captcha_bypass_scrapy.fakes import BROWSER, FakeService, FakeSite, Json, page_of, serving
 from tests.captcha_bypass_scrapy.proxies import exits
-from tests.service import eventually
+from tests.support.service import eventually
 
 
 def urls(site: FakeSite, count: int, kind: str = "page") -> list[str]:

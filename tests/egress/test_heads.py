@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from captcha_bypass.egress import heads
 from captcha_bypass.egress.heads import Head, read_head
 from captcha_bypass.egress.routes import HEAD_BYTES
-from tests.growth import grows_too_fast
+from tests.support.growth import grows_too_fast
 
 
 async def read(data: bytes) -> Head | None:

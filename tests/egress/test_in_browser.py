@@ -16,7 +16,7 @@ from captcha_bypass.egress.connections import MAX_CONNECTIONS
 from captcha_bypass.errors import StartupError
 from tests.egress.proxies import SocksProxy
 from tests.egress.servers import Server, serving
-from tests.service import Client, Service, client_of, eventually, run_service
+from tests.support.service import Client, Service, client_of, eventually, run_service
 
 pytestmark = pytest.mark.browser
 

@@ -17,7 +17,7 @@ from captcha_bypass.egress import resolver
 from captcha_bypass.egress.resolver import MAX_TASK_LOOKUPS, Lookups, Resolver
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.errors import TaskError
-from tests.service import eventually
+from tests.support.service import eventually
 
 FINE = Destination("fine.example", 80)
 

@@ -15,7 +15,7 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.service import client_of, run_service
+from tests.support.service import client_of, run_service
 from tests.verify import image, machine, network
 from tests.verify.kit import CHECKS, Bench, Report, Site, run
 

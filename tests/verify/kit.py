@@ -14,7 +14,7 @@ from typing import Any, Self
 import psutil
 from aiohttp import web
 
-from tests.service import Client, Json, Service
+from tests.support.service import Client, Json, Service
 
 #: Seconds that one check may take; all together should take five minutes.
 CHECK_SECONDS = 90.0

@@ -10,8 +10,8 @@ from statistics import median
 
 import psutil
 
-from tests.fire import drivers
-from tests.service import Service
+from tests.support.fire import drivers
+from tests.support.service import Service
 
 
 @dataclass(frozen=True)

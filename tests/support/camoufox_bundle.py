@@ -1,6 +1,6 @@
 """A stand-in for Camoufox's files, by which its package's own launch code runs on stock Firefox.
 
-Run as a program (`python -m tests.camoufox_bundle ARGUMENTS`) it is the service, but for three
+Run as a program (`python -m tests.support.camoufox_bundle ARGUMENTS`) it is the service, but for three
 arguments that the package's `launch_options` gets beside ours: the channel that this Firefox
 speaks, and a recorded identity in place of one drawn from the model that only GitHub has.
 """

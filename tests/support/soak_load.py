@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from aiohttp.test_utils import TestServer
 
 from examples.challenge_pages import SUCCESS_TEXT
-from tests.fire import contents, hit, parents
-from tests.service import Client, Json, Service
+from tests.support.fire import contents, hit, parents
+from tests.support.service import Client, Json, Service
 
 #: A browser is killed each so many tasks.
 TASKS_PER_KILL = 100

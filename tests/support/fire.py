@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.service import Client, Json, Service, alive, eventually
+from tests.support.service import Client, Json, Service, alive, eventually
 
 #: Seconds past its timeout in which a task has ended, whatever was done to its browser.
 END_GRACE = 10.0
