@@ -178,7 +178,7 @@ class SolverClient:
                 status, answer, _ = await self._call(
                     "GET", f"/result/{task_id}", params={"wait": f"{wait:g}"}
                 )
-                if "status" in answer:
+                if _is_view(answer):
                     return answer
                 trouble = f"GET /result was answered {status}, {_message(answer)}"
                 if status == 503:
@@ -242,6 +242,13 @@ def _solution(data: object) -> Solution:
     return cast("Solution", data)
 
 
+def _is_view(answer: dict[str, Any]) -> bool:
+    """Whether this is what the service says of a task, and nothing of somebody else's."""
+    error = answer.get("error")
+    told = isinstance(error, dict) and {"code", "message"} <= set(error)
+    return isinstance(answer.get("status"), str) and (error is None or told)
+
+
 def _is_file(view: dict[str, Any]) -> bool:
     error = view.get("error") or {}
     return error.get("code") == "not_a_page" and view.get("data") is not None
@@ -255,7 +262,7 @@ def _lost(view: dict[str, Any]) -> bool:
 def _json_object(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     return found if isinstance(found, dict) else {}
 
@@ -264,8 +271,9 @@ def _message(answer: dict[str, Any]) -> str:
     error = answer.get("error")
     if not isinstance(error, dict):
         return "not in the service's own words"
-    fields = error.get("fields") or []
-    parts = [f"{part.get('field')}: {part.get('message')}" for part in fields]
+    fields = error.get("fields")
+    listed = [part for part in fields if isinstance(part, dict)] if isinstance(fields, list) else []
+    parts = [f"{part.get('field')}: {part.get('message')}" for part in listed]
     return "; ".join(parts) or str(error.get("message"))
 
 

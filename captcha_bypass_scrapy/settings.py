@@ -89,9 +89,15 @@ class Config:
         """
         if not settings.getbool(_PREFIX + "ENABLED", True):
             raise NotConfigured
+        url, key = _service_url(settings), _text(settings, "API_KEY") or _from_environment("API_KEY")
+        if key and "@" in urlsplit(url).netloc:
+            raise ValueError(
+                f"{_PREFIX}URL has a login and {_PREFIX}API_KEY is set, but both would be the header"
+                " Authorization"
+            )
         return cls(
-            url=_service_url(settings),
-            api_key=_text(settings, "API_KEY") or _from_environment("API_KEY"),
+            url=url,
+            api_key=key,
             mode=_mode(settings.get(_PREFIX + "MODE", cls.mode), _PREFIX + "MODE"),
             timeout_seconds=_number(settings, "TIMEOUT", cls.timeout_seconds, above=0),
             times=_count(settings, "TIMES", cls.times),

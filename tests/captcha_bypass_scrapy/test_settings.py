@@ -185,6 +185,13 @@ def test_login_of_the_url_stays_out_of_logs() -> None:
     assert "service:8191" in shown
 
 
+def test_login_and_key_do_not_fit_into_one_request() -> None:
+    with pytest.raises(ValueError, match="URL has a login and CAPTCHA_BYPASS_API_KEY") as raised:
+        config(URL="http://me:s3cret@service", API_KEY="s3cret")
+
+    assert "s3cret" not in str(raised.value)
+
+
 # Numbers
 
 
