@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-import captcha_bypass_scrapy.client as client_module
-from captcha_bypass_scrapy.client import SolverClient
 from tests.captcha_bypass_scrapy.crawling import Crawled, Crawler
 from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, Json, failed, page_of
 from tests.captcha_bypass_scrapy.test_solving import urls
@@ -68,20 +66,6 @@ async def test_url_that_the_service_does_not_answer_to_is_told_in_the_services_w
     assert "Use http://127.0.0.1:PORT." in line
     assert "CAPTCHA_BYPASS_API_KEY" not in line
     assert len(fake.calls) == 1
-
-
-async def test_service_that_holds_no_more_requests_is_asked_without_wait(
-    monkeypatch: pytest.MonkeyPatch, fake: FakeService
-) -> None:
-    monkeypatch.setattr(client_module, "PATIENCE_SECONDS", 0.6)
-    fake.holds, fake.seconds = False, 2.5
-    client = SolverClient(fake.url, None, long_poll=5, slow=60, patience=60, closing=lambda: False)
-    try:
-        task = {"url": "http://site.test/", "no_challenge": True, "timeout": 20}
-        assert (await client.solve(task, print))["status_code"] == 200
-    finally:
-        await client.close()
-    assert len(fake.calls) < 20
 
 
 async def test_full_service_is_asked_again_when_it_says(
