@@ -89,7 +89,10 @@ class Config:
         """
         if not settings.getbool(_PREFIX + "ENABLED", True):
             raise NotConfigured
-        url, key = _service_url(settings), _text(settings, "API_KEY") or _from_environment("API_KEY")
+        url, key = (
+            _service_url(settings),
+            _text(settings, "API_KEY") or _from_environment("API_KEY"),
+        )
         if key and "@" in urlsplit(url).netloc:
             raise ValueError(
                 f"{_PREFIX}URL has a login and {_PREFIX}API_KEY is set, but both would be the header"

@@ -18,7 +18,7 @@ from captcha_bypass_scrapy.client import SolverClient
 from captcha_bypass_scrapy.errors import CrawlEnding, SolveError, SolverUnavailable
 from captcha_bypass_scrapy.progress import DOWN_PAUSE
 from tests.captcha_bypass_scrapy.fakes import FakeService, page_of, serving
-from tests.service import eventually
+from tests.support.service import eventually
 
 TASK: dict[str, Any] = {"url": "http://site.example/", "timeout": 20.0, "no_challenge": True}
 DATA = page_of(TASK)
