@@ -24,9 +24,8 @@ from benchmarks.contestants import Peer, hand_over_seconds
 from benchmarks.meter import Meter, ProcessTree, left_behind
 from benchmarks.report import Batch, Timed, contest_table, overheads, percentile, ratio, rows
 from examples.challenge_pages import SUCCESS_TEXT
+from tests.support.repository import ROOT
 from tests.support.service import eventually
-
-ROOT = Path(__file__).parents[1]
 
 
 def batch(contestant: str, number: int, *, wall: float = 60, **more: Any) -> Batch:  # noqa: ANN401

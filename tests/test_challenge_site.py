@@ -8,7 +8,6 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from html import unescape
 from itertools import count
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -16,11 +15,11 @@ from aiohttp.test_utils import TestServer
 from playwright.async_api import async_playwright
 
 from examples.challenge_site import STATS, SiteOptions, create_site
+from tests.support.repository import ROOT
 
 WELCOME = "Welcome, you are through"
 EASY = SiteOptions(work=0.001, puzzles=8)
 UA = {"User-Agent": "Mozilla/5.0 (test)"}
-ROOT = Path(__file__).resolve().parents[1]
 
 Serve = Callable[[SiteOptions], Awaitable[TestServer]]
 

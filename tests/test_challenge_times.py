@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -12,6 +11,7 @@ from captcha_bypass.challenges import detect
 from captcha_bypass.challenges.document import Document
 from captcha_bypass.challenges.signatures import BODY_RULES, HEADER_RULES, BodyRule
 from tests.support.growth import grows_too_fast
+from tests.support.repository import ROOT
 
 #: What values are made of that a search might start over at, again and again.
 VALUE_PIECES = (
@@ -105,11 +105,10 @@ def test_document_of_any_length_costs_the_same() -> None:
 
 @pytest.mark.parametrize("folder", ["captcha_bypass/challenges", "captcha_bypass_scrapy"])
 def test_no_regular_expression_runs_on_what_a_site_sends(folder: str) -> None:
-    root = Path(__file__).parents[1]
     imports = ("import re", "from re import")
     found = [
         path.name
-        for path in (root / folder).glob("*.py")
+        for path in (ROOT / folder).glob("*.py")
         if any(line.strip().startswith(imports) for line in path.read_text().splitlines())
     ]
 

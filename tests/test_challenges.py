@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,72 +18,16 @@ from captcha_bypass.challenges import (
     detect_headers,
 )
 from captcha_bypass.challenges.document import Document
+from tests.support.repository import CHALLENGES, ROOT
+from tests.support.vendor_pages import HEADER_VERDICTS, HTML, JSON, POSITIVES, UUID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     Headers = Mapping[str, str | Sequence[str]]
 
-FIXTURES = Path(__file__).parent / "fixtures" / "challenges"
-HTML = {"Content-Type": "text/html; charset=utf-8"}
-JSON = {"Content-Type": "application/json;charset=utf-8"}
-TEXT = {"Content-Type": "text/plain; charset=UTF-8"}
-UUID = "0198f0aa-1b2c-7d3e-8f40-0123456789ab"
 CLOUDFLARE_CODE = "<script>window._cf_chl_opt = {}</script>"
 
-POSITIVES: list[tuple[str, int, Headers, str, Kind]] = [
-    ("cloudflare.html", 403, HTML, "cloudflare", "challenge"),
-    ("cloudflare.html", 429, HTML, "cloudflare", "challenge"),
-    ("cloudflare.html", 200, HTML, "cloudflare", "challenge"),
-    ("cloudflare-rendered.html", 403, HTML, "cloudflare", "challenge"),
-    ("cloudflare-legacy.html", 503, HTML, "cloudflare", "challenge"),
-    ("cloudflare-selector.html", 403, HTML, "cloudflare", "challenge"),
-    ("cloudflare-block.html", 403, HTML, "cloudflare", "block"),
-    ("cloudflare-denied.html", 403, HTML, "cloudflare", "block"),
-    ("cloudflare-code-label.html", 403, HTML, "cloudflare", "block"),
-    ("cloudflare-1020.txt", 403, TEXT, "cloudflare", "block"),
-    ("cloudflare-1020-rendered.html", 403, TEXT, "cloudflare", "block"),
-    ("datadome-captcha.html", 403, HTML, "datadome", "captcha"),
-    ("datadome-interstitial.html", 403, HTML, "datadome", "challenge"),
-    ("datadome-ban.html", 403, HTML, "datadome", "block"),
-    ("datadome-captcha.html", 403, {**HTML, "x-dd-b": "2"}, "datadome", "captcha"),
-    ("datadome-ban.html", 403, {**HTML, "x-dd-b": "2"}, "datadome", "block"),
-    ("datadome.json", 403, JSON, "datadome", "captcha"),
-    ("datadome-ban.json", 403, JSON, "datadome", "block"),
-    ("imperva.html", 200, HTML, "imperva", "challenge"),
-    ("imperva.html", 403, HTML, "imperva", "challenge"),
-    ("imperva-text.html", 403, HTML, "imperva", "challenge"),
-    ("akamai.json", 428, JSON, "akamai", "challenge"),
-    ("akamai.html", 428, HTML, "akamai", "challenge"),
-    ("akamai-block.html", 403, HTML, "akamai", "block"),
-    ("akamai-block-rendered.html", 403, HTML, "akamai", "block"),
-    ("human.html", 403, HTML, "human", "captcha"),
-    ("human.json", 403, JSON, "human", "captcha"),
-    ("sucuri.html", 200, HTML, "sucuri", "challenge"),
-    ("sucuri.html", 307, HTML, "sucuri", "challenge"),
-    ("sucuri-block.html", 403, HTML, "sucuri", "block"),
-    ("ddos-guard.html", 403, HTML, "ddos-guard", "challenge"),
-    ("ddos-guard.html", 503, HTML, "ddos-guard", "challenge"),
-    ("anubis.html", 200, HTML, "anubis", "challenge"),
-    ("anubis.html", 401, HTML, "anubis", "challenge"),
-    ("anubis-metarefresh.html", 200, HTML, "anubis", "challenge"),
-    ("anubis-block.html", 200, HTML, "anubis", "block"),
-    ("go-away.html", 418, HTML, "go-away", "challenge"),
-    ("go-away-custom-path.html", 200, HTML, "go-away", "challenge"),
-    ("go-away-block.html", 403, HTML, "go-away", "block"),
-    ("vercel.html", 429, HTML, "vercel", "challenge"),
-    ("vercel-script.html", 403, HTML, "vercel", "challenge"),
-    ("kasada.html", 429, HTML, "kasada", "challenge"),
-    ("kasada-script.html", 429, HTML, "kasada", "challenge"),
-    ("aliyun.html", 200, HTML, "aliyun", "challenge"),
-    ("aliyun-meta.html", 200, HTML, "aliyun", "challenge"),
-    ("siteground.html", 202, HTML, "siteground", "challenge"),
-    ("reblaze.html", 247, HTML, "reblaze", "challenge"),
-    ("google.html", 429, HTML, "google", "captcha"),
-    ("queue-it.html", 200, HTML, "queue-it", "challenge"),
-    ("captcha.html", 403, HTML, "captcha", "captcha"),
-    ("normal-login-recaptcha.html", 429, HTML, "captcha", "captcha"),
-]
 
 NEGATIVES: list[tuple[str, int, Headers]] = [
     ("normal-cloudflare-jsd.html", 200, {**HTML, "Server": "cloudflare", "CF-RAY": "8f0c-LHR"}),
@@ -163,35 +106,6 @@ QUOTATIONS = [
     '<a href="https://queue-it.net/">q</a><pre>&lt;body data-pageid="queue"&gt;</pre>',
 ]
 
-HEADER_VERDICTS: list[tuple[int, Headers, str, Kind]] = [
-    (403, {"cf-mitigated": "challenge"}, "cloudflare", "challenge"),
-    (429, {"cf-mitigated": "challenge"}, "cloudflare", "challenge"),
-    (202, {"x-amzn-waf-action": "challenge"}, "aws-waf", "challenge"),
-    (405, {"x-amzn-waf-action": "captcha"}, "aws-waf", "captcha"),
-    (429, {"x-vercel-mitigated": "challenge"}, "vercel", "challenge"),
-    (403, {"x-vercel-mitigated": "deny"}, "vercel", "block"),
-    (403, {"x-dd-b": "1"}, "datadome", "challenge"),
-    (429, {"x-kpsdk-ct": "x"}, "kasada", "challenge"),
-    (429, {"x-kpsdk-im": "x"}, "kasada", "challenge"),
-    (403, {"server": "ddos-guard"}, "ddos-guard", "challenge"),
-    (403, {"x-sucuri-block": "FBP007"}, "sucuri", "block"),
-    (202, {"sg-captcha": "challenge"}, "siteground", "challenge"),
-    (200, {"x-queueit-redirect": "https%3A%2F%2Fx.queue-it.net"}, "queue-it", "challenge"),
-    (302, {"location": "https://shop.queue-it.net/?c=shop&e=sale"}, "queue-it", "challenge"),
-    (302, {"location": "https://www.google.com/sorry/index?continue=x"}, "google", "captcha"),
-    (
-        200,
-        {"refresh": "0; url=https://git.example/.well-known/.go-away/cmd/x/verify-challenge?a=b"},
-        "go-away",
-        "challenge",
-    ),
-    (
-        200,
-        {"set-cookie": f"techaro.lol-anubis-cookie-verification-0a1b2c3d={UUID}; Path=/"},
-        "anubis",
-        "challenge",
-    ),
-]
 
 NO_HEADER_VERDICT: list[tuple[int, Headers]] = [
     (200, {}),
@@ -213,14 +127,14 @@ names = st.text(max_size=20) | st.sampled_from(
     ["Content-Type", "content-length", "Set-Cookie", "x-dd-b", "Location", "server", "refresh"]
 )
 values = st.text(max_size=60) | st.sampled_from(["text/html", "application/json", "9" * 5000])
-bodies = st.text() | st.binary() | st.sampled_from([p.read_bytes() for p in FIXTURES.iterdir()])
+bodies = st.text() | st.binary() | st.sampled_from([p.read_bytes() for p in CHALLENGES.iterdir()])
 
 
 @pytest.mark.parametrize(("name", "status", "headers", "vendor", "kind"), POSITIVES)
 def test_page_of_a_vendor_is_recognised(
     name: str, status: int, headers: Headers, vendor: str, kind: Kind
 ) -> None:
-    body = (FIXTURES / name).read_bytes()
+    body = (CHALLENGES / name).read_bytes()
     assert detect(status, headers, body) == Challenge(vendor, kind)
     assert detect(status, headers, body.decode()) == Challenge(vendor, kind)
 
@@ -254,12 +168,12 @@ def test_sentence_that_a_page_begins_with_is_its_own(page: str) -> None:
 
 @pytest.mark.parametrize(("name", "status", "headers"), NEGATIVES)
 def test_normal_page_is_not_a_challenge(name: str, status: int, headers: Headers) -> None:
-    assert detect(status, headers, (FIXTURES / name).read_bytes()) is None
+    assert detect(status, headers, (CHALLENGES / name).read_bytes()) is None
 
 
 def test_every_fixture_is_used() -> None:
     used = {row[0] for row in POSITIVES} | {row[0] for row in NEGATIVES}
-    assert {path.name for path in FIXTURES.iterdir()} - {"README.md"} == used
+    assert {path.name for path in CHALLENGES.iterdir()} - {"README.md"} == used
 
 
 @pytest.mark.parametrize(("status", "headers", "vendor", "kind"), HEADER_VERDICTS)
@@ -304,7 +218,7 @@ def test_set_cookie_may_be_a_list_or_joined_by_newlines(cookies: str | Sequence[
 def test_decision_of_the_headers_needs_no_body() -> None:
     headers = {**HTML, "cf-mitigated": "challenge"}
     assert not body_matters(403, headers)
-    body = (FIXTURES / "cloudflare-block.html").read_bytes()
+    body = (CHALLENGES / "cloudflare-block.html").read_bytes()
     assert detect(403, headers, body) == Challenge("cloudflare", "challenge")
 
 
@@ -314,7 +228,7 @@ def test_body_tells_which_kind_of_datadome_answer_it_is() -> None:
 
 
 def test_widget_does_not_take_over_what_a_header_said() -> None:
-    body = (FIXTURES / "captcha.html").read_bytes()
+    body = (CHALLENGES / "captcha.html").read_bytes()
     assert detect(403, {**HTML, "x-dd-b": "1"}, body) == Challenge("datadome", "challenge")
 
 
@@ -385,7 +299,7 @@ def test_marks_beyond_the_first_16_kb_are_not_seen() -> None:
 
 @pytest.mark.parametrize("length", [100, 10_000, 1_000_000])
 def test_widget_on_a_page_that_loaded_well_is_part_of_it_at_any_length(length: int) -> None:
-    body = (FIXTURES / "normal-turnstile.html").read_text().ljust(length)
+    body = (CHALLENGES / "normal-turnstile.html").read_text().ljust(length)
     assert detect(200, HTML, body) is None
 
 
@@ -433,11 +347,10 @@ def test_module_needs_nothing_else_of_the_project() -> None:
         "import sys, captcha_bypass.challenges\n"
         "print(*sorted(m for m in sys.modules if m.startswith('captcha_bypass')))"
     )
-    root = Path(__file__).parent.parent
     run = subprocess.run(
         # Not even the packages that are installed.
         [sys.executable, "-S", "-c", code],
-        cwd=root,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,

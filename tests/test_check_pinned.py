@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.camoufox_bundle import lay_out
+from tests.support.repository import ROOT
 
-CHECK = Path(__file__).parents[1] / "docker/check_pinned.py"
+CHECK = ROOT / "docker/check_pinned.py"
 DATABASE = "geoip/mmdb/geoip aio by daijro-combined.mmdb"
 
 #: The real model is at GitHub: any file stands for it, and its checksum is the pinned one.

@@ -6,17 +6,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from pydantic import SecretStr
 
 from captcha_bypass import __version__
-from captcha_bypass.config import Config, parse
+from captcha_bypass.config import Config
 from captcha_bypass.cpus import usable_cpus
 from captcha_bypass.environment import BARE_NAMES
+from tests.support.settings import PREFIX, Refused, config
 
-PREFIX = "CAPTCHA_BYPASS_"
 NAMES = sorted(Config.model_fields)
 
 
@@ -26,18 +25,6 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.upper().startswith(PREFIX) or name.lower() in BARE_NAMES:
             monkeypatch.delenv(name)
-
-
-class Refused(Exception):
-    """What `fail` of parse() was told."""
-
-
-def fail(message: str) -> NoReturn:
-    raise Refused(message)
-
-
-def config(*argv: str) -> Config:
-    return parse(argv, fail)
 
 
 def run(*argv: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -16,6 +14,8 @@ import pytest
 import yaml
 
 from tests.support.camoufox_bundle import lay_out
+from tests.support.namespaces import needs_nft, needs_root
+from tests.support.repository import ROOT
 from tests.support.service import Service, client_of, run_service
 
 if TYPE_CHECKING:
@@ -23,27 +23,8 @@ if TYPE_CHECKING:
 
     from aiohttp.test_utils import TestServer
 
-ROOT = Path(__file__).parents[1]
 BOX = ROOT / "tests/support/box.sh"
 NETWORK = ROOT / "tests/support/network.sh"
-
-
-def may_unshare() -> bool:
-    """Whether namespaces can be had: containers refuse them even to root."""
-    try:
-        command = ["unshare", "--mount", "--net", "mount", "-t", "tmpfs", "none", "/mnt"]
-        return subprocess.run(command, capture_output=True, timeout=10, check=False).returncode == 0
-    except OSError:
-        return False
-
-
-needs_root = pytest.mark.skipif(
-    os.geteuid() != 0 or not may_unshare(), reason="needs root, and to be allowed namespaces"
-)
-needs_nft = pytest.mark.skipif(
-    shutil.which("nft") is None or shutil.which("ip") is None,
-    reason="needs nft and ip (Debian: nftables, iproute2)",
-)
 
 
 def compose_service(file: str, name: str) -> dict[str, Any]:

@@ -28,11 +28,11 @@ from packaging.utils import canonicalize_name
 from captcha_bypass.config import Config
 from captcha_bypass.environment import BARE_NAMES
 from captcha_bypass.healthcheck import flags_of, healthy
+from tests.support.repository import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parent.parent
 CONTAINER_FILES = ("Dockerfile", "docker-compose.yml", "compose.hardened.yaml")
 INSTRUCTIONS = {
     *("ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL"),

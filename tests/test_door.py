@@ -24,7 +24,7 @@ from captcha_bypass.api.large import json_response
 from captcha_bypass.api.refusals import Refusals
 from captcha_bypass.config import Config
 from captcha_bypass.files import MOST_FILES
-from tests.test_queue_contract import until
+from tests.support.scripted_queue import until
 
 #: A fourth of which may be connections.
 FILES = 64

@@ -11,7 +11,7 @@ import pytest
 
 from captcha_bypass.config import Config
 from captcha_bypass.environment import BARE_NAMES, forget_secrets, remarks
-from tests.test_config import PREFIX, Refused, config
+from tests.support.settings import PREFIX, Refused, config
 
 
 @pytest.fixture(autouse=True)

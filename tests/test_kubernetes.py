@@ -14,8 +14,8 @@ import yaml
 from captcha_bypass.api.openapi import document
 from captcha_bypass.config import Config
 from captcha_bypass.memory import needed_bytes
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "examples/kubernetes"
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["captcha-bypass"]
 FIELDS = Config.model_fields

@@ -14,6 +14,7 @@ import pytest
 
 from captcha_bypass.config import Config
 from captcha_bypass.memory import GIB, allowed_bytes, memory_remarks, needed_bytes
+from tests.support.repository import ROOT
 
 UNLIMITED_V1 = "9223372036854771712\n"
 
@@ -57,7 +58,7 @@ def test_a_machine_without_cgroups_has_no_limit(tmp_path: Path) -> None:
 
 
 def test_need_is_what_the_compose_file_gives() -> None:
-    compose = (Path(__file__).parents[1] / "docker-compose.yml").read_text()
+    compose = (ROOT / "docker-compose.yml").read_text()
     assert "mem_limit: 5g" in compose
     assert "4 workers; 7g for 8" in compose
     assert needed_bytes(4, 100, 2 * GIB) == 5 * GIB

@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from captcha_bypass.tasks import memory
 from captcha_bypass.tasks.base import JsonDict, State, Stats
 from captcha_bypass.tasks.memory import MemoryQueue, weigh
-from tests.test_queue_contract import Script, at_once, ended, until
+from tests.support.scripted_queue import Script, at_once, ended, until
 
 T = TypeVar("T")
 V = TypeVar("V")

@@ -31,7 +31,7 @@ from captcha_bypass.models import Solution, SolveRequest
 from captcha_bypass.tasks.base import Stats
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.worker import Worker
-from tests.test_queue_contract import until
+from tests.support.scripted_queue import until
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 

@@ -25,50 +25,14 @@ from captcha_bypass.api.status import BrowserStatus
 from captcha_bypass.app import MAX_BODY_BYTES
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
-from captcha_bypass.models import Solution, SolveRequest
+from captcha_bypass.models import SolveRequest
 from captcha_bypass.tasks.base import Stats
 from captcha_bypass.tasks.memory import MemoryQueue
-from tests.test_queue_contract import FOR_EVER, Script, until
+from tests.support.native_tasks import BASE, RESULT_COOKIES, SOLUTION
+from tests.support.scripted_queue import FOR_EVER, Script, until
 
 JSON = {"Content-Type": "application/json"}
 CANARY = "CANARY-d41d8cd9"
-BASE: dict[str, Any] = {"url": "http://site.test/", "success_text": "Welcome", "timeout": 10}
-
-RESULT_COOKIES = [
-    {
-        "name": "cf_clearance",
-        "value": "abc.def-1.2.1.1-x/y==",
-        "domain": ".site.test",
-        "path": "/",
-        "expires": 1893456000.5,
-        "httpOnly": True,
-        "secure": True,
-        "sameSite": "None",
-    },
-    {
-        "name": "session",
-        "value": "",
-        "domain": "127.0.0.1",
-        "path": "/app",
-        "expires": -1,
-        "httpOnly": False,
-        "secure": False,
-        "sameSite": "Lax",
-    },
-]
-SOLUTION: dict[str, Any] = Solution.model_validate(
-    {
-        "cookies": RESULT_COOKIES,
-        "headers": {"content-type": "text/html"},
-        "status_code": 200,
-        "html": "<p>Welcome \N{SNOWMAN}</p>",
-        "url": "http://site.test/",
-        "timeout_reached": False,
-        "user_agent": "Mozilla/5.0",
-        "request_headers": {"user-agent": "Mozilla/5.0"},
-        "elapsed": 1.5,
-    }
-).model_dump(mode="json")
 
 
 @dataclass

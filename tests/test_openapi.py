@@ -29,7 +29,7 @@ from captcha_bypass.errors import RequestError, RequestErrorCode, TaskErrorCode
 from captcha_bypass.metrics import Metrics
 from captcha_bypass.tasks.base import JsonDict
 from captcha_bypass.tasks.memory import MemoryQueue
-from tests.test_native_api import SOLUTION
+from tests.support.native_tasks import SOLUTION
 
 #: Tasks that the service knows, so that generated requests also meet results.
 COMPLETED, FAILED = "0" * 8, "1" * 8

@@ -12,8 +12,8 @@ from yarl import URL
 
 from captcha_bypass.models import Task
 from tests.flaresolverr.serving import V1, FakeSessions, Json, serving
-from tests.test_native_api import BASE, SOLUTION
-from tests.test_queue_contract import Script, until
+from tests.support.native_tasks import BASE, SOLUTION
+from tests.support.scripted_queue import Script, until
 
 A, B = "CANARY-key-a", "CANARY-key-b"
 

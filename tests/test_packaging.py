@@ -7,13 +7,11 @@ import sys
 import tomllib
 import zipfile
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
 
 from captcha_bypass import __version__
-
-ROOT = Path(__file__).parents[1]
+from tests.support.repository import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -16,8 +15,8 @@ from captcha_bypass.config import Config
 from captcha_bypass.metrics import Metrics, State
 from captcha_bypass.models import SolveRequest
 from captcha_bypass.tasks.base import Stats
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 

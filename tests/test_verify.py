@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.repository import ROOT
 from tests.verify import __main__ as program
 from tests.verify.kit import CHECKS, Bench, Report, Skip, run
 
-ROOT = Path(__file__).parents[1]
 #: What is not to be had on Firefox, or only with Docker or the internet.
 NOT_HERE = {1, 2, 3, 4, 25, 26}
 

@@ -14,8 +14,8 @@ from aiohttp.test_utils import TestServer
 from captcha_bypass.browsers import places
 from captcha_bypass.browsers.reaper import LOCKED, NOT_YET_LOCKED, Workspace
 from captcha_bypass.errors import StartupError
+from tests.support.namespaces import needs_root
 from tests.support.service import client_of, run_service
-from tests.test_container_box import needs_root
 
 NAME = f"captcha-bypass-{os.getuid()}"
 

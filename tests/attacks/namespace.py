@@ -11,12 +11,12 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
+
+from tests.support.repository import ROOT
 
 #: The namespaces that the module gets, itself being the first process of them.
 _UNSHARE = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-_ROOT = Path(__file__).parents[2]
 
 
 @functools.cache
@@ -39,7 +39,7 @@ def run_inside(module: str, *arguments: str, seconds: float) -> Any:  # noqa: AN
     assert command is not None
     done = subprocess.run(
         [*command, sys.executable, "-m", module, *arguments],
-        cwd=_ROOT,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=seconds,

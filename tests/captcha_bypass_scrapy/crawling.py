@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.repository import ROOT
 from tests.support.service import eventually
 
-ROOT = Path(__file__).parents[2]
 MIDDLEWARE = "captcha_bypass_scrapy.CaptchaBypassMiddleware"
 #: What every crawl of the tests has; the rest is Scrapy's own default.
 SETTINGS: dict[str, Any] = {

@@ -12,7 +12,8 @@ from scrapy.utils.test import get_crawler
 from captcha_bypass import challenges
 from captcha_bypass.challenges import glance
 from captcha_bypass_scrapy.detection import Detector, detector_of, plainly_open
-from tests.test_challenges import FIXTURES, HEADER_VERDICTS, HTML, POSITIVES
+from tests.support.repository import CHALLENGES
+from tests.support.vendor_pages import HEADER_VERDICTS, HTML, POSITIVES
 
 if TYPE_CHECKING:
     from tests.test_challenges import Headers
@@ -73,7 +74,7 @@ def test_open_response_is_read_a_little_or_not_at_all(
 def test_challenge_with_an_ordinary_status_leaves_doubt(
     name: str, status: int, headers: Headers
 ) -> None:
-    assert not plainly_open(response(status, headers, (FIXTURES / name).read_bytes()))
+    assert not plainly_open(response(status, headers, (CHALLENGES / name).read_bytes()))
 
 
 @pytest.mark.parametrize(("status", "headers"), [row[:2] for row in HEADER_VERDICTS])

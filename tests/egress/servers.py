@@ -234,3 +234,14 @@ async def read_to_the_end(browser: Browser) -> int:
     except ConnectionResetError:
         pass
     return size
+
+
+async def answer_with_name(
+    name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Answer every request with a name and what was asked for."""
+    while True:
+        head = await reader.readuntil(b"\r\n\r\n")
+        body = name.encode() + b" " + head.split(b" ")[1]
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()

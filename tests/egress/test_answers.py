@@ -9,8 +9,15 @@ import pytest
 
 from captcha_bypass.egress.answers import HEAD_BYTES, MAX_INTERIM
 from captcha_bypass.egress.upstream import Upstream
-from tests.egress.servers import Browser, Server, browsing, guarding, read_to_the_end, request
-from tests.egress.test_guard_http import answer_with_name
+from tests.egress.servers import (
+    Browser,
+    Server,
+    answer_with_name,
+    browsing,
+    guarding,
+    read_to_the_end,
+    request,
+)
 
 FAKE = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfake"
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -8,8 +8,16 @@ import pytest
 
 from captcha_bypass.egress.guard import Guard
 from captcha_bypass.egress.rules import Destination
-from tests.egress.servers import Browser, Internet, Server, browsing, guarding, request, serving
-from tests.egress.test_guard_http import answer_with_name
+from tests.egress.servers import (
+    Browser,
+    Internet,
+    Server,
+    answer_with_name,
+    browsing,
+    guarding,
+    request,
+    serving,
+)
 
 OWN = Destination("own.example", 80)
 ASK = {

@@ -12,7 +12,15 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import BaseTestServer, TestServer
 
-from tests.egress.servers import Internet, browsing, guarding, request, reset, serving
+from tests.egress.servers import (
+    Internet,
+    answer_with_name,
+    browsing,
+    guarding,
+    request,
+    reset,
+    serving,
+)
 
 FIVE_MB = random.Random(5).randbytes(5_000_000)  # noqa: S311 - not for secrets
 
@@ -49,17 +57,6 @@ async def test_body_goes_to_the_site_and_back_byte_for_byte(site: BaseTestServer
         for body in (FIVE_MB, b"", b"x"):
             async with session.post(url, data=io.BytesIO(body)) as answer:
                 assert await answer.read() == body
-
-
-async def answer_with_name(
-    name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> None:
-    """Answer every request with a name and what was asked for."""
-    while True:
-        head = await reader.readuntil(b"\r\n\r\n")
-        body = name.encode() + b" " + head.split(b" ")[1]
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-        await writer.drain()
 
 
 async def test_requests_to_one_site_share_its_connection() -> None:

@@ -17,8 +17,8 @@ from examples.challenge_site import SiteOptions, create_site
 from tests.flaresolverr.browserless import Browserless
 from tests.flaresolverr.scripted import Make, Scripted
 from tests.flaresolverr.serving import FakeSessions, serving
+from tests.support.scripted_queue import Script
 from tests.support.service import client_of
-from tests.test_queue_contract import Script
 
 
 @pytest.fixture

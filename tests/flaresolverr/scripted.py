@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from captcha_bypass.models import Task
 from tests.flaresolverr.serving import V1, Json, failure_of
-from tests.test_queue_contract import Script, until
+from tests.support.scripted_queue import Script, until
 
 CANARY = "CANARY-d41d8cd9"
 URL = "http://site.test/"

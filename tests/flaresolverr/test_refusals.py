@@ -23,7 +23,7 @@ from tests.flaresolverr.scripted import (
     Scripted,
 )
 from tests.flaresolverr.serving import failure_of
-from tests.test_queue_contract import until
+from tests.support.scripted_queue import until
 
 # Refused
 

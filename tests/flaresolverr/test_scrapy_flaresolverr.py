@@ -11,9 +11,9 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.captcha_bypass_scrapy.crawling import ROOT
 from tests.flaresolverr.conftest import World
 from tests.flaresolverr.scripted import Make
+from tests.support.repository import ROOT
 
 Json = dict[str, Any]
 

@@ -16,7 +16,7 @@ from tests.flaresolverr.scripted import (
     Scripted,
 )
 from tests.flaresolverr.serving import Json
-from tests.test_queue_contract import until
+from tests.support.scripted_queue import until
 
 # The wait
 

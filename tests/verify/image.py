@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
-from pathlib import Path
 
+from tests.support.repository import ROOT
 from tests.verify.kit import Bench, Skip, check
 
-ROOT = Path(__file__).parents[2]
 BUILD_SECONDS = 1800
 
 
