@@ -18,8 +18,8 @@ from captcha_bypass_scrapy.reporting import Teller
 from captcha_bypass_scrapy.scope import Budget, registered_domain
 from tests.captcha_bypass_scrapy.crawling import Crawler
 from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, Json, page_of, serving
-from tests.captcha_bypass_scrapy.proxies import exits
 from tests.captcha_bypass_scrapy.test_solving import all_pages, urls
+from tests.support.proxies import exits
 
 HOST = "http://a.site.example"
 SIBLING = "http://b.site.example"

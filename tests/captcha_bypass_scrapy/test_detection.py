@@ -16,7 +16,7 @@ from tests.support.repository import CHALLENGES
 from tests.support.vendor_pages import HEADER_VERDICTS, HTML, POSITIVES
 
 if TYPE_CHECKING:
-    from tests.test_challenges import Headers
+    from tests.captcha_bypass.challenges.test_challenges import Headers
 
 URL = "http://site.example/"
 PAGE = b"<!DOCTYPE html><html><body>" + b'<a href="/a">a</a><p>text</p>' * 40_000

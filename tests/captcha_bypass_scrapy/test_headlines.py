@@ -9,7 +9,7 @@ from aiohttp.test_utils import BaseTestServer, TestServer
 
 from examples.challenge_site import STATS, SiteOptions, create_site
 from tests.captcha_bypass_scrapy.crawling import Crawler
-from tests.captcha_bypass_scrapy.proxies import exits
+from tests.support.proxies import exits
 
 pytestmark = pytest.mark.browser
 WELCOME = "Welcome, you are through"

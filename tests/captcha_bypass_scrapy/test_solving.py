@@ -10,7 +10,7 @@ import pytest
 
 from tests.captcha_bypass_scrapy.crawling import MIDDLEWARE, Crawled, Crawler
 from tests.captcha_bypass_scrapy.fakes import BROWSER, FakeService, FakeSite, Json, page_of, serving
-from tests.captcha_bypass_scrapy.proxies import exits
+from tests.support.proxies import exits
 from tests.support.service import eventually
 
 
