@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 logger = logging.getLogger(__name__)
@@ -13,21 +14,24 @@ T = TypeVar("T")
 
 
 class Background:
-    """Tasks of one owner: kept, their errors logged, and ended with the owner by `close()`."""
+    """Jobs of one owner: kept, their failures told, and ended with the owner by `close()`."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run a coroutine beside the caller; whoever awaits the task gets its result as well."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
+    def run(self, work: Coroutine[Any, Any, None], then: Callable[[], None] | None = None) -> None:
+        """Run a job that nobody waits for; its failure goes to the log as a warning.
 
-    def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Like `start`, for work whose end nobody waits for."""
-        self._tasks.add(self.start(work))
+        Args:
+            then: Called once it has ended, even if it was cancelled before it began.
+        """
+        task = self._begin(work, logging.WARNING)
+        if then is not None:
+            task.add_done_callback(lambda _: then())
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run a job whose result is asked for later; whoever awaits the task has its failure, too."""
+        return self._begin(work, logging.DEBUG)
 
     def cancel(self) -> None:
         """Cancel all of it, without waiting until it has ended."""
@@ -40,10 +44,17 @@ class Background:
             self.cancel()  # more than once, see `within`
             await asyncio.wait(self._tasks, timeout=0.1)
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _begin(self, work: Coroutine[Any, Any, T], level: int) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._ended, level))
+        return task
+
+    def _ended(self, level: int, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.debug("work in the background failed: %s", type(error).__name__)
+            name = getattr(task.get_coro(), "__qualname__", "a job")
+            logger.log(level, "%s failed in the background", name, exc_info=error)
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:

@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from datetime import UTC, datetime
+from types import TracebackType
 
 #: What code of this project hands to `extra=`; never a secret, never a URL's query.
 FIELDS = ("task_id", "host", "outcome", "cause", "tasks", "seconds")
+
+
+#: What follows the host in a URL, and a login before it: either may be a secret.
+_URL = re.compile(
+    r"""\b([a-z][a-z0-9+.-]*)://(?:[^\s/?#'"<>]*@)?([^\s/?#'"<>]*)[^\s'"<>]*""", re.IGNORECASE
+)
+
+_ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
     return {name: value for name in FIELDS if (value := getattr(record, name, None)) is not None}
 
 
-class TextFormatter(logging.Formatter):
+class _Formatter(logging.Formatter):
+    """Tracebacks tell of a URL no more than its scheme and host: browsers' errors quote whole ones."""
+
+    def formatException(self, ei: _ExcInfo) -> str:
+        """Return the traceback."""
+        return _URL.sub(r"\1://\2", super().formatException(ei))
+
+
+class TextFormatter(_Formatter):
     """Time, level, message, then the fields as name=value."""
 
     def __init__(self) -> None:
@@ -26,7 +44,7 @@ class TextFormatter(logging.Formatter):
         return " ".join([line, *(f"{name}={value}" for name, value in _fields(record).items())])
 
 
-class JsonFormatter(logging.Formatter):
+class JsonFormatter(_Formatter):
     """One JSON object a line: time (ISO 8601, UTC), level, logger, message, fields, traceback."""
 
     def format(self, record: logging.LogRecord) -> str:

@@ -234,9 +234,8 @@ class Guard:
             return
         self._open += 1
         egress.open_connections += 1
-        serving = self._background.start(Relay(self, self._router, (reader, writer)).run())
-        # Not at the end of a coroutine, which never begins if it is cancelled at once.
-        serving.add_done_callback(lambda _: self._served(writer))
+        relay = Relay(self, self._router, (reader, writer))
+        self._background.run(relay.run(), then=lambda: self._served(writer))
 
     def _refuse_connection(self) -> None:
         if not self._crowded:

@@ -102,6 +102,28 @@ def test_json_holds_a_traceback_within_its_one_line(capsys: pytest.CaptureFixtur
     assert line["traceback"].endswith("ValueError: inner\nworkings")
 
 
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_tracebacks_tell_no_more_of_a_url_than_its_host(
+    capsys: pytest.CaptureFixture[str], log_format: str
+) -> None:
+    logs.configure("info", log_format)
+    try:
+        try:
+            raise OSError("socks5://user:CANARY@proxy.test:1080 said no")
+        except OSError as error:
+            raise ValueError(
+                'navigating to "https://site.test:8443/CANARY?token=CANARY#CANARY", waiting until '
+                "load, then http://other.test?CANARY"
+            ) from error
+    except ValueError:
+        logger.exception("task failed")
+    text = "\n".join(lines(capsys))
+    assert "CANARY" not in text
+    for part in ("socks5://proxy.test:1080 said no", "https://site.test:8443", "http://other.test"):
+        assert part in text
+    assert "waiting until load" in text
+
+
 @pytest.mark.parametrize("text", ['"quotes"', "two\nlines", "\u2603 \u00fc", "back\\slash", "\x00"])
 def test_json_is_one_line_an_event_whatever_the_message_holds(
     capsys: pytest.CaptureFixture[str], text: str
