@@ -6,10 +6,9 @@ import asyncio
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, Protocol, cast
 
-if TYPE_CHECKING:
-    from captcha_bypass.api.door import Door
+from aiohttp import web
 
 #: Seconds within which a request's head must be there, from the connection's beginning or the end
 #: of the request before; proxies keep connections open for a minute.
@@ -28,10 +27,29 @@ Reason = Literal[
 ]
 
 
+class Doorkeeper(Protocol):
+    """Decides which connections there are; see api.door.Door."""
+
+    #: Makes aiohttp's protocols.
+    server: web.Server
+
+    def admit(self, connection: Connection) -> bool:
+        """Take in a connection, or not."""
+
+    def rest(self, connection: Connection) -> None:
+        """Note that a connection has no request now."""
+
+    def leave(self, connection: Connection) -> None:
+        """Forget a connection."""
+
+    def tell(self, reason: Reason) -> None:
+        """Say that a connection is refused or closed."""
+
+
 class Connection(asyncio.Protocol):
     """One connection: everything is aiohttp's, but its end where it says or takes nothing."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Doorkeeper) -> None:
         self._door = door
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
