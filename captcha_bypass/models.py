@@ -14,6 +14,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from captcha_bypass.fields import (
     CookieDomain,
@@ -166,8 +167,11 @@ class SolveRequest(_Wire):
     @model_validator(mode="after")
     def _has_condition(self) -> SolveRequest:
         if self.success_text is None and self.success_selector is None and not self.no_challenge:
-            raise ValueError(
-                "give at least one condition: success_text, success_selector or no_challenge: true"
+            # It belongs to no field by itself; whoever answers asks for the one to begin with.
+            raise PydanticCustomError(
+                "no_condition",
+                "give at least one condition: success_text, success_selector or no_challenge: true",
+                {"field": "success_text"},
             )
         return self
 

@@ -114,18 +114,15 @@ def invalid(error: ValidationError) -> InvalidRequest:
         message = f"{count} things are wrong with it; send the documented fields, and no others"
         return InvalidRequest([FieldError("body", message)])
     fields = []
-    items = error.errors(include_input=False, include_url=False, include_context=False)
+    items = error.errors(include_input=False, include_url=False)
     for item in items[:MAX_FIELDS]:
         path = ".".join(str(part) for part in item["loc"] if part != "[key]")
+        if not path:  # what spans several fields says which to begin with
+            path = item.get("ctx", {}).get("field", "body")
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             message = "is not a known field"
-        fields.append(FieldError(path[:MAX_PATH_CHARS] or _subject(message), message))
+        fields.append(FieldError(path[:MAX_PATH_CHARS], message))
     if count > MAX_FIELDS:
         fields.append(FieldError("body", f"{count - MAX_FIELDS} more things are wrong with it"))
     return InvalidRequest(fields)
-
-
-def _subject(message: str) -> str:
-    """Name the field that an error of the whole body is about."""
-    return "success_text" if message.startswith("give at least one condition") else "body"
