@@ -19,7 +19,7 @@ from captcha_bypass.api.native import NativeApi
 from captcha_bypass.api.status import BrowserStatus
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
-from captcha_bypass.models import SolveRequest
+from captcha_bypass.models import Task
 from captcha_bypass.tasks.base import JsonDict
 from captcha_bypass.tasks.memory import MemoryQueue
 
@@ -76,9 +76,7 @@ async def _serve(delay: float, slots: int) -> None:
 
     async def fill(request: web.Request) -> web.Response:
         for number in range(int(request.query["count"])):
-            task = SolveRequest(
-                url=f"https://example.com/{number}", success_text="Welcome", timeout=60
-            )
+            task = Task(url=f"https://example.com/{number}", success_text="Welcome", timeout=60)
             await queue.submit(str(uuid4()), task.to_payload(), task.timeout)
         return web.Response()
 

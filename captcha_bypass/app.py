@@ -31,6 +31,7 @@ from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import StartupError
 from captcha_bypass.files import raise_file_limit
 from captcha_bypass.metrics import Metrics
+from captcha_bypass.models import Proxy
 from captcha_bypass.startup import Find, Startup
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.worker import Worker
@@ -126,8 +127,10 @@ def default_proxy(config: Config) -> Upstream | None:
     """Return the proxy of tasks that name none; the operator may have it at a private address."""
     if config.proxy_url is None:
         return None
-    login = config.proxy_username, config.proxy_secret
-    return Upstream.of(config.proxy_url, *login, trusted=True)
+    proxy = Proxy(
+        server=config.proxy_url, username=config.proxy_username, password=config.proxy_secret
+    )
+    return Upstream.of(proxy, trusted=True)
 
 
 async def serve(config: Config) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
+from captcha_bypass.egress.rules import Destination
 from captcha_bypass.errors import TaskError
 
 BLOCKED = "Browsers do not open this port; use the site's web port."
@@ -21,11 +20,11 @@ BLOCKED_PORTS = frozenset(
 )
 
 
-def check_port(url: str) -> None:
-    """Refuse a URL whose port no browser opens: each words its own refusal differently.
+def check_port(destination: Destination) -> None:
+    """Refuse a destination whose port no browser opens: each words its own refusal differently.
 
     Raises:
         TaskError: `blocked_address`.
     """
-    if urlsplit(url).port in BLOCKED_PORTS:
+    if destination.port in BLOCKED_PORTS:
         raise TaskError("blocked_address", BLOCKED)

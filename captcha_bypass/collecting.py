@@ -16,8 +16,9 @@ from captcha_bypass.cookies import Jar
 from captcha_bypass.documents import Document, DocumentTracker
 from captcha_bypass.errors import TaskError
 from captcha_bypass.isolated import ask
-from captcha_bypass.models import Solution, Task
+from captcha_bypass.models import Task
 from captcha_bypass.probe import page_too_large, raise_if_too_large
+from captcha_bypass.results import Solution
 from captcha_bypass.sources import decode
 
 #: Seconds each part of the result may take to collect past the deadline; together they stay under

@@ -13,16 +13,12 @@ from weakref import WeakKeyDictionary
 from playwright.async_api import BrowserContext, Error, Page, Response, Route
 
 from captcha_bypass.browsers.failures import is_abort
-from captcha_bypass.models import Cookie, ResultCookie, Task
+from captcha_bypass.fields import host_of
+from captcha_bypass.models import Cookie, Task
+from captcha_bypass.results import ResultCookie
 
 #: Hosts that are remembered of one context.
 _MOST_HOSTS = 1000
-
-
-def host_of(url: str) -> str:
-    """Return the host of a URL that passed the API, IPv6 in brackets."""
-    host = urlsplit(url).hostname or ""
-    return f"[{host}]" if ":" in host else host
 
 
 class _Places:

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
-    from captcha_bypass.models import Solution
+    from captcha_bypass.results import Solution
 
 TaskErrorCode = Literal[
     "browser_unavailable",

@@ -36,6 +36,12 @@ OWNED_HEADERS = frozenset(
 _any_url = TypeAdapter(AnyUrl)
 
 
+def host_of(url: str) -> str:
+    """Return the host of a URL, in lower case; an IPv6 address in brackets, as it stands there."""
+    host = urlsplit(url).hostname or ""
+    return f"[{host}]" if ":" in host else host
+
+
 def _parse_url(value: str, schemes: tuple[str, ...]) -> AnyUrl:
     """Parse as browsers do; the error never repeats the value, which may hold a password."""
     if any(char <= " " or char == "\x7f" for char in value):

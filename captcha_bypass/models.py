@@ -1,4 +1,4 @@
-"""The wire format of tasks: what a request may say, and what a result holds."""
+"""The wire format of requests: what one may say, and the task that the queue keeps of it."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from captcha_bypass.fields import (
     VisibleText,
     checked_password,
     checked_username,
+    host_of,
 )
 
 #: As many as Firefox keeps (`network.cookie.maxNumber`).
@@ -175,12 +176,10 @@ class SolveRequest(_Wire):
             )
         return self
 
-    def to_payload(self) -> dict[str, Any]:
-        """Return the request as a JSON dict, secrets included, for the queue."""
-        payload = self.model_dump(mode="json", exclude_defaults=True)
-        if self.proxy is not None and self.proxy.password is not None:
-            payload["proxy"]["password"] = self.proxy.password.get_secret_value()
-        return payload
+    @property
+    def host(self) -> str:
+        """The host that it names, in lower case; an IPv6 address in brackets."""
+        return host_of(self.url)
 
 
 class SessionKey(NamedTuple):
@@ -191,7 +190,7 @@ class SessionKey(NamedTuple):
 
 
 class Task(SolveRequest):
-    """What the queue keeps of a request: all of it, and what only other APIs ask for."""
+    """What the queue keeps of a request: all of it, whose it is, and what only other APIs ask for."""
 
     form: str | None = Field(
         None,
@@ -204,46 +203,35 @@ class Task(SolveRequest):
     )
     owner: str = Field("", description="whose it is, and its session; one for each API key")
 
+    @classmethod
+    def of(cls, request: SolveRequest, owner: str) -> Task:
+        """Return a request, which was checked when it came, as a task of its owner's."""
+        return cls.model_construct(**{**dict(request), "owner": owner})
+
     @property
     def session_key(self) -> SessionKey | None:
         """The session it runs in; None: none."""
         return None if self.session is None else SessionKey(self.owner, self.session)
 
+    def groups(self, max_per_host: int) -> dict[str, int]:
+        """Return the queue's groups that it is in, and how many tasks of each may run at once.
 
-class ResultCookie(BaseModel):
-    """A cookie of the browser's context."""
+        Its host, whatever the scheme and port, because politeness is owed to machines; and its
+        session, which takes one at a time.
 
-    model_config = ConfigDict(extra="allow")
+        Args:
+            max_per_host: 0: any number.
+        """
+        bounds = {}
+        if max_per_host:
+            bounds[f"host:{self.host.removesuffix('.')}"] = max_per_host
+        if self.session is not None:
+            bounds[f"session:{self.owner}:{self.session}"] = 1
+        return bounds
 
-    name: str
-    value: str = Field(repr=False)
-    domain: str
-    path: str
-    expires: float = Field(description="epoch seconds; -1 for session cookies")
-    httpOnly: bool
-    secure: bool
-    sameSite: Literal["Strict", "Lax", "None"]
-
-
-class Solution(BaseModel):
-    """What the browser shows when the conditions hold or the time is up."""
-
-    cookies: list[ResultCookie] = Field(default_factory=list)
-    headers: dict[str, str] = Field(
-        default_factory=dict, description="of the document now shown; names in lower case"
-    )
-    status_code: int | None = Field(
-        None, description="null: no document arrived in time, or a script made the one now shown"
-    )
-    html: str = ""
-    url: str
-    timeout_reached: bool
-    user_agent: str | None = None
-    request_headers: dict[str, str] = Field(default_factory=dict)
-    challenge: str | None = Field(None, description="vendor, if the page is still a challenge")
-    solved: str | None = Field(None, description="vendor of a challenge that was met and is gone")
-    block: str | None = Field(None, description="vendor, if the page refuses the visitor")
-    screenshot: str | None = Field(
-        None, description="PNG, base64; null if the page moved on meanwhile"
-    )
-    elapsed: float = Field(description="seconds since a worker took the task")
+    def to_payload(self) -> dict[str, Any]:
+        """Return it as a JSON dict, secrets included, for the queue."""
+        payload = self.model_dump(mode="json", exclude_defaults=True)
+        if self.proxy is not None and self.proxy.password is not None:
+            payload["proxy"]["password"] = self.proxy.password.get_secret_value()
+        return payload

@@ -14,8 +14,9 @@ from captcha_bypass.cookies import Jar
 from captcha_bypass.documents import DocumentTracker
 from captcha_bypass.egress.gate import Gate
 from captcha_bypass.errors import NotAPage, TaskError
-from captcha_bypass.models import Solution, Task
+from captcha_bypass.models import Task
 from captcha_bypass.probe import Conditions, Watcher
+from captcha_bypass.results import Solution
 
 
 async def solve(

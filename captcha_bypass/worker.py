@@ -10,12 +10,12 @@ from typing import Protocol
 
 from captcha_bypass.blocked_ports import check_port
 from captcha_bypass.browsers.lease import Tab
-from captcha_bypass.cookies import host_of
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import BrowserLost, NotAPage, TaskError
-from captcha_bypass.models import SessionKey, Solution, SolveRequest, Task
+from captcha_bypass.models import SessionKey, Task
+from captcha_bypass.results import Solution
 from captcha_bypass.solver import solve
 from captcha_bypass.tasks.base import JsonDict
 
@@ -83,7 +83,7 @@ class Worker:
     async def _run(self, task_id: str, request: Task, started: float) -> tuple[str, JsonDict]:
         """Return how a task ended, and what the queue keeps of it."""
         clock = asyncio.get_running_loop().time
-        event = {"task_id": task_id, "host": host_of(request.url)}
+        event = {"task_id": task_id, "host": request.host}
         logger.info("task started", extra=event)
         try:
             solution = await self._solve(request, started + request.timeout, event)
@@ -108,22 +108,24 @@ class Worker:
         return outcome, {"data": solution.model_dump(mode="json")}
 
     async def _solve(self, request: Task, deadline: float, event: JsonDict) -> Solution:
-        check_port(request.url)
+        permit = permit_of(request, self._proxy)
+        check_port(permit.named)
         alone = lost = False
         for _ in range(RESTARTS):
             try:
-                return _whole(await self._attempt(request, deadline, event, alone=alone), lost=lost)
+                return _whole(
+                    await self._attempt(request, permit, deadline, event, alone=alone), lost=lost
+                )
             except BrowserLost as error:
                 lost, alone = True, alone or error.suspect
                 logger.info("task starts again: its browser was lost", extra=event)
-        return _whole(await self._attempt(request, deadline, event, alone=True), lost=lost)
+        return _whole(await self._attempt(request, permit, deadline, event, alone=True), lost=lost)
 
     async def _attempt(
-        self, request: Task, deadline: float, event: JsonDict, *, alone: bool
+        self, request: Task, permit: Permit, deadline: float, event: JsonDict, *, alone: bool
     ) -> Solution:
         clock = asyncio.get_running_loop().time
         asked = clock()
-        permit = permit_of(request, self._proxy)
         try:
             async with self._pages.page(
                 deadline=deadline,
@@ -159,12 +161,11 @@ def _failed(code: str, message: str) -> JsonDict:
     return {"error": {"code": code, "message": message}}
 
 
-def permit_of(request: SolveRequest, default: Upstream | None = None) -> Permit:
+def permit_of(task: Task, default: Upstream | None = None) -> Permit:
     """Return what a task may reach by its own words: the host it names, through its proxy.
 
     Args:
         default: The proxy where the task names none.
     """
-    proxy = request.proxy
-    upstream = Upstream.of(proxy.server, proxy.username, proxy.password) if proxy else default
-    return Permit(Destination.of(request.url), upstream)
+    upstream = default if task.proxy is None else Upstream.of(task.proxy)
+    return Permit(Destination.of(task.url), upstream)

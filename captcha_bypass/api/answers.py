@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from captcha_bypass.errors import RequestErrorCode, TaskErrorCode
-from captcha_bypass.models import Solution
+from captcha_bypass.results import Solution
 
 
 class TaskErrorBody(BaseModel):

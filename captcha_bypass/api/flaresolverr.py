@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from aiohttp import web
@@ -140,9 +139,7 @@ class FlareSolverrApi:
     async def _create(self, command: Command, owner: str) -> JsonDict:
         name = command.session or str(uuid4())
         proxy = command.to_proxy()
-        upstream = None
-        if proxy is not None:
-            upstream = Upstream.of(proxy.server, proxy.username, proxy.password)
+        upstream = None if proxy is None else Upstream.of(proxy)
         is_new = self._sessions.create(SessionKey(owner, name), upstream)
         message = "Session created successfully." if is_new else "Session already exists."
         return {"message": message, "session": name}
@@ -167,7 +164,7 @@ class FlareSolverrApi:
             result = "error"
             raise
         finally:
-            domain = urlsplit(task.url).hostname or ""
+            domain = task.host.strip("[]")  # FlareSolverr's label has no brackets
             self._report(domain, result, clock() - started)
         found = solution(
             data,
@@ -180,7 +177,7 @@ class FlareSolverrApi:
         return {"message": verdict, "solution": found}
 
     async def _outcome(self, task: Task, owner: str) -> JsonDict:
-        """Return what the browser has when no challenge is in the way (models.Solution).
+        """Return what the browser has when no challenge is in the way (results.Solution).
 
         Raises:
             Refused: one is, or there is no page.

@@ -32,7 +32,7 @@ class Refused(CaptchaBypassError):
     """A command is not done; the message is what FlareSolverr says then, if it has words for it.
 
     Args:
-        data: What the task has all the same (models.Solution).
+        data: What the task has all the same (results.Solution).
     """
 
     def __init__(self, message: str, data: JsonDict | None = None) -> None:

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Self
 
-from pydantic import SecretStr
 from python_socks import ProxyError, ProxyType
 from python_socks.async_.asyncio.v2 import Proxy as Socks
 
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.errors import TaskError
+from captcha_bypass.models import Proxy
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -35,13 +35,11 @@ class Upstream:
     trusted: bool = False
 
     @classmethod
-    def of(
-        cls, server: str, username: str | None, password: SecretStr | None, *, trusted: bool = False
-    ) -> Upstream:
-        """Take scheme and place out of `scheme://host:port`."""
-        scheme, _, authority = server.partition("://")
-        secret = "" if password is None else password.get_secret_value()
-        return cls(scheme, Destination.parse(authority), username, secret, trusted)
+    def of(cls, proxy: Proxy, *, trusted: bool = False) -> Upstream:
+        """Return the proxy that a request, or the operator, has named."""
+        scheme, _, authority = proxy.server.partition("://")
+        password = "" if proxy.password is None else proxy.password.get_secret_value()
+        return cls(scheme, Destination.parse(authority), proxy.username, password, trusted)
 
     @property
     def is_http(self) -> bool:

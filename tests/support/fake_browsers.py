@@ -15,7 +15,8 @@ from captcha_bypass.browsers.engines import Firefox
 from captcha_bypass.browsers.launcher import LAUNCH_SECONDS, Launched
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import TaskError
-from captcha_bypass.models import Solution, SolveRequest
+from captcha_bypass.models import SolveRequest
+from captcha_bypass.results import Solution
 
 GONE = "Target page, context or browser has been closed"
 

@@ -27,7 +27,8 @@ from captcha_bypass.config import Config
 from captcha_bypass.egress.guard import Tally
 from captcha_bypass.errors import TaskError
 from captcha_bypass.metrics import MAX_DOMAINS, SOLVE_BUCKETS, Metrics, State
-from captcha_bypass.models import Solution, SolveRequest
+from captcha_bypass.models import SolveRequest
+from captcha_bypass.results import Solution
 from captcha_bypass.tasks.base import Stats
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.worker import Worker

@@ -25,7 +25,7 @@ from captcha_bypass.api.status import BrowserStatus
 from captcha_bypass.app import MAX_BODY_BYTES
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
-from captcha_bypass.models import SolveRequest
+from captcha_bypass.models import SolveRequest, Task
 from captcha_bypass.tasks.base import Stats
 from captcha_bypass.tasks.memory import MemoryQueue
 from tests.support.native_tasks import BASE, RESULT_COOKIES, SOLUTION
@@ -1033,5 +1033,5 @@ def test_validation_error_that_a_log_may_hold_shows_no_value(case: str) -> None:
 @pytest.mark.parametrize("path", ["\u00fc" * 1000, "x" * (2048 - 17)])
 def test_url_that_encoding_lengthens_passes_the_worker_as_it_passed_the_api(path: str) -> None:
     request = SolveRequest(url="http://site.test/" + path, no_challenge=True, timeout=1)
-    again = SolveRequest.model_validate(request.to_payload())
+    again = Task.model_validate(Task.of(request, "").to_payload())
     assert again.url == request.url
