@@ -21,6 +21,7 @@ from captcha_bypass.api.metrics import MetricsApi
 from captcha_bypass.api.native import NativeApi
 from captcha_bypass.api.refusals import Refusals
 from captcha_bypass.browsers.engines import Engine, find_engine
+from captcha_bypass.browsers.failures import not_about_lost_browsers
 from captcha_bypass.browsers.fleet import Limits
 from captcha_bypass.browsers.pool import BrowserPool
 from captcha_bypass.browsers.sessions import Sessions
@@ -140,6 +141,7 @@ async def serve(config: Config) -> None:
         StartupError: it cannot listen where it should, or there is no browser that can be guarded.
     """
     logging.getLogger("aiohttp.server").addFilter(not_about_broken_http)
+    logging.getLogger("asyncio").addFilter(not_about_lost_browsers)
     app = create_app(config, lambda tell: find_engine(config, tell))
     # Handlers are cancelled when their client hangs up: nobody waits for a long-poll then.
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+
+from playwright.async_api import Error
+
 from captcha_bypass.blocked_ports import BLOCKED
 from captcha_bypass.errors import TaskError, TaskErrorCode
 
@@ -145,6 +149,12 @@ def is_error_page(uri: str) -> bool:
 def is_abort(failure: str) -> bool:
     """Whether a request ended because something else took its place: no error page follows."""
     return "NS_BINDING_ABORTED" in failure or "NS_ERROR_ABORT" in failure
+
+
+def not_about_lost_browsers(record: logging.LogRecord) -> bool:
+    """Filter of asyncio's log: a call that was given up fails when its browser dies, as is told."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, Error) and translate(error).code == "browser_crashed")
 
 
 def _is_code(word: str) -> bool:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+import gc
+import logging
+from collections.abc import Iterator
 
-from captcha_bypass.browsers.failures import translate
+import pytest
+from playwright.async_api import Error
+
+from captcha_bypass.browsers.failures import not_about_lost_browsers, translate
 from tests.support.growth import grows_too_fast
 
 
@@ -46,3 +52,23 @@ def test_only_firefoxs_own_code_is_passed_on(words: str, told: str) -> None:
 @pytest.mark.parametrize("unit", ["Failure", "xFailure", "NS_ERROR_", "a", " ", "nssFailure "])
 def test_long_words_take_time_in_proportion(unit: str) -> None:
     assert not grows_too_fast(translate, unit, 16_384)
+
+
+@pytest.fixture
+def asyncios_log() -> Iterator[logging.Logger]:
+    """asyncio's, as the service has it."""
+    log = logging.getLogger("asyncio")
+    log.addFilter(not_about_lost_browsers)
+    yield log
+    log.removeFilter(not_about_lost_browsers)
+
+
+async def test_only_a_lost_browser_is_no_news_of_a_call_that_was_given_up(
+    asyncios_log: logging.Logger, caplog: pytest.LogCaptureFixture
+) -> None:
+    for error in (Error("Target page, context or browser has been closed"), ValueError("a bug")):
+        asyncio.get_running_loop().create_future().set_exception(error)
+    gc.collect()
+    (record,) = caplog.records
+    assert record.name == asyncios_log.name
+    assert "a bug" in record.getMessage()
