@@ -16,9 +16,9 @@ from aiohttp.test_utils import TestServer
 
 from captcha_bypass.config import Config
 from examples.challenge_site import STATS
-from tests.docs.pages import ROOT
 from tests.docs.stage import SUCCESS_TEXT
-from tests.service import Client
+from tests.support.repository import ROOT
+from tests.support.service import Client
 
 EXAMPLES = ROOT / "examples"
 SHORT = sorted(

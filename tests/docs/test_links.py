@@ -8,7 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from tests.docs.pages import PAGES, ROOT, read, tokens_of
+from tests.docs.pages import PAGES, read, tokens_of
+from tests.support.repository import ROOT
 
 #: Comes with the straightened house.
 PENDING = {"architecture.md"}

@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 
 from tests.docs.pages import PAGES, blocks_of
 from tests.docs.stage import Stage
-from tests.service import Client
+from tests.support.service import Client
 
 pytestmark = pytest.mark.browser
 PLAYED = [page for page in PAGES if any(not block.why_not for block in blocks_of(page))]

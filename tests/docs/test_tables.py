@@ -19,7 +19,8 @@ from captcha_bypass.memory import needed_bytes
 from captcha_bypass.models import Cookie, ResultCookie, Solution, SolveRequest
 from captcha_bypass_scrapy.settings import _OPTIONS
 from tests.docs.exposition import families, metrics
-from tests.docs.pages import PAGES, ROOT, blocks_of, read, section
+from tests.docs.pages import PAGES, blocks_of, read, section
+from tests.support.repository import ROOT
 
 API, SCRAPY, OPERATING = "docs/api.md", "docs/scrapy.md", "docs/operating.md"
 
