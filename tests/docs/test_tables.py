@@ -16,7 +16,8 @@ from captcha_bypass.api.openapi import document
 from captcha_bypass.challenges import VENDORS
 from captcha_bypass.config import Config
 from captcha_bypass.memory import needed_bytes
-from captcha_bypass.models import Cookie, ResultCookie, Solution, SolveRequest
+from captcha_bypass.models import Cookie, SolveRequest
+from captcha_bypass.results import ResultCookie, Solution
 from captcha_bypass_scrapy.settings import _OPTIONS
 from tests.docs.exposition import families, metrics
 from tests.docs.pages import PAGES, blocks_of, read, section
