@@ -42,7 +42,7 @@ class BanShield:
         """Hide the status of a challenge."""
         if response.status < 400 or not wanted(request) or not self._is_restored():
             return response
-        found = readable(response, request)
+        found = readable(response, request, self._crawler.settings)
         challenge = None if found is None else detector_of(self._crawler.settings)(found)
         if challenge is None or not challenge.solvable:
             return response

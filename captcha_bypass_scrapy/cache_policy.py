@@ -27,5 +27,5 @@ class CachePolicy(DummyPolicy):
         if not super().should_cache_response(response, request):
             return False
         # What cannot be read is no use in a cache.
-        found = readable(response, request)
+        found = readable(response, request, self._settings)
         return found is not None and detector_of(self._settings)(found) is None

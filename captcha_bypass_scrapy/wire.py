@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 from scrapy.downloadermiddlewares.httpcompression import HttpCompressionMiddleware
+from scrapy.signalmanager import SignalManager
 
 from captcha_bypass_scrapy.compat import HOOK_ARGUMENTS
 
 if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.http import Response
+    from scrapy.settings import BaseSettings
 
 
-def readable(response: Response, request: Request) -> Response | None:
+def readable(response: Response, request: Request, settings: BaseSettings) -> Response | None:
     """Return what our middleware would see, or None where it cannot be decompressed.
 
     Components above order 590 are closer to the wire than HttpCompressionMiddleware is.
+
+    Args:
+        settings: The crawl's; DOWNLOAD_MAXSIZE bounds what a response may swell to.
     """
     if b"Content-Encoding" not in response.headers:
         return response
+    # All it takes of a crawler; the crawl's own one counts what it decompresses.
+    crawler: Any = SimpleNamespace(settings=settings, stats=None, signals=SignalManager())
     try:
-        found = HttpCompressionMiddleware().process_response(
+        found = HttpCompressionMiddleware(crawler=crawler).process_response(
             request=request, response=response.copy(), **HOOK_ARGUMENTS
         )
     except Exception:  # noqa: BLE001 - each decoder has its own errors
