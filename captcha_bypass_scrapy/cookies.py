@@ -141,7 +141,12 @@ def rotated(cookies: Iterable[Cookie], url: str, set_cookies: Iterable[str]) -> 
         wishes = {k.strip().lower(): v.strip() for k, _, v in (r.partition("=") for r in rest)}
         domain = wishes.get("domain", "").lower().removeprefix(".") or host
         age = wishes.get("max-age", "")
-        if value and age != "0" and (host == domain or host.endswith("." + domain)):
+        if (
+            value
+            and age != "0"
+            and not age.startswith("-")
+            and (host == domain or host.endswith("." + domain))
+        ):
             known = age.isascii() and age.isdecimal() and len(age) < 12
             expires = time.time() + int(age) if known else -1.0
             fresh[name, domain] = (value, expires)
