@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from captcha_bypass_scrapy.clearance import Clearance, Clearances
-from captcha_bypass_scrapy.cookies import Cookie, merged_header, rotated
+from captcha_bypass_scrapy.cookies import Cookie
 from captcha_bypass_scrapy.errors import SolveError
 from captcha_bypass_scrapy.keys import Exit, Key
 from captcha_bypass_scrapy.reporting import Teller
@@ -25,8 +25,8 @@ HOST = "http://a.site.example"
 SIBLING = "http://b.site.example"
 
 
-def cookie(domain: str, value: str = "v") -> Cookie:
-    return Cookie("cf_clearance", value, domain)
+def cookie(domain: str) -> Cookie:
+    return Cookie("cf_clearance", "v", domain)
 
 
 def solved(clearances: Clearances, origin: str, *others: str, domain: str = "") -> Clearance:
@@ -64,27 +64,6 @@ def test_clearance_of_a_host_that_moved_is_renewed_where_it_moved_to() -> None:
     second = solved(clearances, old, new, domain="new.example")
 
     assert clearances.current(Key(new, None)) is second
-
-
-@pytest.mark.parametrize(
-    ("url", "header", "value"),
-    [
-        (HOST, "cf_clearance=new; Path=/", "v"),  # for the host alone: another cookie
-        (HOST, "cf_clearance=new; Domain=site.example", "new"),
-        ("http://evil.example", "cf_clearance=new", "v"),
-        ("http://evil.example", "cf_clearance=new; Domain=.site.example", "v"),
-    ],
-)
-def test_only_the_cookies_own_hosts_rotate_it(url: str, header: str, value: str) -> None:
-    (new,) = rotated([cookie(".site.example")], url, [header])
-
-    assert new.value == value
-
-
-def test_cookies_that_no_site_could_have_set_are_not_sent() -> None:
-    header = merged_header(b"mine=\xe9; cf_clearance=old", {"cf_clearance": "n\xfc", "x\r\ny": "1"})
-
-    assert header == b"mine=\xe9; cf_clearance=n\xc3\xbc"
 
 
 class _Stats:

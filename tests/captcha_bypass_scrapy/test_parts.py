@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from scrapy import Request
@@ -13,7 +12,6 @@ from scrapy.http.request import NO_CALLBACK
 
 from captcha_bypass_scrapy.client import Solution
 from captcha_bypass_scrapy.compat import HOOK_ARGUMENTS
-from captcha_bypass_scrapy.cookies import Cookie, choose, rotated
 from captcha_bypass_scrapy.errors import SolveError
 from captcha_bypass_scrapy.keys import Exit, exit_of, origin_of, same_site
 from captcha_bypass_scrapy.responses import pages_to_solve, response_from
@@ -71,56 +69,6 @@ def test_origin_is_normalised(url: str, origin: str) -> None:
 def test_site_is_the_same_with_and_without_www() -> None:
     assert same_site("http://site.example/", "https://www.site.example/")
     assert not same_site("http://site.example/", "http://othersite.example/")
-
-
-def cookie(name: str = "cf_clearance", domain: str = "site.example", **fields: Any) -> Cookie:  # noqa: ANN401
-    return Cookie(name, "v", domain, **fields)
-
-
-@pytest.mark.parametrize(
-    ("found", "url", "sent"),
-    [
-        (cookie(), SITE, True),
-        (cookie(), "http://www.site.example/", False),
-        (cookie(domain=".site.example"), "http://www.site.example/", True),
-        (cookie(domain=".site.example"), "http://notsite.example/", False),
-        (cookie(path="/a"), f"{SITE}/a/b", True),
-        (cookie(path="/a"), f"{SITE}/ab", False),
-        (cookie(secure=True), SITE, False),
-        (cookie(secure=True), "https://site.example/", True),
-        (cookie(expires=time.time() - 1), SITE, False),
-        (cookie(expires=time.time() + 86400), SITE, True),
-        (cookie(domain="::1"), "http://[::1]:80/", True),
-    ],
-)
-def test_cookie_goes_where_a_browser_would_send_it(found: Cookie, url: str, sent: bool) -> None:
-    assert found.goes_to(url) is sent
-
-
-@pytest.mark.parametrize(
-    ("vendor", "wish", "names"),
-    [
-        ("cloudflare", "auto", {"cf_clearance"}),
-        ("cloudflare", "all", {"cf_clearance", "session"}),
-        ("cloudflare", ("sess*",), {"session"}),
-        ("cloudflare", ("nothing",), set()),
-        ("datadome", "auto", {"cf_clearance", "session"}),  # its own is not there
-        ("captcha", "auto", {"cf_clearance", "session"}),  # its cookies are not known
-    ],
-)
-def test_cookies_are_chosen_by_vendor_or_by_wish(
-    vendor: str, wish: str | tuple[str, ...], names: set[str]
-) -> None:
-    assert {c.name for c in choose([cookie(), cookie("session")], vendor, wish)} == names
-
-
-def test_rotation_takes_new_values_and_ignores_deletions() -> None:
-    old = (cookie("a"), cookie("b"), cookie("c"))
-
-    new = rotated(old, SITE, ["a=1; Path=/; Max-Age=60", "b=; Max-Age=0", "other=2", "bad name=3"])
-
-    assert [(c.name, c.value) for c in new] == [("a", "1"), ("b", "v"), ("c", "v")]
-    assert time.time() < new[0].expires <= time.time() + 60
 
 
 @pytest.mark.parametrize(
