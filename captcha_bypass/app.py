@@ -26,11 +26,11 @@ from captcha_bypass.browsers.fleet import Limits
 from captcha_bypass.browsers.pool import BrowserPool
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
+from captcha_bypass.config.file_limit import raise_file_limit
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.rules import AllowedHost, Rules
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import StartupError
-from captcha_bypass.files import raise_file_limit
 from captcha_bypass.metrics import Metrics
 from captcha_bypass.models import Proxy
 from captcha_bypass.startup import Find, Startup

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from captcha_bypass import __version__, logs
 from captcha_bypass.config import parse
-from captcha_bypass.environment import forget_secrets, remarks
+from captcha_bypass.config.environment import forget_secrets, remarks
 from captcha_bypass.errors import StartupError
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     forget_secrets(os.environ)
     # Not at the top: these load Playwright, which `--help` and a bad flag need not wait for.
     from captcha_bypass.app import serve
-    from captcha_bypass.memory import allowed_bytes, memory_remarks
+    from captcha_bypass.config.memory import allowed_bytes, memory_remarks
 
     for line in memory_remarks(config, allowed_bytes()):
         logger.warning("%s", line)

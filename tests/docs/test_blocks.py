@@ -14,7 +14,7 @@ import yaml
 
 from captcha_bypass.api.openapi import document
 from captcha_bypass.config import Config
-from captcha_bypass.environment import BARE_NAMES
+from captcha_bypass.config.environment import BARE_NAMES
 from tests.docs.exposition import metrics
 from tests.docs.pages import PAGES, Block, blocks_of
 

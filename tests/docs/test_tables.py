@@ -15,7 +15,7 @@ from captcha_bypass.api.flaresolverr_requests import Command
 from captcha_bypass.api.openapi import document
 from captcha_bypass.challenges import VENDORS
 from captcha_bypass.config import Config
-from captcha_bypass.memory import needed_bytes
+from captcha_bypass.config.memory import needed_bytes
 from captcha_bypass.models import Cookie, SolveRequest
 from captcha_bypass.results import ResultCookie, Solution
 from captcha_bypass_scrapy.settings import _OPTIONS

@@ -26,7 +26,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from captcha_bypass.config import Config
-from captcha_bypass.environment import BARE_NAMES
+from captcha_bypass.config.environment import BARE_NAMES
 from captcha_bypass.healthcheck import flags_of, healthy
 from tests.support.repository import ROOT
 

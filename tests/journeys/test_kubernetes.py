@@ -13,7 +13,7 @@ import yaml
 
 from captcha_bypass.api.openapi import document
 from captcha_bypass.config import Config
-from captcha_bypass.memory import needed_bytes
+from captcha_bypass.config.memory import needed_bytes
 from tests.support.repository import ROOT
 
 FOLDER = ROOT / "examples/kubernetes"

@@ -23,7 +23,7 @@ from captcha_bypass.api.errors import read_body
 from captcha_bypass.api.large import json_response
 from captcha_bypass.api.refusals import Refusals
 from captcha_bypass.config import Config
-from captcha_bypass.files import MOST_FILES
+from captcha_bypass.config.file_limit import MOST_FILES
 from tests.support.scripted_queue import until
 
 #: A fourth of which may be connections.
@@ -212,7 +212,7 @@ async def test_reader_that_reads_nothing_is_cut_off_and_costs_no_copy(
 
 def test_soft_limit_of_open_files_is_raised() -> None:
     program = (
-        "import resource\nfrom captcha_bypass.files import raise_file_limit\n"
+        "import resource\nfrom captcha_bypass.config.file_limit import raise_file_limit\n"
         "print(raise_file_limit(), *resource.getrlimit(resource.RLIMIT_NOFILE))"
     )
     command = ["sh", "-c", 'ulimit -S -n 256; exec "$@"', "sh", sys.executable, "-c", program]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from captcha_bypass.config import Config
-from captcha_bypass.environment import BARE_NAMES, forget_secrets, remarks
+from captcha_bypass.config.environment import BARE_NAMES, forget_secrets, remarks
 from tests.support.settings import PREFIX, Refused, config
 
 

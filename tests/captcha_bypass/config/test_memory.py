@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from captcha_bypass.config import Config
-from captcha_bypass.memory import GIB, allowed_bytes, memory_remarks, needed_bytes
+from captcha_bypass.config.memory import GIB, allowed_bytes, memory_remarks, needed_bytes
 from tests.support.repository import ROOT
 
 UNLIMITED_V1 = "9223372036854771712\n"

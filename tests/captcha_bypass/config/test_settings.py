@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from captcha_bypass import __version__
 from captcha_bypass.config import Config
-from captcha_bypass.cpus import usable_cpus
-from captcha_bypass.environment import BARE_NAMES
+from captcha_bypass.config.cpus import usable_cpus
+from captcha_bypass.config.environment import BARE_NAMES
 from tests.support.settings import PREFIX, Refused, config
 
 NAMES = sorted(Config.model_fields)

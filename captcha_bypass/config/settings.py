@@ -25,11 +25,11 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from captcha_bypass.cpus import usable_cpus
+from captcha_bypass.config.cpus import usable_cpus
+from captcha_bypass.config.environment import BARE_NAMES, BareEnvironment, PrefixedEnvironment
+from captcha_bypass.config.secret_files import read_keys, read_password
 from captcha_bypass.egress.rules import AllowedHost
-from captcha_bypass.environment import BARE_NAMES, BareEnvironment, PrefixedEnvironment
 from captcha_bypass.fields import ProxyServer, checked_password, checked_username
-from captcha_bypass.secret_files import read_keys, read_password
 
 
 def is_loopback(host: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from captcha_bypass.browsers.fleet import PAGES_PER_BROWSER
-from captcha_bypass.config import Config
+from captcha_bypass.config.settings import Config
 
 GIB = 1024**3
 #: Service, driver and results, beside the browsers.
