@@ -7,6 +7,7 @@ import gc
 import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import psutil
 import pytest
@@ -262,9 +263,13 @@ async def test_end_of_the_egress_closes_guards_left_open() -> None:
             assert await cannot_connect(guard)
 
 
+#: Where the guards' code is.
+GUARDS = Path(guards.__file__).parent
+
+
 def serving_tasks() -> list[str]:
     """Tasks that run code of guards."""
-    return [text for text in map(repr, asyncio.all_tasks()) if "captcha_bypass/egress" in text]
+    return [text for text in map(repr, asyncio.all_tasks()) if str(GUARDS) in text]
 
 
 def held() -> tuple[int, int, int]:
