@@ -18,14 +18,12 @@ from captcha_bypass.browsers.launcher import Launcher
 from captcha_bypass.browsers.lease import Lease
 from captcha_bypass.browsers.reaper import Workspace
 from captcha_bypass.browsers.warm import WarmBrowser
+from captcha_bypass.config.memory import PAGES_PER_BROWSER
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.errors import TaskError, Unguarded
 
 logger = logging.getLogger(__name__)
 
-#: Pages that share one browser. Each has a content process of its own anyway; more than four keep
-#: the one parent process busy, and would be lost together.
-PAGES_PER_BROWSER = 4
 #: A browser is started so many tasks before it is needed: about those that end during a launch.
 TASKS_AHEAD = 4
 #: Seconds until a launch that failed is tried again without a task that needs it.

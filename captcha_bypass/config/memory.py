@@ -6,10 +6,12 @@ import math
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from captcha_bypass.browsers.fleet import PAGES_PER_BROWSER
 from captcha_bypass.config.settings import Config
 
 GIB = 1024**3
+#: Pages that share one browser. Each has a content process of its own anyway; more than four keep
+#: the one parent process busy, and would be lost together.
+PAGES_PER_BROWSER = 4
 #: Service, driver and results, beside the browsers.
 REST_BYTES = 1 * GIB
 #: Version 1 has no word for "no limit": it gives the largest number of whole pages instead.
