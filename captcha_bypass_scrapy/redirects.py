@@ -47,14 +47,19 @@ class Redirects:
             return
         if request.dont_filter or request.meta.get("allow_offsite"):
             return
-        target = urljoin(request.url, location.decode("latin-1"))
-        host = urlsplit(target).hostname or ""
-        if (
-            host not in self._harmless
+        try:
+            if self._may_lead_to_challenge(location.decode("latin-1"), request.url):
+                request_state.allow_offsite(request)
+        except ValueError:
+            return  # no URL, which RedirectMiddleware will say
+
+    def _may_lead_to_challenge(self, location: str, url: str) -> bool:
+        target = urljoin(url, location)
+        return (
+            (urlsplit(target).hostname or "") not in self._harmless
             and self._boundaries.offsite(target)
-            and _leads_back(target, request.url)
-        ):
-            request_state.allow_offsite(request)
+            and _leads_back(target, url)
+        )
 
     def check(self, request: Request) -> None:
         """Drop a page that is no challenge and that nobody asked for.
