@@ -10,60 +10,16 @@ from urllib.parse import urljoin
 import pytest
 from aiohttp import web
 
-from captcha_bypass_scrapy.clearance import Clearance, Clearances
+from captcha_bypass_scrapy.clearance import Clearance
 from captcha_bypass_scrapy.cookies import Cookie
-from captcha_bypass_scrapy.errors import SolveError
-from captcha_bypass_scrapy.keys import Exit, Key
+from captcha_bypass_scrapy.keys import Key
 from captcha_bypass_scrapy.reporting import Teller
-from captcha_bypass_scrapy.scope import Budget, registered_domain
 from tests.captcha_bypass_scrapy.crawling import Crawler
 from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, Json, page_of, serving
 from tests.captcha_bypass_scrapy.test_solving import all_pages, urls
 from tests.support.proxies import exits
 
 HOST = "http://a.site.example"
-SIBLING = "http://b.site.example"
-
-
-def cookie(domain: str) -> Cookie:
-    return Cookie("cf_clearance", "v", domain)
-
-
-def solved(clearances: Clearances, origin: str, *others: str, domain: str = "") -> Clearance:
-    """Store a clearance as a solve of this origin would."""
-    cookies = (cookie(domain or origin.partition("://")[2]),)
-    keys = [Key(other, None) for other in others]
-    return clearances.solved(Key(origin, None), keys, "cloudflare", cookies, "UA")
-
-
-def test_cookie_of_a_domain_is_a_clearance_for_its_hosts_and_renewed_for_all() -> None:
-    clearances = Clearances()
-    first = solved(clearances, HOST, domain=".site.example")
-
-    assert clearances.current(Key(SIBLING, None)) is first
-    assert clearances.current(Key("http://site.other", None)) is None
-    assert clearances.current(Key(SIBLING, Exit("http://p:1"))) is None
-    second = solved(clearances, SIBLING, domain=".site.example")
-    assert clearances.current(Key(HOST, None)) is second
-
-
-def test_cookie_of_one_host_is_no_clearance_for_its_siblings() -> None:
-    clearances = Clearances()
-    mine = solved(clearances, HOST)
-
-    assert clearances.current(Key(SIBLING, None)) is None
-    solved(clearances, SIBLING)
-    assert clearances.current(Key(HOST, None)) is mine
-
-
-def test_clearance_of_a_host_that_moved_is_renewed_where_it_moved_to() -> None:
-    clearances = Clearances()
-    old, new = "http://old.example", "http://new.example"
-    solved(clearances, old, new, domain="new.example")
-
-    second = solved(clearances, old, new, domain="new.example")
-
-    assert clearances.current(Key(new, None)) is second
 
 
 class _Stats:
@@ -90,33 +46,6 @@ def test_cookies_name_writes_no_lines_of_its_own_into_the_log(
 
     (record,) = caplog.records
     assert record.getMessage().isprintable()
-
-
-def test_registered_domain_is_what_one_owner_has() -> None:
-    assert registered_domain("a.b.example.co.uk") == "example.co.uk"
-    assert registered_domain("alice.github.io") == "alice.github.io"
-    assert registered_domain("127.0.0.1") == "127.0.0.1"
-    assert registered_domain("a.b.internal") == "b.internal"
-
-
-def test_new_hostname_a_time_uses_up_its_domains_budget_alone() -> None:
-    budget = Budget(hosts=3, solves=10)
-    for n in range(3):
-        budget.spend(Key(f"http://{n}.evil.example", None))
-
-    with pytest.raises(SolveError, match="MAX_HOSTS_PER_DOMAIN"):
-        budget.spend(Key("http://3.evil.example", None))
-    budget.spend(Key("http://0.evil.example:8080", None))  # known
-    budget.spend(Key("http://good.example", None))
-
-
-def test_crawl_has_a_budget() -> None:
-    budget = Budget(hosts=3, solves=2)
-    budget.spend(Key(HOST, None))
-    budget.spend(Key(HOST, None))
-
-    with pytest.raises(SolveError, match="MAX_SOLVES"):
-        budget.spend(Key(HOST, None))
 
 
 async def test_requests_in_a_slots_queue_get_the_clearance_that_comes_meanwhile(
