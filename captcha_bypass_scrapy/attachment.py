@@ -7,51 +7,52 @@ from weakref import WeakKeyDictionary
 
 from captcha_bypass_scrapy import request_state
 from captcha_bypass_scrapy.cookies import set_name, vendors_own
-from captcha_bypass_scrapy.handler import key_of, page_wanted
-from captcha_bypass_scrapy.settings import wanted
+from captcha_bypass_scrapy.handler import page_wanted
+from captcha_bypass_scrapy.keys import key_of
+from captcha_bypass_scrapy.options import wanted
 
 if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
-    from captcha_bypass_scrapy.clearance import Clearance, Clearances, Worn
+    from captcha_bypass_scrapy.clearance import Attached, Clearance, Clearances
     from captcha_bypass_scrapy.settings import Config
 
 
-class Wardrobe:
+class Attachments:
     """Attaches the clearances at the last point before the wire.
 
     There cookie jars, random user-agents and rotating proxies have had their say, so cookies,
-    user-agent and exit belong together. A request may wait in its download slot for long
-    (DOWNLOAD_DELAY): it is dressed anew when a clearance changes meanwhile.
+    user-agent and proxy belong together. A request may wait in its download slot for long
+    (DOWNLOAD_DELAY): they are attached anew when a clearance changes meanwhile.
     """
 
     def __init__(self, crawler: Crawler, config: Config, clearances: Clearances) -> None:
         self._crawler = crawler
         self._config = config
         self._clearances = clearances
-        #: All requests in the downloader, and what they wear.
-        self._inside: WeakKeyDictionary[Request, Worn | None] = WeakKeyDictionary()
+        #: All requests in the downloader, and what was attached to them.
+        self._inside: WeakKeyDictionary[Request, Attached | None] = WeakKeyDictionary()
         #: Set-Cookie headers that no cookie jar shall keep.
         self._taken: WeakKeyDictionary[Request, list[bytes]] = WeakKeyDictionary()
-        clearances.changed = self._dress_anew
+        clearances.changed = self._attach_anew
 
-    def dress(self, request: Request) -> None:
+    def attach(self, request: Request) -> None:
         """Attach the clearance; for the signal `request_reached_downloader`."""
         if wanted(request) and not page_wanted(request, self._config):
-            self._inside[request] = self._worn(request)
+            self._inside[request] = self._attached(request)
 
     def downloaded(self, request: Request, response: Response) -> None:
         """Note what was carried, before anybody else sees the response.
 
-        A renewed clearance is taken out of it: a cookie jar would carry it to the other exits. For
+        A renewed clearance is taken out of it: a cookie jar would carry it to other proxies. For
         the signal `response_downloaded`.
         """
-        worn = self._inside.get(request)
-        if worn is None:
+        attached = self._inside.get(request)
+        if attached is None:
             return
-        request_state.carry(request, worn.generation)
+        request_state.note_carried(request, attached.generation)
         clearance = self._clearances.current(key_of(request))
         headers = response.headers.getlist(b"Set-Cookie")
         if clearance is None or not headers:
@@ -66,14 +67,14 @@ class Wardrobe:
         if 300 <= response.status < 400:  # other responses pass `process_response`
             self.follow(request, request_state.carried(request), ours, succeeded=False)
 
-    def undress(self, request: Request) -> None:
+    def detach(self, request: Request) -> None:
         """Detach the clearance: nobody behind us gets to see or keep it.
 
         For the signal `request_left_downloader`.
         """
-        worn = self._inside.pop(request, None)
-        if worn is not None:
-            worn.undress(request)
+        attached = self._inside.pop(request, None)
+        if attached is not None:
+            attached.detach(request)
 
     def give_back(self, request: Request, response: Response) -> list[bytes]:
         """Return the cookies that were taken out, which the spider may see again."""
@@ -93,21 +94,21 @@ class Wardrobe:
         if succeeded:
             clearance.successes += 1
         if headers and clearance.follow(request.url, [h.decode("latin-1") for h in headers]):
-            self._dress_anew()
+            self._attach_anew()
 
-    def _worn(self, request: Request) -> Worn | None:
+    def _attached(self, request: Request) -> Attached | None:
         if not self._clearances:
             return None
         clearance = self._clearances.current(key_of(request))
-        return clearance.dress(request) if clearance is not None else None
+        return clearance.attach(request) if clearance is not None else None
 
-    def _dress_anew(self) -> None:
-        for request, worn in list(self._inside.items()):
+    def _attach_anew(self) -> None:
+        for request, attached in list(self._inside.items()):
             if self._on_the_wire(request):
                 continue
-            if worn is not None:
-                worn.undress(request)
-            self._inside[request] = self._worn(request)
+            if attached is not None:
+                attached.detach(request)
+            self._inside[request] = self._attached(request)
 
     def _on_the_wire(self, request: Request) -> bool:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from captcha_bypass_scrapy.detection import detector_of
-from captcha_bypass_scrapy.settings import wanted
+from captcha_bypass_scrapy.options import wanted
 from captcha_bypass_scrapy.wire import readable
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from scrapy import Request
 
-    from captcha_bypass_scrapy.keys import Key
+    from captcha_bypass_scrapy.keys import SiteKey
 
 
 @dataclass(eq=False)
@@ -56,28 +56,28 @@ class Clearance:
             c.domain.startswith(".") and c.goes_to(origin, any_path=True) for c in self.cookies
         )
 
-    def dress(self, request: Request) -> Worn:
+    def attach(self, request: Request) -> Attached:
         """Put the cookies and the user-agent on a request that is about to leave."""
-        worn = Worn(
+        attached = Attached(
             request.headers.get(b"Cookie"), request.headers.get(b"User-Agent"), self.generation
         )
         ours = {c.name: c.value for c in self.cookies if c.goes_to(request.url)}
         if ours:
-            request.headers[b"Cookie"] = merged_header(worn.cookie or b"", ours)
+            request.headers[b"Cookie"] = merged_header(attached.cookie or b"", ours)
         if self.user_agent:
             request.headers[b"User-Agent"] = self.user_agent
-        return worn
+        return attached
 
 
 @dataclass(frozen=True, slots=True)
-class Worn:
-    """The headers a request had before it was dressed, and what it was dressed with."""
+class Attached:
+    """The headers a request had before a clearance was attached, and which one it was."""
 
     cookie: bytes | None
     user_agent: bytes | None
     generation: int
 
-    def undress(self, request: Request) -> None:
+    def detach(self, request: Request) -> None:
         """Restore them: nothing of ours goes back to the scheduler, to spiders or to disk."""
         for name, value in ((b"Cookie", self.cookie), (b"User-Agent", self.user_agent)):
             if value is None:
@@ -90,7 +90,7 @@ class Clearances:
     """The newest clearance of each key."""
 
     def __init__(self) -> None:
-        self._current: dict[Key, Clearance] = {}
+        self._current: dict[SiteKey, Clearance] = {}
         #: Called when there is a new one.
         self.changed: Callable[[], None] = lambda: None
         # Requests that were redirected carry generations into a JOBDIR: a new run must not
@@ -101,7 +101,7 @@ class Clearances:
         """Whether there is any."""
         return bool(self._current)
 
-    def current(self, key: Key) -> Clearance | None:
+    def current(self, key: SiteKey) -> Clearance | None:
         """Return the newest clearance: the key's own, or one with a cookie of its whole domain."""
         own = self._current.get(key)
         if own is not None or not self._current:
@@ -110,24 +110,24 @@ class Clearances:
             (
                 clearance
                 for other, clearance in reversed(self._current.items())
-                if other.exit == key.exit and clearance.spans(key.origin)
+                if other.proxy == key.proxy and clearance.spans(key.origin)
             ),
             None,
         )
 
-    def own(self, key: Key) -> bool:
+    def own(self, key: SiteKey) -> bool:
         """Whether the key's clearance was made for it."""
         return key in self._current
 
-    def shared(self, key: Key) -> bool:
+    def shared(self, key: SiteKey) -> bool:
         """Whether the key's clearance may be good for other hosts of its domain."""
         clearance = self._current.get(key)
         return clearance is not None and clearance.spans(key.origin)
 
     def solved(
         self,
-        key: Key,
-        others: Iterable[Key],
+        key: SiteKey,
+        others: Iterable[SiteKey],
         vendor: str,
         cookies: tuple[Cookie, ...],
         user_agent: str | None,
@@ -147,11 +147,11 @@ class Clearances:
         self.changed()
         return clearance
 
-    def _sharers(self, key: Key, cookies: tuple[Cookie, ...]) -> list[Key]:
+    def _sharers(self, key: SiteKey, cookies: tuple[Cookie, ...]) -> list[SiteKey]:
         shared = {(c.name, c.domain) for c in cookies if c.domain.startswith(".")}
         return [
             other
             for other, clearance in self._current.items()
-            if other.exit == key.exit
+            if other.proxy == key.proxy
             and any((c.name, c.domain) in shared for c in clearance.cookies)
         ]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from captcha_bypass.challenges import Challenge
     from captcha_bypass_scrapy.client import Solution
     from captcha_bypass_scrapy.detection import Detector
-    from captcha_bypass_scrapy.settings import Options
+    from captcha_bypass_scrapy.options import Options
 
 #: Seconds that a browser is first left with a page; then twice as long, and so on.
 FIRST_SECONDS = 2.0
@@ -32,7 +32,7 @@ def waiting_task(task: dict[str, Any], seconds: float) -> dict[str, Any]:
     return {**task, "timeout": seconds, "success_selector": NEVER}
 
 
-async def until_content(
+async def until_confirmed(
     task: dict[str, Any],
     solution: Solution,
     request: Request,

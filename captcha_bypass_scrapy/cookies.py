@@ -75,24 +75,24 @@ class Cookie:
 
 
 def choose(
-    cookies: Iterable[Cookie], vendor: str, wish: str | tuple[str, ...]
+    cookies: Iterable[Cookie], vendor: str, choice: str | tuple[str, ...]
 ) -> tuple[Cookie, ...]:
     """Return the cookies to use.
 
     Args:
         cookies: All the browser has.
         vendor: Who challenged.
-        wish: The setting CAPTCHA_BYPASS_COOKIES. `auto` is the vendor's own cookies, because the
+        choice: The setting CAPTCHA_BYPASS_COOKIES. `auto` is the vendor's own cookies, because the
             site's session would merge the logins of a spider's several cookie jars; all of them
             where the vendor is not known or none of its names is there, because then the session
             is what remembers the solution.
     """
     everything = tuple(cookies)
-    if wish == "all":
+    if choice == "all":
         return everything
-    names = CLEARANCE_COOKIES.get(vendor, ()) if isinstance(wish, str) else wish
+    names = CLEARANCE_COOKIES.get(vendor, ()) if isinstance(choice, str) else choice
     chosen = tuple(c for c in everything if any(fnmatchcase(c.name, name) for name in names))
-    return chosen if chosen or not isinstance(wish, str) else everything
+    return chosen if chosen or not isinstance(choice, str) else everything
 
 
 def vendors_own(name: str, vendor: str) -> bool:
@@ -138,9 +138,9 @@ def rotated(cookies: Iterable[Cookie], url: str, set_cookies: Iterable[str]) -> 
     for header in set_cookies:
         pair, *rest = header[:_MAX_COOKIE].split(";")
         name, _, value = (part.strip() for part in pair.partition("="))
-        wishes = {k.strip().lower(): v.strip() for k, _, v in (r.partition("=") for r in rest)}
-        domain = wishes.get("domain", "").lower().removeprefix(".") or host
-        age = wishes.get("max-age", "")
+        attributes = {k.strip().lower(): v.strip() for k, _, v in (r.partition("=") for r in rest)}
+        domain = attributes.get("domain", "").lower().removeprefix(".") or host
+        age = attributes.get("max-age", "")
         if (
             value
             and age != "0"

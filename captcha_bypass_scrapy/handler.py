@@ -14,9 +14,9 @@ from captcha_bypass_scrapy.errors import (
     SolveError,
     SolverUnavailable,
 )
-from captcha_bypass_scrapy.keys import Key, exit_of, origin_of
+from captcha_bypass_scrapy.keys import SiteKey, home_key, key_of, origin_of
+from captcha_bypass_scrapy.options import Options, options_of
 from captcha_bypass_scrapy.parking import Obstacle
-from captcha_bypass_scrapy.settings import Options, options_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from scrapy.http import Response
 
     from captcha_bypass.challenges import Challenge
+    from captcha_bypass_scrapy.budget import Budget
     from captcha_bypass_scrapy.clearance import Clearance, Clearances
     from captcha_bypass_scrapy.parking import Parking
-    from captcha_bypass_scrapy.reporting import Teller
-    from captcha_bypass_scrapy.scope import Budget
+    from captcha_bypass_scrapy.reporting import Reporter
     from captcha_bypass_scrapy.settings import Config
-    from captcha_bypass_scrapy.solves import Flight, Flights
+    from captcha_bypass_scrapy.solves import Solve, Solves
     from captcha_bypass_scrapy.solving import Solver
 
 logger = logging.getLogger("captcha_bypass_scrapy")
@@ -40,8 +40,8 @@ STEP_BACK_SECONDS = 0.1
 KEPT_PAGE_BYTES = 65_536
 
 
-class Desk:
-    """Where challenged requests line up. It knows no hooks and no signals.
+class ChallengeHandler:
+    """Decides what becomes of challenged requests. It knows no hooks and no signals.
 
     Args:
         close_spider: Called when the service is away and the setting says to stop then.
@@ -51,21 +51,21 @@ class Desk:
         self,
         config: Config,
         clearances: Clearances,
-        flights: Flights,
+        solves: Solves,
         parking: Parking,
         solver: Solver,
         budget: Budget,
-        tell: Teller,
+        reporter: Reporter,
         closing: Callable[[], bool],
         close_spider: Callable[[], None],
     ) -> None:
         self._config = config
         self._clearances = clearances
-        self._flights = flights
+        self._solves = solves
         self._parking = parking
         self._solver = solver
         self._budget = budget
-        self._tell = tell
+        self._reporter = reporter
         self._closing = closing
         self._close_spider = close_spider
         self._tasks: set[asyncio.Task[None]] = set()
@@ -88,14 +88,14 @@ class Desk:
             ChallengeNotSolved: what it waited for has failed, too often.
             CrawlEnding: the spider is closing.
         """
-        awaited = self._parking.turned_back(request)
+        awaited = self._parking.pop_unscheduled(request)
         counted = not first
         while (obstacle := self._obstacle(request)) is not None:
             if self._closing():
                 raise CrawlEnding
             if not counted:
                 counted = True
-                self._tell.waits(unsent=request_state.flight(request) is None)
+                self._reporter.waits(unsent=request_state.awaited_solve(request) is None)
             if awaited:
                 await self._parking.wait_in_place(request, obstacle)
             elif not await self._parking.wait(request, obstacle, first=first):
@@ -103,73 +103,75 @@ class Desk:
         return None
 
     def _obstacle(self, request: Request) -> Obstacle | None:
-        number = request_state.flight(request)
-        flight = None if number is None else self._flights.find(number)
-        if flight is None:
+        number = request_state.awaited_solve(request)
+        solve = None if number is None else self._solves.find(number)
+        if solve is None:
             request_state.stop_waiting(request)
-        elif not flight.landed.done():
-            return Obstacle(flight.landed, freed=self._flights.freed(flight.key))
-        elif (outcome := flight.landed.result()) is None:
-            request_state.solved(request)
+        elif not solve.outcome.done():
+            return Obstacle(solve.outcome, freed=self._solves.freed(solve.key))
+        elif (outcome := solve.outcome.result()) is None:
+            request_state.note_solved(request)
         elif isinstance(outcome, CrawlEnding):
             raise CrawlEnding
         else:
-            return self._next_try(request, flight, outcome)
-        if not self._flights.busy() or request_state.probing(request):
+            return self._next_try(request, solve, outcome)
+        if not self._solves.busy() or request_state.is_probe(request):
             return None
         key = key_of(request)
         options = options_of(request, self._config)
-        held = self._flights.holds(key, options, self._clearances.current(key))
+        held = self._solves.holds(key, options, self._clearances.current(key))
         if held is None:
             return None
         if held.probe_in <= 0:
             held.probed()
-            request_state.probe(request)
+            request_state.mark_probe(request)
             return None
         return Obstacle(held.freed, held.probe_in, held.freed)
 
-    def _next_try(self, request: Request, flight: Flight, error: SolveError) -> Obstacle | None:
+    def _next_try(self, request: Request, solve: Solve, error: SolveError) -> Obstacle | None:
         """What it waited for has failed: count that, and wait for the next try, or lead it."""
-        leads = request_state.led(request, flight.number)
-        if not leads and not flight.concerns(request.url):
+        leads = request_state.has_led(request, solve.number)
+        if not leads and not solve.concerns(request.url):
             request_state.stop_waiting(
                 request
             )  # another host's: it might have done for this one too
             return None
         options = options_of(request, self._config)
         if isinstance(error, SolverUnavailable) or (leads and error.kind != "unsolved"):
-            raise self.gave_up(request, flight.challenge.vendor, error, flight.response)
-        mine = leads or (flight.fits(options) and error.kind == "unsolved")
-        if not request_state.judged(request, flight.number) and mine:
-            again = request_state.failed(request) <= options.retry_times
-            self._tell.unsolved(error, again=again)
+            raise self.fail(request, solve.challenge.vendor, error, solve.response)
+        mine = leads or (solve.fits(options) and error.kind == "unsolved")
+        counted = request_state.has_counted(request, solve.number)
+        request_state.mark_counted(request, solve.number)
+        if mine and not counted:
+            again = request_state.count_failure(request) <= options.retry_times
+            self._reporter.unsolved(error, again=again)
             if not again:
-                raise self.gave_up(request, flight.challenge.vendor, error, flight.response)
+                raise self.fail(request, solve.challenge.vendor, error, solve.response)
         if leads:
             self._parking.step_back(request)
             return Obstacle(None, STEP_BACK_SECONDS)
-        current = self._clearances.current(flight.key)
-        if current is not None and current is not flight.old:
-            request_state.solved(request)
+        current = self._clearances.current(solve.key)
+        if current is not None and current is not solve.old:
+            request_state.note_solved(request)
             return None
-        if (reason := self._flights.given_up(flight.key)) is not None:
-            raise self.gave_up(request, flight.challenge.vendor, _resting(reason), flight.response)
-        if (rest := self._flights.rest(flight.key)) is not None:
-            return Obstacle(None, rest.seconds, self._flights.freed(flight.key))
-        following = self._flights.join(flight.key, options, current)
+        if (reason := self._solves.given_up(solve.key)) is not None:
+            raise self.fail(request, solve.challenge.vendor, _resting(reason), solve.response)
+        if (rest := self._solves.rest(solve.key)) is not None:
+            return Obstacle(None, rest.seconds, self._solves.freed(solve.key))
+        following = self._solves.join(solve.key, options, current)
         try:
             coming = following or self._lead(
-                request, flight.key, options, flight.challenge, flight.urls, flight.response
+                request, solve.key, options, solve.challenge, solve.urls, solve.response
             )
         except SolveError as late:
-            raise self.gave_up(request, flight.challenge.vendor, late, flight.response) from late
+            raise self.fail(request, solve.challenge.vendor, late, solve.response) from late
         coming.waiters += 1
-        request_state.waits(request, coming.number, leads=following is None)
-        return Obstacle(coming.landed, freed=self._flights.freed(coming.key))
+        request_state.wait_for(request, coming.number, leads=following is None)
+        return Obstacle(coming.outcome, freed=self._solves.freed(coming.key))
 
     # Requests on their way back
 
-    async def see_off(
+    async def handle(
         self,
         request: Request,
         response: Response,
@@ -181,10 +183,10 @@ class Desk:
         key = home_key(request)
         if self._closing():
             raise CrawlEnding
-        self._flights.struck(key)
+        self._solves.challenged(key)
         current = self._clearances.current(key)
-        if (joined := self._flights.join(key, options, current)) is not None:
-            self._tell.count("solve/joined")
+        if (joined := self._solves.join(key, options, current)) is not None:
+            self._reporter.count("solve/joined")
             joined.waiters += 1
             return self._line_up(request, joined)
         if current is not None and page_wanted(request, self._config):
@@ -193,25 +195,25 @@ class Desk:
             except NotHandedOver:
                 return request_state.by_cookies(request)
         if current is not None and current.generation not in carried:
-            self._tell.count("retry/stale")
+            self._reporter.count("retry/stale")
             return request_state.again(request, stale=True)
         if current is not None and not self._expired(key, current, request):
             return await self._refused(request, key, options, current)
         if current is not None:
-            self._tell.count("clearance/expired")
-        if (reason := self._flights.given_up(key)) is not None:
+            self._reporter.count("clearance/expired")
+        if (reason := self._solves.given_up(key)) is not None:
             raise _resting(reason)
-        if (rest := self._flights.rest(key)) is not None:
-            return self._line_up(request, rest.flight, judged=True)
+        if (rest := self._solves.rest(key)) is not None:
+            return self._line_up(request, rest.solve, counted=True)
         page = response if len(response.body) <= KEPT_PAGE_BYTES else None
         urls = [*request.meta.get("redirect_urls", ()), request.url]
-        flight = self._lead(request, key, options, challenge, urls, page)
+        solve = self._lead(request, key, options, challenge, urls, page)
         if self._solver.answers(request, options):
-            return await self._answered(request, flight)
-        flight.waiters += 1
-        return self._line_up(request, flight, leads=True)
+            return await self._answered(request, solve)
+        solve.waiters += 1
+        return self._line_up(request, solve, leads=True)
 
-    def _expired(self, key: Key, clearance: Clearance, request: Request) -> bool:
+    def _expired(self, key: SiteKey, clearance: Clearance, request: Request) -> bool:
         """Whether a challenged clearance has been good for something, or is old enough to doubt.
 
         One that was made for another host of the domain was worth a try, and no more.
@@ -223,10 +225,10 @@ class Desk:
         return clearance.successes > 0 or clearance.older_than(self._config.cooldown_seconds)
 
     async def _refused(
-        self, request: Request, key: Key, options: Options, clearance: Clearance
+        self, request: Request, key: SiteKey, options: Options, clearance: Clearance
     ) -> Response:
         """The site does not take a good clearance from Scrapy: show what the browser sees."""
-        self._tell.count("clearance/refused")
+        self._reporter.count("clearance/refused")
         if options.mode == "cookies" or request.method != "GET":
             why = "mode is cookies" if options.mode == "cookies" else f"it is a {request.method}"
             raise SolveError(
@@ -234,28 +236,28 @@ class Desk:
             )
         return await self._solver.page(request, key, options, clearance)
 
-    async def _answered(self, request: Request, flight: Flight) -> Request | Response:
+    async def _answered(self, request: Request, solve: Solve) -> Request | Response:
         """Wait for the solve, whose page is what this request wants."""
-        flight.keeps = True
+        solve.keeps = True
         with self._parking.place_lent(request):
-            await asyncio.wait([flight.landed])
-        solution, flight.solution = flight.solution, None
-        if isinstance(flight.landed.result(), CrawlEnding):
+            await asyncio.wait([solve.outcome])
+        solution, solve.solution = solve.solution, None
+        if isinstance(solve.outcome.result(), CrawlEnding):
             raise CrawlEnding
         if solution is None:
-            return self._line_up(request, flight, leads=True)
+            return self._line_up(request, solve, leads=True)
         try:
             return await self._solver.response(solution, request)
         except NotHandedOver:
             return request_state.by_cookies(request)
 
     def _line_up(
-        self, request: Request, flight: Flight, *, leads: bool = False, judged: bool = False
+        self, request: Request, solve: Solve, *, leads: bool = False, counted: bool = False
     ) -> Request:
         """Return the copy that waits for a solve, or goes by how it failed."""
         copy = request_state.again(request)
-        request_state.waits(copy, flight.number, leads=leads, judged=judged)
-        self._tell.waits(unsent=False)
+        request_state.wait_for(copy, solve.number, leads=leads, counted=counted)
+        self._reporter.waits(unsent=False)
         return self._parking.send(copy)
 
     # Solves
@@ -263,12 +265,12 @@ class Desk:
     def _lead(
         self,
         request: Request,
-        key: Key,
+        key: SiteKey,
         options: Options,
         challenge: Challenge,
         urls: list[str],
         page: Response | None,
-    ) -> Flight:
+    ) -> Solve:
         """Begin to solve for everybody at this key.
 
         Raises:
@@ -284,7 +286,7 @@ class Desk:
                 raise CrawlEnding from error  # it was us who closed the spider
             raise
         self._budget.spend(key)
-        flight = self._flights.start(
+        solve = self._solves.start(
             key,
             challenge,
             options,
@@ -293,21 +295,21 @@ class Desk:
             response=page,
             slot=request.meta.get("download_slot"),
         )
-        task = asyncio.create_task(self._fly(request, flight))
+        task = asyncio.create_task(self._run(request, solve))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return flight
+        return solve
 
-    async def _fly(self, request: Request, flight: Flight) -> None:
+    async def _run(self, request: Request, solve: Solve) -> None:
         outcome: SolveError | CrawlEnding | None = CrawlEnding()
         shares = False
         try:
-            solution = await self._solver.clear(request, flight)
-            if flight.keeps:
-                flight.solution = solution
+            solution = await self._solver.clear(request, solve)
+            if solve.keeps:
+                solve.solution = solution
             outcome = None
-            shares = self._clearances.shared(flight.key)
-            self._tell.retrying(flight.waiters, flight.key)
+            shares = self._clearances.shared(solve.key)
+            self._reporter.retrying(solve.waiters, solve.key)
         except (SolveError, CrawlEnding) as error:
             outcome = error.with_traceback(None)
         except Exception as error:
@@ -317,32 +319,22 @@ class Desk:
             if isinstance(outcome, SolverUnavailable) and self._stops(outcome):
                 outcome = CrawlEnding()
                 self._close_spider()
-            self._flights.land(flight, outcome, shares=shares)
+            self._solves.finish(solve, outcome, shares=shares)
 
     def _stops(self, error: SolverUnavailable) -> bool:
         return self._config.on_unavailable == "close" and error.state != "busy"
 
-    def gave_up(
+    def fail(
         self, request: Request, vendor: str, error: SolveError, response: Response | None = None
     ) -> ChallengeNotSolved:
         """Return the exception for a request that stays without its page."""
-        request_state.forget(request)
-        self._tell.gave_up(request, origin_of(request.url), vendor, str(error), error.kind)
+        request_state.clear(request)
+        self._reporter.gave_up(request, origin_of(request.url), vendor, str(error), error.kind)
         return ChallengeNotSolved(vendor, str(error), response)
 
 
 def _resting(reason: str) -> SolveError:
     return SolveError(f"not tried again so soon after: {reason}", "cooldown")
-
-
-def key_of(request: Request) -> Key:
-    """Return what clearance the request can use."""
-    return Key(origin_of(request.url), exit_of(request))
-
-
-def home_key(request: Request) -> Key:
-    """Return the key a challenge is solved for: not the vendor's host it may be shown on."""
-    return Key(origin_of(request_state.home_url(request)), exit_of(request))
 
 
 def page_wanted(request: Request, config: Config) -> bool:

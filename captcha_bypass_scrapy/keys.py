@@ -1,12 +1,16 @@
-"""Where a request goes and how it gets there: the key of a clearance."""
+"""A request's identity: which site and proxy it belongs to, and which page is opened for it."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
+
+from scrapy.http.request import NO_CALLBACK
+from tldextract import TLDExtract
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -15,7 +19,7 @@ _PORTS = {"http": 80, "https": 443, "socks5": 1080}
 
 
 @dataclass(frozen=True, slots=True)
-class Exit:
+class Proxy:
     """A proxy with its login: two logins at one proxy may leave by two addresses."""
 
     server: str
@@ -31,14 +35,24 @@ class Exit:
         return {name: value for name, value in fields.items() if value}
 
 
-class Key(NamedTuple):
-    """What one clearance is good for."""
+class SiteKey(NamedTuple):
+    """What one clearance is good for: a site, as `scheme://host[:port]`, and a proxy."""
 
     origin: str
-    exit: Exit | None
+    proxy: Proxy | None
 
     def __str__(self) -> str:
-        return f"{self.origin} through {self.exit}" if self.exit else self.origin
+        return f"{self.origin} through {self.proxy}" if self.proxy else self.origin
+
+    @property
+    def host(self) -> str:
+        """The site's host name, in lower case, or its address without brackets."""
+        return urlsplit(self.origin).hostname or ""
+
+    @property
+    def domain(self) -> str:
+        """The registered domain that the site's host belongs to."""
+        return registered_domain(self.host)
 
 
 def origin_of(url: str) -> str:
@@ -58,7 +72,7 @@ def same_site(one: str, other: str) -> bool:
     return first == second or first.endswith("." + second) or second.endswith("." + first)
 
 
-def exit_of(request: Request) -> Exit | None:
+def proxy_of(request: Request) -> Proxy | None:
     """Return the proxy a request leaves by.
 
     HttpProxyMiddleware takes the login out of `meta["proxy"]` into a header, so both are read.
@@ -76,7 +90,65 @@ def exit_of(request: Request) -> Exit | None:
         login = unquote(username), unquote(password or "")
     else:
         login = _basic_login(request.headers.get(b"Proxy-Authorization"))
-    return Exit(f"{parts.scheme}://{host}:{port}", login[0] or None, login[1] or None)
+    return Proxy(f"{parts.scheme}://{host}:{port}", login[0] or None, login[1] or None)
+
+
+def first_url(request: Request) -> str:
+    """Return the URL that was asked for before any redirect."""
+    redirected: list[str] = request.meta.get("redirect_urls") or []
+    return redirected[0] if redirected else request.url
+
+
+def home_url(request: Request) -> str:
+    """Return the URL whose host a challenge stands for.
+
+    A redirect within the site (http to https, to www) leads to where the clearance is needed; one
+    to another site led to the vendor's page, and it is needed where the request came from.
+    """
+    first = first_url(request)
+    return request.url if same_site(request.url, first) else first
+
+
+def key_of(request: Request) -> SiteKey:
+    """Return what clearance the request can use."""
+    return SiteKey(origin_of(request.url), proxy_of(request))
+
+
+def home_key(request: Request) -> SiteKey:
+    """Return the key a challenge is solved for: not the vendor's host it may be shown on."""
+    return SiteKey(origin_of(home_url(request)), proxy_of(request))
+
+
+def pages_to_open(request: Request, chosen: str | None) -> list[str]:
+    """Return the URLs a browser opens to pass this request's challenge, until it met it.
+
+    A redirect may have led to the challenge, and only the page that was asked for leads on. What
+    a page loads (images, files) is no page itself: its Referer is, or the site's root. Where that
+    is open, the challenge is met at the file alone.
+    """
+    if chosen:
+        return [chosen]
+    url = first_url(request)
+    if request.callback is not NO_CALLBACK or urlsplit(url).path == "/robots.txt":
+        return [url]
+    referer = (request.headers.get(b"Referer") or b"").decode("latin-1")
+    if not (referer and same_site(referer, url)):
+        referer = urlsplit(url)._replace(path="/", query="", fragment="").geturl()
+    return [referer, url] if referer != url else [url]
+
+
+@cache
+def _split() -> TLDExtract:
+    # The list that comes with the package: nothing is fetched for this.
+    return TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True)
+
+
+def registered_domain(host: str) -> str:
+    """Return what one owner has registered: example.co.uk for www.example.co.uk, or the address."""
+    found = _split().extract_str(host)
+    if found.suffix:
+        return f"{found.domain}.{found.suffix}"
+    return host if found.ipv4 or found.ipv6 else ".".join(host.split(".")[-2:])
 
 
 def _basic_login(header: bytes | None) -> tuple[str, str]:

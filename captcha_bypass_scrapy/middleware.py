@@ -10,21 +10,24 @@ from scrapy.exceptions import DontCloseSpider, IgnoreRequest, NotConfigured
 from scrapy.http import Response
 
 from captcha_bypass_scrapy import bans, request_state
-from captcha_bypass_scrapy.attachment import Wardrobe
+from captcha_bypass_scrapy.attachment import Attachments
+from captcha_bypass_scrapy.budget import Budget
 from captcha_bypass_scrapy.clearance import Clearances
 from captcha_bypass_scrapy.client import SolverClient
 from captcha_bypass_scrapy.compat import asyncio_available, close_spider, is_closing, slot_of
 from captcha_bypass_scrapy.detection import Detector
 from captcha_bypass_scrapy.errors import CrawlEnding, SolveError
-from captcha_bypass_scrapy.handler import Desk, key_of
+from captcha_bypass_scrapy.handler import ChallengeHandler
+from captcha_bypass_scrapy.keys import key_of
+from captcha_bypass_scrapy.options import options_of, wanted
 from captcha_bypass_scrapy.page_cache import PageCache
 from captcha_bypass_scrapy.parking import Parking
 from captcha_bypass_scrapy.redirects import Redirects
-from captcha_bypass_scrapy.reporting import Teller
+from captcha_bypass_scrapy.reporting import Reporter
 from captcha_bypass_scrapy.responses import FLAG
-from captcha_bypass_scrapy.scope import Boundaries, Budget
-from captcha_bypass_scrapy.settings import Config, options_of, wanted
-from captcha_bypass_scrapy.solves import Flights
+from captcha_bypass_scrapy.scope import Scope
+from captcha_bypass_scrapy.settings import Config
+from captcha_bypass_scrapy.solves import Solves
 from captcha_bypass_scrapy.solving import Solver
 
 if TYPE_CHECKING:
@@ -49,11 +52,11 @@ class CaptchaBypassMiddleware:
                 " it to 'twisted.internet.asyncioreactor.AsyncioSelectorReactor'"
             )
         self._closing = partial(is_closing, crawler)
-        self.tell = Teller(crawler)
+        self.reporter = Reporter(crawler)
         self.clearances = Clearances()
-        self.flights = Flights(self.config.cooldown_seconds)
+        self.solves = Solves(self.config.cooldown_seconds)
         self.parking = Parking(crawler)
-        self.wardrobe = Wardrobe(crawler, self.config, self.clearances)
+        self.attachments = Attachments(crawler, self.config, self.clearances)
         self._detect = Detector(self.config.detector, crawler)
         self._pages = PageCache(crawler)
         self._client = SolverClient(
@@ -64,25 +67,25 @@ class CaptchaBypassMiddleware:
             patience=self.config.unavailable_seconds,
             closing=self._closing,
         )
-        self._boundaries = Boundaries(crawler)
-        self.redirects = Redirects(self._boundaries, self.tell)
-        self._desk = Desk(
+        self._scope = Scope(crawler)
+        self.redirects = Redirects(self._scope, self.reporter)
+        self._handler = ChallengeHandler(
             self.config,
             self.clearances,
-            self.flights,
+            self.solves,
             self.parking,
             Solver(
                 self._client,
                 self.config,
                 self.clearances,
-                self.tell,
+                self.reporter,
                 self._detect,
                 partial(slot_of, crawler),
-                self._boundaries,
+                self._scope,
                 self._closing,
             ),
             Budget(self.config.max_hosts, self.config.max_solves),
-            self.tell,
+            self.reporter,
             self._closing,
             partial(close_spider, crawler, "captcha_bypass_unavailable"),
         )
@@ -93,10 +96,10 @@ class CaptchaBypassMiddleware:
         middleware = cls(crawler)
         for handler, signal in (
             (middleware.request_scheduled, signals.request_scheduled),
-            (middleware.wardrobe.dress, signals.request_reached_downloader),
-            (middleware.wardrobe.downloaded, signals.response_downloaded),
+            (middleware.attachments.attach, signals.request_reached_downloader),
+            (middleware.attachments.downloaded, signals.response_downloaded),
             (middleware.redirects.downloaded, signals.response_downloaded),
-            (middleware.wardrobe.undress, signals.request_left_downloader),
+            (middleware.attachments.detach, signals.request_left_downloader),
             (middleware.spider_idle, signals.spider_idle),
             (middleware.spider_closed, signals.spider_closed),
         ):
@@ -107,7 +110,7 @@ class CaptchaBypassMiddleware:
 
     def request_scheduled(self, request: Request) -> None:
         """Let requests that wait make room for this one."""
-        if not request_state.leaving(request):
+        if not request_state.pop_leaving(request):
             self.parking.scheduled(request)
             request_state.let_through(request)
 
@@ -118,9 +121,9 @@ class CaptchaBypassMiddleware:
 
     async def spider_closed(self) -> None:
         """Let go of the service."""
-        await self._desk.close()
+        await self._handler.close()
         await self._client.close()
-        self.tell.summary()
+        self.reporter.summary()
 
     # Hooks
 
@@ -128,59 +131,59 @@ class CaptchaBypassMiddleware:
         self, request: Request, spider: Spider | None = None
     ) -> Request | None:
         """Hold requests of a host that is being solved; they would only be challenged too."""
-        if request_state.leaving(request):  # it came back, so it is awaited and not scheduled
+        if request_state.pop_leaving(request):  # it came back, so it is awaited and not scheduled
             raise IgnoreRequest("the spider is closing")
         waited = request_state.restore(request)
         if not wanted(request):
             return None
         options_of(request, self.config)  # a typo in meta shall not wait for the first challenge
-        await self._boundaries.ask_robots_again(request)
+        await self._scope.ask_robots_again(request)
         request_state.remember_body(request)
         try:
-            return await self._desk.hold(request, first=not waited)
+            return await self._handler.hold(request, first=not waited)
         except CrawlEnding:
-            self.tell.count("requeued_on_close")
-            return request_state.leave(request)
+            self.reporter.count("requeued_on_close")
+            return request_state.requeued(request)
 
     async def process_response(
         self, request: Request, response: Response, spider: Spider | None = None
     ) -> Request | Response:
-        """Let normal pages through; see a challenge off."""
+        """Let normal pages through; handle a challenge."""
         carried = request_state.take_carried(request)
         response = bans.restored(response)
-        taken = self.wardrobe.give_back(request, response)
+        taken = self.attachments.give_back(request, response)
         if not wanted(request) or FLAG in response.flags:
             return response
         challenge = self._detect(response)
         if challenge is None or not challenge.solvable:
             self.redirects.check(request)
             if challenge is not None:
-                self.tell.blocked(challenge, request)
+                self.reporter.blocked(challenge, request)
             elif "cached" not in response.flags:
                 self._passed(request, response, carried, taken)
             past_cache = challenge is None and request_state.asks_past_cache(request)
-            request_state.forget(request)
+            request_state.clear(request)
             if past_cache:
                 self._pages.replace(request, response)
             return response
-        self.tell.challenged(challenge)
+        self.reporter.challenged(challenge)
         if "cached" in response.flags:
             # It was stored some time ago and says nothing about a clearance.
-            self.tell.count("challenge/cached")
+            self.reporter.count("challenge/cached")
             if self._pages.is_all_there_is():
                 error = SolveError("it is in the cache, and HTTPCACHE_IGNORE_MISSING is set")
-                raise self._desk.gave_up(request, challenge.vendor, error, response)
+                raise self._handler.fail(request, challenge.vendor, error, response)
             return request_state.uncached(request)
         try:
-            seen_off = await self._desk.see_off(request, response, challenge, carried)
-            if isinstance(seen_off, Response):
-                self._pages.store(request, seen_off)
-            return seen_off
+            answer = await self._handler.handle(request, response, challenge, carried)
+            if isinstance(answer, Response):
+                self._pages.store(request, answer)
+            return answer
         except CrawlEnding:
-            self.tell.count("requeued_on_close")
-            return request_state.leave(request)
+            self.reporter.count("requeued_on_close")
+            return request_state.requeued(request)
         except SolveError as error:
-            raise self._desk.gave_up(request, challenge.vendor, error, response) from error
+            raise self._handler.fail(request, challenge.vendor, error, response) from error
 
     def process_exception(
         self, request: Request, exception: Exception, spider: Spider | None = None
@@ -195,9 +198,9 @@ class CaptchaBypassMiddleware:
     ) -> None:
         if response.status in {403, 429} or response.status >= 500:
             return
-        self.flights.opened(request.meta.get("download_slot", ""))
-        if self.flights.busy():
-            self.flights.passed(key_of(request), probing=request_state.probing(request))
+        self.solves.opened(request.meta.get("download_slot", ""))
+        if self.solves.busy():
+            self.solves.passed(key_of(request), probing=request_state.is_probe(request))
         if carried:
-            self._boundaries.robots_came(request)
-            self.wardrobe.follow(request, carried, taken, succeeded=True)
+            self._scope.robots_arrived(request)
+            self.attachments.follow(request, carried, taken, succeeded=True)

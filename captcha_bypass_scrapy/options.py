@@ -1,25 +1,135 @@
-"""The values of `meta["captcha_bypass"]`, checked when the request leaves the spider.
+"""What a request says about its challenge in `meta["captcha_bypass"]`, beside the settings.
 
-A value that makes no sense would else wait for the first challenge, and fail there in the
-service's words, for everybody who waits for that solve.
+The values are checked when the request leaves the spider. One that makes no sense would else wait
+for the first challenge, and fail there in the service's words, for everybody who waits for that
+solve.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from captcha_bypass_scrapy.settings import mode_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from scrapy import Request
+
+    from captcha_bypass_scrapy.settings import Config, Mode
+
+#: The request's own options: `meta["captcha_bypass"] = False | "html" | {...}`.
+META = "captcha_bypass"
+#: Its keys.
+OPTIONS = {
+    *("mode", "timeout", "success_text", "success_selector", "no_challenge", "url", "block"),
+    "retry_times",
+}
 _BLOCKABLE = ("image", "media", "font", "stylesheet")
 #: As the service takes them.
 _LONGEST_URL = 2048
 _LONGEST_SELECTOR = 1024
 
 
-def check_wishes(chosen: Mapping[str, Any], where: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How one request's challenge is solved: the settings, and what its meta says otherwise."""
+
+    mode: Mode
+    timeout_seconds: float
+    success_text: str | None
+    success_selector: str | None
+    no_challenge: bool = True
+    url: str | None = None
+    block: tuple[str, ...] = ()
+    retry_times: int = 2
+    #: Whether the solve is as the settings say, and not by options of this request's own.
+    shared: bool = True
+
+    def same_solve(self, other: Options) -> bool:
+        """Whether both ask for the same solve, whatever becomes of it."""
+        return replace(self, mode=other.mode, retry_times=other.retry_times) == other
+
+    def conditions(self) -> dict[str, Any]:
+        """Return the fields of POST /solve that say when the page is through."""
+        fields = {
+            "no_challenge": self.no_challenge or None,
+            "success_text": self.success_text,
+            "success_selector": self.success_selector,
+            "block": list(self.block) or None,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+def wanted(request: Request) -> bool:
+    """Whether the request may be touched at all: browsers open web pages, not files or `data:`."""
+    return request.meta.get(META) is not False and request.url.startswith(("http:", "https:"))
+
+
+def options_of(request: Request, config: Config) -> Options:
+    """Return how to solve this request's challenge.
+
+    Raises:
+        ValueError, TypeError: its meta says something unknown.
+    """
+    options = _of_settings(config, _retry_times(request, config))
+    chosen = request.meta.get(META)
+    if chosen is None or isinstance(chosen, bool):
+        return options
+    if isinstance(chosen, str):
+        return replace(options, mode=mode_of(chosen, f'meta["{META}"]'))
+    if not isinstance(chosen, dict):
+        raise TypeError(f'meta["{META}"] must be False, a mode or a dict, not {chosen!r}')
+    return _with_chosen(options, chosen)
+
+
+@lru_cache(maxsize=16)
+def _of_settings(config: Config, retry_times: int) -> Options:
+    """Return the options of nearly every request; each is asked for them twice."""
+    return Options(
+        config.mode,
+        config.timeout_seconds,
+        config.success_text,
+        config.success_selector,
+        retry_times=retry_times,
+    )
+
+
+def _with_chosen(options: Options, chosen: Mapping[str, Any]) -> Options:
+    if unknown := set(chosen) - OPTIONS:
+        raise ValueError(
+            f'meta["{META}"] has unknown keys: {", ".join(sorted(map(str, unknown)))};'
+            f" known are {', '.join(sorted(OPTIONS))}"
+        )
+    _check(chosen, f'meta["{META}"]')
+    fields = dict(chosen)
+    if "mode" in fields:
+        fields["mode"] = mode_of(fields["mode"], f'meta["{META}"]["mode"]')
+    if "timeout" in fields:
+        fields["timeout_seconds"] = float(fields.pop("timeout"))
+    if "block" in fields:
+        fields["block"] = tuple(fields["block"])
+    own = replace(options, **fields)
+    if not own.no_challenge and own.success_text is None and own.success_selector is None:
+        raise ValueError(
+            f'meta["{META}"]["no_challenge"] is False, so success_text or success_selector must'
+            " say when the page is through"
+        )
+    return replace(own, shared=own.same_solve(options))
+
+
+def _retry_times(request: Request, config: Config) -> int:
+    """Return what RetryMiddleware would go by, where the request says it."""
+    if request.meta.get("dont_retry"):
+        return 0
+    return int(request.meta.get("max_retry_times", config.retry_times))
+
+
+def _check(chosen: Mapping[str, Any], where: str) -> None:
     """Check the values of a request's own options; keys that are not known are ignored.
 
     Raises:

@@ -92,7 +92,7 @@ class Parking:
             del self._nudges[nudge]
             nudge.set_result(None)
 
-    def turned_back(self, request: Request) -> bool:
+    def pop_unscheduled(self, request: Request) -> bool:
         """Whether this is a copy that was not scheduled: somebody awaits its response."""
         return bool(request.meta.pop(_MARK, False))
 

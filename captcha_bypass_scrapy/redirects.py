@@ -13,15 +13,15 @@ from urllib.parse import unquote, urljoin, urlsplit
 from scrapy.exceptions import IgnoreRequest
 
 from captcha_bypass_scrapy import request_state
-from captcha_bypass_scrapy.scope import registered_domain
-from captcha_bypass_scrapy.settings import wanted
+from captcha_bypass_scrapy.keys import registered_domain
+from captcha_bypass_scrapy.options import wanted
 
 if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.http import Response
 
-    from captcha_bypass_scrapy.reporting import Teller
-    from captcha_bypass_scrapy.scope import Boundaries
+    from captcha_bypass_scrapy.reporting import Reporter
+    from captcha_bypass_scrapy.scope import Scope
 
 #: Hosts that were seen to have no challenge; more than that are not tried any more.
 MAX_HOSTS = 100
@@ -35,9 +35,9 @@ class Redirects:
     challenge to show is not tried again.
     """
 
-    def __init__(self, boundaries: Boundaries, tell: Teller) -> None:
-        self._boundaries = boundaries
-        self._tell = tell
+    def __init__(self, scope: Scope, reporter: Reporter) -> None:
+        self._scope = scope
+        self._reporter = reporter
         self._harmless: set[str] = set()
 
     def downloaded(self, request: Request, response: Response) -> None:
@@ -57,7 +57,7 @@ class Redirects:
         target = urljoin(url, location)
         return (
             (urlsplit(target).hostname or "") not in self._harmless
-            and self._boundaries.offsite(target)
+            and self._scope.offsite(target)
             and _leads_back(target, url)
         )
 
@@ -67,10 +67,10 @@ class Redirects:
         Raises:
             IgnoreRequest: as the offsite filter would have.
         """
-        if request_state.offsite_allowed(request) and self._boundaries.offsite(request.url):
+        if request_state.has_allowed_offsite(request) and self._scope.offsite(request.url):
             host = urlsplit(request.url).hostname or ""
             self._harmless.add(host)
-            self._tell.offsite()
+            self._reporter.offsite()
             raise IgnoreRequest(f"Filtered offsite request to {host!r}")
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from captcha_bypass.challenges import Challenge
     from captcha_bypass_scrapy.clearance import Clearance
     from captcha_bypass_scrapy.errors import Reason, SolveError, SolverUnavailable
-    from captcha_bypass_scrapy.keys import Key
+    from captcha_bypass_scrapy.keys import SiteKey
     from captcha_bypass_scrapy.settings import Config
 
 logger = logging.getLogger("captcha_bypass_scrapy")
@@ -21,7 +21,7 @@ logger = logging.getLogger("captcha_bypass_scrapy")
 _WARNINGS = 1000
 
 
-class Teller:
+class Reporter:
     """Counts under `captcha_bypass/` and logs with the spider attached."""
 
     def __init__(self, crawler: Crawler) -> None:
@@ -47,7 +47,7 @@ class Teller:
             logging.DEBUG, "Blocked by %s, which no browser changes: %s", challenge.vendor, request
         )
 
-    def solving(self, key: Key, challenge: Challenge, request: Request, url: str) -> None:
+    def solving(self, key: SiteKey, challenge: Challenge, request: Request, url: str) -> None:
         """One solve begins."""
         self.count("solve/count")
         self._log(
@@ -55,11 +55,11 @@ class Teller:
         )
         self._log(logging.INFO, "Solving %s: a browser opens %s", key, url)
 
-    def slow(self, key: Key, state: str) -> None:
+    def slow(self, key: SiteKey, state: str) -> None:
         """A solve takes long."""
         self._log(logging.INFO, "Still solving %s: waiting for %s", key, state)
 
-    def solved(self, key: Key, clearance: Clearance, seconds: float) -> None:
+    def solved(self, key: SiteKey, clearance: Clearance, seconds: float) -> None:
         """One solve worked."""
         self.count("solve/success")
         total = self._stats.get_value("captcha_bypass/solve/seconds", 0.0) + seconds
@@ -74,7 +74,7 @@ class Teller:
             ", ".join(names) or "none",
         )
 
-    def failed(self, key: Key, reason: str, seconds: float) -> None:
+    def failed(self, key: SiteKey, reason: str, seconds: float) -> None:
         """One solve did not work."""
         self.count("solve/failed")
         self._log(logging.WARNING, "Could not solve %s in %.1f s: %s", key, seconds, reason)
@@ -98,7 +98,7 @@ class Teller:
         """The service answers again after `unavailable`."""
         self._log(logging.INFO, "The captcha-bypass service can be used again")
 
-    def retrying(self, requests: int, key: Key) -> None:
+    def retrying(self, requests: int, key: SiteKey) -> None:
         """A solve worked and everybody who waited goes on."""
         self.count("retry/count", requests)
         noun = "request" if requests == 1 else "requests"

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from captcha_bypass_scrapy.errors import SolveError
-from captcha_bypass_scrapy.keys import same_site
-from captcha_bypass_scrapy.responses import first_url
+from captcha_bypass_scrapy.keys import first_url
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -23,9 +22,9 @@ _CARRIED = _PREFIX + "carried"  # generations of the clearances it went out with
 _TIMES = _PREFIX + "times"  # how often a solve that it led worked
 _FAILURES = _PREFIX + "failures"  # how often one that it led or waited for did not
 _STALE = _PREFIX + "stale"  # how often only its clearance was outdated
-_FLIGHT = _PREFIX + "flight"  # number of the solve it waits for since it was challenged
+_SOLVE = _PREFIX + "solve"  # number of the solve it waits for since it was challenged
 _LED = _PREFIX + "led"  # number of the solve it led
-_JUDGED = _PREFIX + "judged"  # number of the failed solve it has counted
+_COUNTED = _PREFIX + "counted"  # number of the failed solve it has counted
 _BEFORE = _PREFIX + "before"  # dont_filter and priority, before we changed them
 _REDIRECTS = _PREFIX + "redirects"  # URLs of earlier redirects, which the dupefilter knows now
 _LEAVING = _PREFIX + "leaving"  # the spider is closing; back to the scheduler with it
@@ -40,7 +39,7 @@ _BODY = _PREFIX + "body"  # [url, method, body, content type], before a redirect
 MAX_STALE = 10
 
 
-def carry(request: Request, generation: int) -> None:
+def note_carried(request: Request, generation: int) -> None:
     """Note that the request goes out with this clearance."""
     request.meta[_CARRIED] = [*carried(request), generation]
 
@@ -132,29 +131,29 @@ def _before_redirects(request: Request) -> Request:
     return copy
 
 
-def waits(request: Request, flight: int, *, leads: bool = False, judged: bool = False) -> None:
+def wait_for(request: Request, solve: int, *, leads: bool = False, counted: bool = False) -> None:
     """Note that a challenged request waits for a solve.
 
     Args:
         leads: Whether it is the one that asked for it.
-        judged: Whether the solve had failed before, without any fault of this request.
+        counted: Whether its failure is not to be counted: it came before this request.
     """
-    request.meta[_FLIGHT] = flight
+    request.meta[_SOLVE] = solve
     if leads:
-        request.meta[_LED] = flight
-    if judged:
-        request.meta[_JUDGED] = flight
+        request.meta[_LED] = solve
+    if counted:
+        request.meta[_COUNTED] = solve
 
 
-def flight(request: Request) -> int | None:
+def awaited_solve(request: Request) -> int | None:
     """Return the number of the solve it waits for, perhaps one of an earlier run."""
-    number: int | None = request.meta.get(_FLIGHT)
+    number: int | None = request.meta.get(_SOLVE)
     return number
 
 
-def led(request: Request, flight: int) -> bool:
+def has_led(request: Request, solve: int) -> bool:
     """Whether it led this solve."""
-    return bool(request.meta.get(_LED) == flight)
+    return bool(request.meta.get(_LED) == solve)
 
 
 def step_back(request: Request) -> None:
@@ -162,38 +161,41 @@ def step_back(request: Request) -> None:
     request.meta.pop(_LED, None)
 
 
-def solved(request: Request) -> None:
+def note_solved(request: Request) -> None:
     """Note that the solve it waited for worked."""
-    number = request.meta.pop(_FLIGHT, None)
+    number = request.meta.pop(_SOLVE, None)
     if request.meta.pop(_LED, None) == number:
         request.meta[_TIMES] = times(request) + 1
 
 
 def stop_waiting(request: Request) -> None:
     """Note that what it waited for was in another run."""
-    for name in (_FLIGHT, _LED, _JUDGED):
+    for name in (_SOLVE, _LED, _COUNTED):
         request.meta.pop(name, None)
 
 
-def judged(request: Request, flight: int) -> bool:
-    """Whether the failure of this solve was counted; it is from now on."""
-    before = request.meta.get(_JUDGED)
-    request.meta[_JUDGED] = flight
-    return bool(before == flight)
+def has_counted(request: Request, solve: int) -> bool:
+    """Whether the failure of this solve was counted for it."""
+    return bool(request.meta.get(_COUNTED) == solve)
 
 
-def failed(request: Request) -> int:
+def mark_counted(request: Request, solve: int) -> None:
+    """Note that it was."""
+    request.meta[_COUNTED] = solve
+
+
+def count_failure(request: Request) -> int:
     """Count a failed solve and return how many there were."""
     count = request.meta[_FAILURES] = int(request.meta.get(_FAILURES, 0)) + 1
     return count
 
 
-def probe(request: Request) -> None:
+def mark_probe(request: Request) -> None:
     """Note that the request goes out although its host is being solved."""
     request.meta[_PROBE] = True
 
 
-def probing(request: Request) -> bool:
+def is_probe(request: Request) -> bool:
     """Whether it did."""
     return bool(request.meta.get(_PROBE))
 
@@ -205,16 +207,6 @@ def remember_body(request: Request) -> None:
         body = base64.b64encode(request.body).decode()
         text = None if kind is None else kind.decode("latin-1")
         request.meta[_BODY] = [request.url, request.method, body, text]
-
-
-def home_url(request: Request) -> str:
-    """Return the URL whose host a challenge stands for.
-
-    A redirect within the site (http to https, to www) leads to where the clearance is needed; one
-    to another site led to the vendor's page, and it is needed where the request came from.
-    """
-    first = first_url(request)
-    return request.url if same_site(request.url, first) else first
 
 
 def uncached(request: Request) -> Request:
@@ -246,32 +238,32 @@ def allow_offsite(request: Request) -> None:
     request.meta["allow_offsite"] = request.meta[_OFFSITE] = True
 
 
-def offsite_allowed(request: Request) -> bool:
+def has_allowed_offsite(request: Request) -> bool:
     """Whether it was us who did that."""
     return bool(request.meta.get(_OFFSITE))
 
 
 def user_allows_offsite(request: Request) -> bool:
     """Whether it was the spider."""
-    return bool(request.meta.get("allow_offsite")) and not offsite_allowed(request)
+    return bool(request.meta.get("allow_offsite")) and not has_allowed_offsite(request)
 
 
-def leave(request: Request) -> Request:
+def requeued(request: Request) -> Request:
     """Return the copy that goes back to the scheduler, as if it had not been sent."""
     copy = _before_redirects(request)
     kept = {name: copy.meta[name] for name in (_BEFORE, _REDIRECTS) if name in copy.meta}
-    forget(copy)
+    clear(copy)
     copy.meta.update(kept)
     copy.meta[_LEAVING] = True
     return copy
 
 
-def leaving(request: Request) -> bool:
+def pop_leaving(request: Request) -> bool:
     """Whether it is on its way to the scheduler; unmarks it."""
     return bool(request.meta.pop(_LEAVING, False))
 
 
-def forget(request: Request) -> None:
+def clear(request: Request) -> None:
     """Remove everything of ours."""
     if request.meta.get(_UNCACHED):
         request.meta.pop("dont_cache", None)

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from scrapy.http import HtmlResponse, Response, TextResponse
-from scrapy.http.request import NO_CALLBACK
 from scrapy.settings.default_settings import DEFAULT_REQUEST_HEADERS as DEFAULT_HEADERS
 
 from captcha_bypass.challenges import media_type
 from captcha_bypass_scrapy.cookies import parse_header, vendors_own
 from captcha_bypass_scrapy.documents import encoding_of, is_html, source_of
 from captcha_bypass_scrapy.errors import NotHandedOver, SolveError
-from captcha_bypass_scrapy.keys import same_site
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,8 +20,8 @@ if TYPE_CHECKING:
 
     from captcha_bypass_scrapy.client import Solution
     from captcha_bypass_scrapy.cookies import Cookie
-    from captcha_bypass_scrapy.keys import Exit
-    from captcha_bypass_scrapy.settings import Options
+    from captcha_bypass_scrapy.keys import Proxy
+    from captcha_bypass_scrapy.options import Options
 
 #: In `response.flags` where the body is the browser's page.
 FLAG = "captcha-bypass"
@@ -47,7 +45,7 @@ _ABOUT_ANSWER = frozenset({"accept", "x-requested-with"})
 def task_for(
     url: str,
     options: Options,
-    proxy: Exit | None,
+    proxy: Proxy | None,
     cookies: Iterable[dict[str, Any]] = (),
     headers: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
@@ -89,7 +87,7 @@ def task_cookies(
 def task_headers(request: Request, url: str | None = None) -> dict[str, str]:
     """Return what the request says, such as its language or a key, for the browser to send.
 
-    Scrapy's own defaults are not the request's wish, and a browser has better ones.
+    Scrapy's own defaults are not what the request asks for, and a browser has better ones.
 
     Args:
         url: A page that is opened for a clearance only; what asks for this request's own kind of
@@ -108,30 +106,6 @@ def task_headers(request: Request, url: str | None = None) -> dict[str, str]:
         if lower not in _BROWSERS_OWN and DEFAULT_HEADERS.get(name) != text and text.isprintable():
             headers[name] = text
     return dict(list(headers.items())[:_MOST_HEADERS])
-
-
-def pages_to_solve(request: Request, options: Options) -> list[str]:
-    """Return the URLs a browser opens to pass this request's challenge, until it met it.
-
-    A redirect may have led to the challenge, and only the page that was asked for leads on. What
-    a page loads (images, files) is no page itself: its Referer is, or the site's root. Where that
-    is open, the challenge is met at the file alone.
-    """
-    if options.url:
-        return [options.url]
-    url = first_url(request)
-    if request.callback is not NO_CALLBACK or urlsplit(url).path == "/robots.txt":
-        return [url]
-    referer = (request.headers.get(b"Referer") or b"").decode("latin-1")
-    if not (referer and same_site(referer, url)):
-        referer = urlsplit(url)._replace(path="/", query="", fragment="").geturl()
-    return [referer, url] if referer != url else [url]
-
-
-def first_url(request: Request) -> str:
-    """Return the URL that was asked for before any redirect."""
-    redirected: list[str] = request.meta.get("redirect_urls") or []
-    return redirected[0] if redirected else request.url
 
 
 def checked(solution: Solution, timeout: float) -> Solution:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -12,7 +12,6 @@ from scrapy.downloadermiddlewares.offsite import OffsiteMiddleware
 from scrapy.downloadermiddlewares.robotstxt import RobotsTxtMiddleware
 from scrapy.exceptions import IgnoreRequest
 from scrapy.utils.defer import maybe_deferred_to_future
-from tldextract import TLDExtract
 from twisted.internet.defer import Deferred
 
 from captcha_bypass_scrapy import request_state
@@ -22,13 +21,12 @@ from captcha_bypass_scrapy.errors import SolveError
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
-    from captcha_bypass_scrapy.keys import Key
 
 #: Seconds in which the requests that waited for a robots.txt come by; they all do at once.
 ASK_AGAIN_SECONDS = 5.0
 
 
-class Boundaries:
+class Scope:
     """Asks Scrapy's own middlewares what they would say to a page that a browser ended on."""
 
     def __init__(self, crawler: Crawler) -> None:
@@ -59,7 +57,7 @@ class Boundaries:
         except IgnoreRequest as error:
             raise SolveError(f"the browser ended at {url}: {error}", "offsite") from error
 
-    def robots_came(self, request: Request) -> None:
+    def robots_arrived(self, request: Request) -> None:
         """Note that a robots.txt is there after a solve; many requests wait for it by now."""
         if urlsplit(request.url).path == "/robots.txt":
             self._ask_again[urlsplit(request.url).netloc] = time.monotonic() + ASK_AGAIN_SECONDS
@@ -92,51 +90,3 @@ class Boundaries:
     @cached_property
     def _robots(self) -> RobotsTxtMiddleware | None:
         return self._crawler.get_downloader_middleware(RobotsTxtMiddleware)
-
-
-class Budget:
-    """Bounds the solves of a crawl: a site may have a new host name for every link.
-
-    Args:
-        hosts: Of one registered domain.
-        solves: Of the whole crawl, tries that fail included.
-    """
-
-    def __init__(self, hosts: int, solves: int) -> None:
-        self._hosts = hosts
-        self._solves = solves
-        self._by_domain: dict[str, set[str]] = {}
-
-    def spend(self, key: Key) -> None:
-        """Take one solve for a key.
-
-        Raises:
-            SolveError: there is none left.
-        """
-        host = urlsplit(key.origin).hostname or ""
-        domain = registered_domain(host)
-        known = self._by_domain.get(domain, set())
-        if self._solves < 1:
-            raise SolveError("the crawl has used up CAPTCHA_BYPASS_MAX_SOLVES", "budget")
-        if host not in known and len(known) >= self._hosts:
-            raise SolveError(
-                f"{self._hosts} hosts of {domain} were solved already, which is"
-                " CAPTCHA_BYPASS_MAX_HOSTS_PER_DOMAIN",
-                "budget",
-            )
-        self._solves -= 1
-        self._by_domain.setdefault(domain, set()).add(host)
-
-
-@cache
-def _split() -> TLDExtract:
-    # The list that comes with the package: nothing is fetched for this.
-    return TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True)
-
-
-def registered_domain(host: str) -> str:
-    """Return what one owner has registered: example.co.uk for www.example.co.uk, or the address."""
-    found = _split().extract_str(host)
-    if found.suffix:
-        return f"{found.domain}.{found.suffix}"
-    return host if found.ipv4 or found.ipv6 else ".".join(host.split(".")[-2:])

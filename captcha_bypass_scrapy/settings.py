@@ -1,32 +1,20 @@
-"""All settings and the request's own options, read and checked in one place."""
+"""All settings, read and checked in one place."""
 
 from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, Self, cast, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Self, cast, get_args
 from urllib.parse import urlsplit
 
 from scrapy.exceptions import NotConfigured
 
-from captcha_bypass_scrapy.options import check_wishes
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from scrapy import Request
     from scrapy.settings import BaseSettings
 
 Mode = Literal["auto", "cookies", "html"]
 OnUnavailable = Literal["wait", "fail", "close"]
-#: The request's own options: `meta["captcha_bypass"] = False | "html" | {...}`.
-META = "captcha_bypass"
-_OPTIONS = {
-    *("mode", "timeout", "success_text", "success_selector", "no_challenge", "url", "block"),
-    "retry_times",
-}
 _PREFIX = "CAPTCHA_BYPASS_"
 
 
@@ -101,7 +89,7 @@ class Config:
         return cls(
             url=url,
             api_key=key,
-            mode=_mode(settings.get(_PREFIX + "MODE", cls.mode), _PREFIX + "MODE"),
+            mode=mode_of(settings.get(_PREFIX + "MODE", cls.mode), _PREFIX + "MODE"),
             timeout_seconds=_number(settings, "TIMEOUT", cls.timeout_seconds, above=0),
             times=_count(settings, "TIMES", cls.times),
             retry_times=_count(settings, "RETRY_TIMES", cls.retry_times, least=0),
@@ -172,7 +160,15 @@ def _count(settings: BaseSettings, name: str, default: int, *, least: int = 1) -
     return value
 
 
-def _mode(value: object, where: str) -> Mode:
+def mode_of(value: object, where: str) -> Mode:
+    """Return the mode that a setting or an option names.
+
+    Args:
+        where: The name of the setting or option, for the message.
+
+    Raises:
+        ValueError: there is no such mode.
+    """
     if value not in get_args(Mode):
         raise ValueError(f"{where} must be one of {', '.join(get_args(Mode))}, not {value!r}")
     return cast("Mode", value)
@@ -196,97 +192,3 @@ def _cookie_choice(settings: BaseSettings) -> Literal["auto", "all"] | tuple[str
     if not names:
         raise ValueError(f"{_PREFIX}COOKIES must be auto, all or a list of names, not {value!r}")
     return names
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How one request's challenge is solved: the settings, and what its meta says otherwise."""
-
-    mode: Mode
-    timeout_seconds: float
-    success_text: str | None
-    success_selector: str | None
-    no_challenge: bool = True
-    url: str | None = None
-    block: tuple[str, ...] = ()
-    retry_times: int = 2
-    #: Whether the solve is as the settings say, and not by wishes of this request's own.
-    shared: bool = True
-
-    def same_solve(self, other: Options) -> bool:
-        """Whether both ask for the same solve, whatever becomes of it."""
-        return replace(self, mode=other.mode, retry_times=other.retry_times) == other
-
-    def conditions(self) -> dict[str, Any]:
-        """Return the fields of POST /solve that say when the page is through."""
-        fields = {
-            "no_challenge": self.no_challenge or None,
-            "success_text": self.success_text,
-            "success_selector": self.success_selector,
-            "block": list(self.block) or None,
-        }
-        return {name: value for name, value in fields.items() if value is not None}
-
-
-def wanted(request: Request) -> bool:
-    """Whether the request may be touched at all: browsers open web pages, not files or `data:`."""
-    return request.meta.get(META) is not False and request.url.startswith(("http:", "https:"))
-
-
-def options_of(request: Request, config: Config) -> Options:
-    """Return how to solve this request's challenge.
-
-    Raises:
-        ValueError, TypeError: its meta says something unknown.
-    """
-    options = _of_settings(config, _retry_times(request, config))
-    chosen = request.meta.get(META)
-    if chosen is None or isinstance(chosen, bool):
-        return options
-    if isinstance(chosen, str):
-        return replace(options, mode=_mode(chosen, f'meta["{META}"]'))
-    if not isinstance(chosen, dict):
-        raise TypeError(f'meta["{META}"] must be False, a mode or a dict, not {chosen!r}')
-    return _with_chosen(options, chosen)
-
-
-@lru_cache(maxsize=16)
-def _of_settings(config: Config, retry_times: int) -> Options:
-    """Return the options of nearly every request; each is asked for them twice."""
-    return Options(
-        config.mode,
-        config.timeout_seconds,
-        config.success_text,
-        config.success_selector,
-        retry_times=retry_times,
-    )
-
-
-def _with_chosen(options: Options, chosen: Mapping[str, Any]) -> Options:
-    if unknown := set(chosen) - _OPTIONS:
-        raise ValueError(
-            f'meta["{META}"] has unknown keys: {", ".join(sorted(map(str, unknown)))};'
-            f" known are {', '.join(sorted(_OPTIONS))}"
-        )
-    check_wishes(chosen, f'meta["{META}"]')
-    fields = dict(chosen)
-    if "mode" in fields:
-        fields["mode"] = _mode(fields["mode"], f'meta["{META}"]["mode"]')
-    if "timeout" in fields:
-        fields["timeout_seconds"] = float(fields.pop("timeout"))
-    if "block" in fields:
-        fields["block"] = tuple(fields["block"])
-    own = replace(options, **fields)
-    if not own.no_challenge and own.success_text is None and own.success_selector is None:
-        raise ValueError(
-            f'meta["{META}"]["no_challenge"] is False, so success_text or success_selector must'
-            " say when the page is through"
-        )
-    return replace(own, shared=own.same_solve(options))
-
-
-def _retry_times(request: Request, config: Config) -> int:
-    """Return what RetryMiddleware would go by, where the request says it."""
-    if request.meta.get("dont_retry"):
-        return 0
-    return int(request.meta.get("max_retry_times", config.retry_times))

@@ -7,11 +7,9 @@ import itertools
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
 
 from captcha_bypass_scrapy.errors import CrawlEnding, SolveError
 from captcha_bypass_scrapy.keys import origin_of
-from captcha_bypass_scrapy.scope import registered_domain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +19,8 @@ if TYPE_CHECKING:
     from captcha_bypass.challenges import Challenge
     from captcha_bypass_scrapy.clearance import Clearance
     from captcha_bypass_scrapy.client import Solution
-    from captcha_bypass_scrapy.keys import Key
-    from captcha_bypass_scrapy.settings import Options
+    from captcha_bypass_scrapy.keys import SiteKey
+    from captcha_bypass_scrapy.options import Options
 
 #: Solves that failed in a row before a host gets a rest. One bad page must not cost the others.
 FAILURES_BEFORE_REST = 2
@@ -35,27 +33,27 @@ PROBE_SECONDS = 1.0
 RETRY_SECONDS = 0.5
 #: Challenges in a row among requests that were not held, before they are held again.
 STRIKES = 3
-#: Flights that are remembered for the requests that waited for them and come by later.
+#: Solves that are remembered for the requests that waited for them and come by later.
 REMEMBERED = 1000
 
 
-class Flight:
+class Solve:
     """A solve under way; whoever meets the same challenge waits for it instead of solving.
 
     Args:
-        options: How it is solved; a request with other wishes is not judged by its failure.
+        options: How it is solved; its failure counts for no request with other options.
         old: The clearance that was refused, if there was one.
         urls: Where the challenged request came by.
         response: Its challenge page.
 
     Attributes:
-        shared: Whether the options are the project's settings and not one request's own wishes.
+        shared: Whether the options are the project's settings and not one request's own.
     """
 
     def __init__(
         self,
         number: int,
-        key: Key,
+        key: SiteKey,
         challenge: Challenge,
         options: Options,
         *,
@@ -76,9 +74,9 @@ class Flight:
         #: Whether the one that leads wants what the browser brought, and that, until it is fetched.
         self.keeps = False
         self.solution: Solution | None = None
-        #: None when solved, otherwise why not. A value and never an exception, so that a flight
+        #: None when solved, otherwise why not. A value and never an exception, so that a solve
         #: nobody waits for leaves no warning behind.
-        self.landed: asyncio.Future[SolveError | CrawlEnding | None] = (
+        self.outcome: asyncio.Future[SolveError | CrawlEnding | None] = (
             asyncio.get_running_loop().create_future()
         )
 
@@ -104,10 +102,10 @@ class _Host:
 
     freed: asyncio.Future[None]
     next_probe: float
-    flights: list[Flight] = field(default_factory=list)
+    solves: list[Solve] = field(default_factory=list)
     failures: int = 0
     rests_until: float = 0.0
-    last: Flight | None = None
+    last: Solve | None = None
     reason: str = ""
     holds: bool = True
     strikes: int = 0
@@ -121,7 +119,7 @@ class _Host:
 class Rest(NamedTuple):
     """A host is left alone for so many seconds after this failure."""
 
-    flight: Flight
+    solve: Solve
     seconds: float
 
 
@@ -145,7 +143,7 @@ class Held(NamedTuple):
         self.host.next_probe = time.monotonic() + PROBE_SECONDS
 
 
-class Flights:
+class Solves:
     """Who is being solved, who gets a rest, and who has to wait for that.
 
     Args:
@@ -154,8 +152,8 @@ class Flights:
 
     def __init__(self, cooldown: float) -> None:
         self._cooldown = cooldown
-        self._hosts: dict[Key, _Host] = {}
-        self._known: dict[int, Flight] = {}
+        self._hosts: dict[SiteKey, _Host] = {}
+        self._known: dict[int, Solve] = {}
         #: Download slots that gave pages without a challenge.
         self._open: set[str] = set()
         #: Registered domains whose hosts need a clearance each.
@@ -168,12 +166,12 @@ class Flights:
         """Whether any key is being solved or had trouble; nothing has to wait otherwise."""
         return bool(self._hosts)
 
-    def find(self, number: int) -> Flight | None:
-        """Return a flight of this run, under way or over."""
+    def find(self, number: int) -> Solve | None:
+        """Return a solve of this run, under way or over."""
         return self._known.get(number)
 
-    def join(self, key: Key, options: Options, current: Clearance | None) -> Flight | None:
-        """Return the flight a challenged request waits for.
+    def join(self, key: SiteKey, options: Options, current: Clearance | None) -> Solve | None:
+        """Return the solve a challenged request waits for.
 
         One that goes by another request's own conditions is only for requests with own ones.
         """
@@ -182,7 +180,7 @@ class Flights:
 
     def start(
         self,
-        key: Key,
+        key: SiteKey,
         challenge: Challenge,
         options: Options,
         *,
@@ -190,26 +188,26 @@ class Flights:
         urls: list[str],
         response: Response | None,
         slot: str | None,
-    ) -> Flight:
+    ) -> Solve:
         """Note that the caller solves this key now; it must call `land`.
 
         Args:
             slot: The download slot; where it gave pages before, others are tried meanwhile.
         """
         number = next(self._numbers)
-        flight = Flight(number, key, challenge, options, old=old, urls=urls, response=response)
+        solve = Solve(number, key, challenge, options, old=old, urls=urls, response=response)
         if key not in self._hosts:
             freed = asyncio.get_running_loop().create_future()
             self._hosts[key] = _Host(freed, time.monotonic())
         if slot not in self._open:
             self._hosts[key].next_probe = float("inf")
-        self._hosts[key].flights.append(flight)
-        self._known[number] = flight
+        self._hosts[key].solves.append(solve)
+        self._known[number] = solve
         self._forget_old()
-        return flight
+        return solve
 
-    def land(
-        self, flight: Flight, outcome: SolveError | CrawlEnding | None, *, shares: bool = False
+    def finish(
+        self, solve: Solve, outcome: SolveError | CrawlEnding | None, *, shares: bool = False
     ) -> None:
         """The solve is over: waiters go on, whatever came of it.
 
@@ -219,24 +217,24 @@ class Flights:
             shares: Whether the clearance is good for the whole domain.
         """
         if not shares:
-            self._apart.add(_domain(flight.key))
-        host = self._hosts[flight.key]
-        host.flights.remove(flight)
+            self._apart.add(solve.key.domain)
+        host = self._hosts[solve.key]
+        host.solves.remove(solve)
         if outcome is None:
             host.failures, host.rests_until, host.last = 0, 0.0, None
-            flight.response = None
-        elif isinstance(outcome, SolveError) and outcome.kind == "unsolved" and flight.shared:
+            solve.response = None
+        elif isinstance(outcome, SolveError) and outcome.kind == "unsolved" and solve.shared:
             host.failures += 1
-            host.last, host.reason = flight, str(outcome)
+            host.last, host.reason = solve, str(outcome)
             if host.failures >= FAILURES_BEFORE_REST:
                 host.rests_until = time.monotonic() + self._cooldown
             host.next_probe = max(host.rests_until, time.monotonic()) + RETRY_SECONDS
-        if not host.flights and host.last is None:
-            del self._hosts[flight.key]
+        if not host.solves and host.last is None:
+            del self._hosts[solve.key]
         host.look_again()
-        flight.landed.set_result(outcome)
+        solve.outcome.set_result(outcome)
 
-    def rest(self, key: Key) -> Rest | None:
+    def rest(self, key: SiteKey) -> Rest | None:
         """Return after what, and for how long, a key is not solved."""
         host = self._hosts.get(key)
         if host is None or host.last is None:
@@ -244,18 +242,18 @@ class Flights:
         left = host.rests_until - time.monotonic()
         return Rest(host.last, left) if left > 0 else None
 
-    def given_up(self, key: Key) -> str | None:
+    def given_up(self, key: SiteKey) -> str | None:
         """Return why requests of this key fail at once now, or None."""
         host = self._hosts.get(key)
         if host is None or host.failures < FAILURES_BEFORE_GIVING_UP or self.rest(key) is None:
             return None
         return host.reason
 
-    def holds(self, key: Key, options: Options, current: Clearance | None) -> Held | None:
+    def holds(self, key: SiteKey, options: Options, current: Clearance | None) -> Held | None:
         """Return what a request that was not challenged has to wait for, if anything."""
-        for flight in self._at(key, current):
-            if flight.shared or flight.fits(options):
-                host = self._hosts[flight.key]
+        for solve in self._at(key, current):
+            if solve.shared or solve.fits(options):
+                host = self._hosts[solve.key]
                 return Held(host) if host.holds else None
         failed = self._hosts.get(key)
         if failed is None or not failed.holds or self.given_up(key) is not None:
@@ -263,14 +261,14 @@ class Flights:
         return Held(failed)
 
     def _forget_old(self) -> None:
-        """Forget flights that are long over, unless their host still rests for them."""
+        """Forget solves that are long over, unless their host still rests for them."""
         excess = max(0, len(self._known) - REMEMBERED)
-        for flight in list(itertools.islice(self._known.values(), excess)):
-            host = self._hosts.get(flight.key)
-            if flight.landed.done() and (host is None or host.last is not flight):
-                del self._known[flight.number]
+        for solve in list(itertools.islice(self._known.values(), excess)):
+            host = self._hosts.get(solve.key)
+            if solve.outcome.done() and (host is None or host.last is not solve):
+                del self._known[solve.number]
 
-    def freed(self, key: Key) -> asyncio.Future[None] | None:
+    def freed(self, key: SiteKey) -> asyncio.Future[None] | None:
         """Return what is resolved when a key's requests need not wait, if all of them do now."""
         host = self._hosts.get(key)
         return host.freed if host is not None and host.holds else None
@@ -279,7 +277,7 @@ class Flights:
         """A page of the download slot came without a challenge."""
         self._open.add(slot)
 
-    def passed(self, key: Key, *, probing: bool) -> None:
+    def passed(self, key: SiteKey, *, probing: bool) -> None:
         """One of a key that may be in trouble did: perhaps only some pages are challenged."""
         host = self._hosts.get(key)
         if host is not None:
@@ -288,7 +286,7 @@ class Flights:
                 host.holds = False
                 host.look_again()
 
-    def struck(self, key: Key) -> None:
+    def challenged(self, key: SiteKey) -> None:
         """A page was challenged; a few in a row that were not held, and they are held again."""
         host = self._hosts.get(key)
         if host is not None and not host.holds:
@@ -297,28 +295,24 @@ class Flights:
                 host.holds, host.strikes = True, 0
                 host.next_probe = time.monotonic() + PROBE_SECONDS
 
-    def _at(self, key: Key, current: Clearance | None) -> Iterator[Flight]:
-        """Yield the flights that make this key's next clearance.
+    def _at(self, key: SiteKey, current: Clearance | None) -> Iterator[Solve]:
+        """Yield the solves that make this key's next clearance.
 
         Hosts that share a clearance (a cookie of their domain) are solved together.
         """
         host = self._hosts.get(key)
         if host is not None:
-            yield from host.flights
+            yield from host.solves
         if current is None:
             return
         for other, shared in self._hosts.items():
-            if other != key and other.exit == key.exit:
-                yield from (flight for flight in shared.flights if flight.old is current)
+            if other != key and other.proxy == key.proxy:
+                yield from (solve for solve in shared.solves if solve.old is current)
 
-    def _siblings(self, key: Key) -> Iterator[Flight]:
-        """Yield flights of the same domain, unless it is known that its hosts share nothing."""
-        if not self._hosts or (domain := _domain(key)) in self._apart:
+    def _siblings(self, key: SiteKey) -> Iterator[Solve]:
+        """Yield solves of the same domain, unless it is known that its hosts share nothing."""
+        if not self._hosts or (domain := key.domain) in self._apart:
             return
         for other, host in self._hosts.items():
-            if other.exit == key.exit and _domain(other) == domain:
-                yield from (flight for flight in host.flights if flight.shared)
-
-
-def _domain(key: Key) -> str:
-    return registered_domain(urlsplit(key.origin).hostname or "")
+            if other.proxy == key.proxy and other.domain == domain:
+                yield from (solve for solve in host.solves if solve.shared)

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from captcha_bypass_scrapy import request_state
-from captcha_bypass_scrapy.confirmation import until_content
+from captcha_bypass_scrapy.confirmation import until_confirmed
 from captcha_bypass_scrapy.cookies import Cookie, choose, vendors_own
 from captcha_bypass_scrapy.errors import CrawlEnding, SolveError, SolverUnavailable
-from captcha_bypass_scrapy.keys import Key, origin_of
+from captcha_bypass_scrapy.keys import SiteKey, home_url, origin_of, pages_to_open
 from captcha_bypass_scrapy.responses import (
     checked,
     own_cookies,
-    pages_to_solve,
     response_from,
     task_cookies,
     task_for,
@@ -32,22 +31,23 @@ if TYPE_CHECKING:
     from captcha_bypass_scrapy.clearance import Clearance, Clearances
     from captcha_bypass_scrapy.client import Solution, SolverClient
     from captcha_bypass_scrapy.detection import Detector
-    from captcha_bypass_scrapy.reporting import Teller
-    from captcha_bypass_scrapy.scope import Boundaries
-    from captcha_bypass_scrapy.settings import Config, Options
-    from captcha_bypass_scrapy.solves import Flight
+    from captcha_bypass_scrapy.options import Options
+    from captcha_bypass_scrapy.reporting import Reporter
+    from captcha_bypass_scrapy.scope import Scope
+    from captcha_bypass_scrapy.settings import Config
+    from captcha_bypass_scrapy.solves import Solve
 
 #: Seconds between two questions whether a service that is away is back.
 ASK_SECONDS = 2.0
 
 
 class Solver:
-    """Makes tasks, judges what comes back, and waits for a service in trouble.
+    """Makes tasks, checks what comes back, and waits for a service in trouble.
 
     Args:
         slot: Names a request's download slot and how many requests it takes at once; browsers
             open no more pages of it.
-        boundaries: Where pages may end.
+        scope: Where pages may end.
         closing: Whether the spider is closing.
     """
 
@@ -56,32 +56,32 @@ class Solver:
         client: SolverClient,
         config: Config,
         clearances: Clearances,
-        tell: Teller,
+        reporter: Reporter,
         detect: Detector,
         slot: Callable[[Request], tuple[str, int]],
-        boundaries: Boundaries,
+        scope: Scope,
         closing: Callable[[], bool],
     ) -> None:
         self._client = client
         self._config = config
         self._clearances = clearances
-        self._tell = tell
+        self._reporter = reporter
         self._detect = detect
         self._slot = slot
-        self._boundaries = boundaries
+        self._scope = scope
         self._closing = closing
         self._gates: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._down_since = self._down_until = 0.0
         self._down: SolverUnavailable | None = None
 
-    async def clear(self, request: Request, flight: Flight) -> Solution:
+    async def clear(self, request: Request, solve: Solve) -> Solution:
         """Get a clearance and store it.
 
         Raises:
             SolveError: there is none.
             CrawlEnding: the spider is closing.
         """
-        key, vendor = flight.key, flight.challenge.vendor
+        key, vendor = solve.key, solve.challenge.vendor
         old = self._clearances.current(key)
         own = own_cookies(request, vendor)
         # One host may have several challenges, each with a cookie of its own: a new clearance
@@ -90,30 +90,30 @@ class Solver:
         started = time.monotonic()
         try:
             async with self._gate(request):
-                for url in pages_to_solve(request, flight.options):
-                    self._tell.solving(key, flight.challenge, request, url)
+                for url in pages_to_open(request, solve.options.url):
+                    self._reporter.solving(key, solve.challenge, request, url)
                     headers = task_headers(request, url)
                     solution = await self._solution(
-                        request, url, key, flight.options, cookies, headers
+                        request, url, key, solve.options, cookies, headers
                     )
                     if _convinces(solution, vendor, cookies):
                         break
         except SolveError as error:
-            self._tell.failed(key, str(error), time.monotonic() - started)
+            self._reporter.failed(key, str(error), time.monotonic() - started)
             raise
         seconds = time.monotonic() - started
         clearance = self._clearances.solved(
             key,
-            [Key(origin_of(url), key.exit) for url in [*flight.urls, solution["url"]]],
+            [SiteKey(origin_of(url), key.proxy) for url in [*solve.urls, solution["url"]]],
             vendor,
             self._chosen(solution, own, vendor),
             solution["user_agent"],
         )
-        self._tell.solved(key, clearance, seconds)
+        self._reporter.solved(key, clearance, seconds)
         return solution
 
     async def page(
-        self, request: Request, key: Key, options: Options, clearance: Clearance
+        self, request: Request, key: SiteKey, options: Options, clearance: Clearance
     ) -> Response:
         """Have the browser open the request's own page, and return that.
 
@@ -121,7 +121,7 @@ class Solver:
             SolveError: it could not be had.
             CrawlEnding: the spider is closing.
         """
-        url = request_state.home_url(request)
+        url = home_url(request)
         own = own_cookies(request, clearance.vendor)
         async with self._gate(request):
             cookies = task_cookies(request, own, clearance.cookies)
@@ -144,7 +144,7 @@ class Solver:
             and not options.url
             # A challenge's own reload does not send them again.
             and not task_headers(request)
-            and pages_to_solve(request, options)[0] == request_state.home_url(request)
+            and pages_to_open(request, options.url)[0] == home_url(request)
         )
 
     async def response(self, solution: Solution, request: Request) -> Response:
@@ -153,13 +153,13 @@ class Solver:
         Raises:
             SolveError: it is a challenge to the user's detector, or not on this site.
         """
-        await self._boundaries.check(solution["url"], request)
+        await self._scope.check(solution["url"], request)
         response = response_from(solution, request)
         found = self._detect(response)
         if found is not None and found.solvable:
             raise SolveError(f"the browser's page is a {found.vendor} challenge")
-        self._tell.page(request, response.url)
-        request_state.forget(request)
+        self._reporter.page(request, response.url)
+        request_state.clear(request)
         return response
 
     def _gate(self, request: Request) -> asyncio.Semaphore:
@@ -173,25 +173,27 @@ class Solver:
         self,
         request: Request,
         url: str,
-        key: Key,
+        key: SiteKey,
         options: Options,
         cookies: list[dict[str, Any]],
         headers: dict[str, str],
     ) -> Solution:
-        proxy = key.exit if self._config.share_proxy else None
+        proxy = key.proxy if self._config.share_proxy else None
         task = task_for(url, options, proxy, cookies, headers)
         solution = checked(await self._asked(task, key), options.timeout_seconds)
-        return await until_content(
+        return await until_confirmed(
             task, solution, request, options, self._detect, partial(self._asked, key=key)
         )
 
-    async def _asked(self, task: dict[str, Any], key: Key) -> Solution:
+    async def _asked(self, task: dict[str, Any], key: SiteKey) -> Solution:
         """Return the service's answer, which need not be a solution; wait for a service in trouble."""
         began = time.monotonic()
         while True:
             try:
                 self.check_available()
-                solution = await self._client.solve(task, lambda state: self._tell.slow(key, state))
+                solution = await self._client.solve(
+                    task, lambda state: self._reporter.slow(key, state)
+                )
             except SolverUnavailable as error:
                 self._went_down(error)
                 if not self._waits(error, began):
@@ -201,7 +203,7 @@ class Solver:
                 break
         if self._down is not None:
             self._down = None
-            self._tell.available()
+            self._reporter.available()
         return solution
 
     def _waits(self, error: SolverUnavailable, began: float) -> bool:
@@ -231,7 +233,7 @@ class Solver:
         now = time.monotonic()
         if self._down is None:
             self._down_since = now
-            self._tell.unavailable(error, self._config)
+            self._reporter.unavailable(error, self._config)
         self._down, self._down_until = error, now + error.pause
 
     def check_available(self) -> None:

@@ -9,11 +9,11 @@ from scrapy import Request
 
 from captcha_bypass_scrapy.clearance import Clearance, Clearances
 from captcha_bypass_scrapy.cookies import Cookie
-from captcha_bypass_scrapy.keys import Exit, Key
+from captcha_bypass_scrapy.keys import Proxy, SiteKey
 
 HOST = "http://a.site.example"
 SIBLING = "http://b.site.example"
-PROXY = Exit("http://p:1")
+PROXY = Proxy("http://p:1")
 
 
 def cookie(domain: str, name: str = "cf_clearance", path: str = "/") -> Cookie:
@@ -30,12 +30,12 @@ def solved(
     *others: str,
     domain: str = "",
     name: str = "cf_clearance",
-    exit_: Exit | None = None,
+    exit_: Proxy | None = None,
 ) -> Clearance:
     """Store a clearance as a solve of this origin would."""
     cookies = (cookie(domain or origin.partition("://")[2], name),)
-    keys = [Key(other, exit_) for other in others]
-    return clearances.solved(Key(origin, exit_), keys, "cloudflare", cookies, "Firefox")
+    keys = [SiteKey(other, exit_) for other in others]
+    return clearances.solved(SiteKey(origin, exit_), keys, "cloudflare", cookies, "Firefox")
 
 
 # On a request and off again
@@ -45,22 +45,22 @@ def test_request_leaves_with_cookies_and_user_agent_and_comes_back_as_it_was() -
     request = Request(f"{HOST}/p", headers={"Cookie": "mine=1", "User-Agent": "spider"})
     before = request.headers.copy()
 
-    worn = clearance(cookie("a.site.example")).dress(request)
+    worn = clearance(cookie("a.site.example")).attach(request)
 
     assert request.headers["Cookie"] == b"mine=1; cf_clearance=v"
     assert request.headers["User-Agent"] == b"Firefox"
     assert worn.generation == 7
-    worn.undress(request)
+    worn.detach(request)
     assert request.headers == before
 
 
 def test_request_without_headers_has_none_afterwards() -> None:
     request = Request(f"{HOST}/p")
 
-    worn = clearance(cookie("a.site.example")).dress(request)
+    worn = clearance(cookie("a.site.example")).attach(request)
 
     assert request.headers["Cookie"] == b"cf_clearance=v"
-    worn.undress(request)
+    worn.detach(request)
     assert dict(request.headers) == {}
 
 
@@ -72,7 +72,7 @@ def test_cookies_go_only_where_a_browser_would_send_them() -> None:
         cookie("b.site.example", "sibling"),
         cookie(".site.example", "domain"),
         cookie("a.site.example", "elsewhere", path="/q"),
-    ).dress(request)
+    ).attach(request)
 
     assert request.headers["Cookie"] == b"here=v; domain=v"
 
@@ -81,7 +81,7 @@ def test_clearance_without_a_cookie_for_the_page_still_has_the_browsers_user_age
     """Where the address alone is cleared, and by the user-agent that passed."""
     request = Request(f"{HOST}/p", headers={"Cookie": "mine=1"})
 
-    clearance().dress(request)
+    clearance().attach(request)
 
     assert (request.headers["Cookie"], request.headers["User-Agent"]) == (b"mine=1", b"Firefox")
 
@@ -89,7 +89,7 @@ def test_clearance_without_a_cookie_for_the_page_still_has_the_browsers_user_age
 def test_user_agent_that_is_not_known_leaves_the_requests_own() -> None:
     request = Request(f"{HOST}/p", headers={"User-Agent": "spider"})
 
-    clearance(cookie("a.site.example"), user_agent=None).dress(request)
+    clearance(cookie("a.site.example"), user_agent=None).attach(request)
 
     assert request.headers["User-Agent"] == b"spider"
 
@@ -97,10 +97,10 @@ def test_user_agent_that_is_not_known_leaves_the_requests_own() -> None:
 def test_requests_own_cookie_of_that_name_is_there_again_afterwards() -> None:
     request = Request(f"{HOST}/p", headers={"Cookie": "cf_clearance=old; mine=1"})
 
-    worn = clearance(cookie("a.site.example")).dress(request)
+    worn = clearance(cookie("a.site.example")).attach(request)
 
     assert request.headers["Cookie"] == b"mine=1; cf_clearance=v"
-    worn.undress(request)
+    worn.detach(request)
     assert request.headers["Cookie"] == b"cf_clearance=old; mine=1"
 
 
@@ -159,16 +159,16 @@ def test_there_is_none_before_the_first_solve() -> None:
     clearances = Clearances()
 
     assert not clearances
-    assert clearances.current(Key(HOST, None)) is None
-    assert not clearances.own(Key(HOST, None))
-    assert not clearances.shared(Key(HOST, None))
+    assert clearances.current(SiteKey(HOST, None)) is None
+    assert not clearances.own(SiteKey(HOST, None))
+    assert not clearances.shared(SiteKey(HOST, None))
 
 
 def test_key_has_the_newest_of_its_clearances() -> None:
     clearances = Clearances()
     first, second = solved(clearances, HOST), solved(clearances, HOST)
 
-    assert clearances.current(Key(HOST, None)) is second
+    assert clearances.current(SiteKey(HOST, None)) is second
     assert second.generation > first.generation
     assert clearances
 
@@ -186,19 +186,22 @@ def test_cookie_of_a_domain_is_a_clearance_for_its_hosts_and_renewed_for_all() -
     clearances = Clearances()
     first = solved(clearances, HOST, domain=".site.example")
 
-    assert clearances.current(Key(SIBLING, None)) is first
-    assert clearances.current(Key("http://site.other", None)) is None
-    assert clearances.current(Key(SIBLING, PROXY)) is None
+    assert clearances.current(SiteKey(SIBLING, None)) is first
+    assert clearances.current(SiteKey("http://site.other", None)) is None
+    assert clearances.current(SiteKey(SIBLING, PROXY)) is None
     second = solved(clearances, SIBLING, domain=".site.example")
-    assert clearances.current(Key(HOST, None)) is second
+    assert clearances.current(SiteKey(HOST, None)) is second
 
 
 def test_host_knows_whether_its_clearance_was_made_for_it() -> None:
     clearances = Clearances()
     solved(clearances, HOST, domain=".site.example")
 
-    assert (clearances.own(Key(HOST, None)), clearances.own(Key(SIBLING, None))) == (True, False)
-    assert clearances.shared(Key(HOST, None))
+    assert (clearances.own(SiteKey(HOST, None)), clearances.own(SiteKey(SIBLING, None))) == (
+        True,
+        False,
+    )
+    assert clearances.shared(SiteKey(HOST, None))
 
 
 def test_newest_of_two_domains_clearances_counts() -> None:
@@ -206,19 +209,19 @@ def test_newest_of_two_domains_clearances_counts() -> None:
     solved(clearances, HOST, domain=".site.example", name="a")
     second = solved(clearances, SIBLING, domain=".site.example", name="b")
 
-    assert clearances.current(Key("http://c.site.example", None)) is second
+    assert clearances.current(SiteKey("http://c.site.example", None)) is second
     third = solved(clearances, HOST, domain=".site.example", name="c")
-    assert clearances.current(Key("http://c.site.example", None)) is third
+    assert clearances.current(SiteKey("http://c.site.example", None)) is third
 
 
 def test_cookie_of_one_host_is_no_clearance_for_its_siblings() -> None:
     clearances = Clearances()
     mine = solved(clearances, HOST)
 
-    assert clearances.current(Key(SIBLING, None)) is None
-    assert not clearances.shared(Key(HOST, None))
+    assert clearances.current(SiteKey(SIBLING, None)) is None
+    assert not clearances.shared(SiteKey(HOST, None))
     solved(clearances, SIBLING)
-    assert clearances.current(Key(HOST, None)) is mine
+    assert clearances.current(SiteKey(HOST, None)) is mine
 
 
 def test_proxies_have_clearances_of_their_own() -> None:
@@ -226,17 +229,17 @@ def test_proxies_have_clearances_of_their_own() -> None:
     direct = solved(clearances, HOST, domain=".site.example")
     proxied = solved(clearances, HOST, domain=".site.example", exit_=PROXY)
 
-    assert clearances.current(Key(HOST, None)) is direct
-    assert clearances.current(Key(HOST, PROXY)) is proxied
-    assert clearances.current(Key(HOST, Exit("http://p:1", "another login"))) is None
+    assert clearances.current(SiteKey(HOST, None)) is direct
+    assert clearances.current(SiteKey(HOST, PROXY)) is proxied
+    assert clearances.current(SiteKey(HOST, Proxy("http://p:1", "another login"))) is None
 
 
 def test_host_that_was_come_by_on_the_way_has_it_too() -> None:
     clearances = Clearances()
     found = solved(clearances, HOST, SIBLING, "http://check.vendor.example")
 
-    assert clearances.current(Key(SIBLING, None)) is found
-    assert clearances.current(Key("http://check.vendor.example", None)) is found
+    assert clearances.current(SiteKey(SIBLING, None)) is found
+    assert clearances.current(SiteKey("http://check.vendor.example", None)) is found
 
 
 def test_host_on_the_way_keeps_a_clearance_that_the_new_one_is_none_for() -> None:
@@ -244,7 +247,7 @@ def test_host_on_the_way_keeps_a_clearance_that_the_new_one_is_none_for() -> Non
     before = solved(clearances, SIBLING)
     solved(clearances, HOST, SIBLING)
 
-    assert clearances.current(Key(SIBLING, None)) is before
+    assert clearances.current(SiteKey(SIBLING, None)) is before
 
 
 def test_clearance_of_a_host_that_moved_is_renewed_where_it_moved_to() -> None:
@@ -254,13 +257,13 @@ def test_clearance_of_a_host_that_moved_is_renewed_where_it_moved_to() -> None:
 
     second = solved(clearances, old, new, domain="new.example")
 
-    assert clearances.current(Key(new, None)) is second
+    assert clearances.current(SiteKey(new, None)) is second
 
 
 def test_whoever_attaches_clearances_hears_of_a_new_one_when_it_is_in_place() -> None:
     clearances = Clearances()
     seen: list[Clearance | None] = []
-    clearances.changed = lambda: seen.append(clearances.current(Key(HOST, None)))
+    clearances.changed = lambda: seen.append(clearances.current(SiteKey(HOST, None)))
 
     found = solved(clearances, HOST)
 

@@ -12,8 +12,8 @@ from aiohttp import web
 
 from captcha_bypass_scrapy.clearance import Clearance
 from captcha_bypass_scrapy.cookies import Cookie
-from captcha_bypass_scrapy.keys import Key
-from captcha_bypass_scrapy.reporting import Teller
+from captcha_bypass_scrapy.keys import SiteKey
+from captcha_bypass_scrapy.reporting import Reporter
 from tests.captcha_bypass_scrapy.crawling import Crawler
 from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, Json, page_of, serving
 from tests.captcha_bypass_scrapy.test_solving import all_pages, urls
@@ -42,7 +42,7 @@ def test_cookies_name_writes_no_lines_of_its_own_into_the_log(
     crawler: Any = _Crawler()
     named = Cookie("a\n2026 INFO: all is well\x1b[2J", "v", "site.example")
 
-    Teller(crawler).solved(Key(HOST, None), Clearance(1, "v", (named,), "UA"), 1.0)
+    Reporter(crawler).solved(SiteKey(HOST, None), Clearance(1, "v", (named,), "UA"), 1.0)
 
     (record,) = caplog.records
     assert record.getMessage().isprintable()

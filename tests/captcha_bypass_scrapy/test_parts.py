@@ -13,9 +13,9 @@ from scrapy.http.request import NO_CALLBACK
 from captcha_bypass_scrapy.client import Solution
 from captcha_bypass_scrapy.compat import HOOK_ARGUMENTS
 from captcha_bypass_scrapy.errors import SolveError
-from captcha_bypass_scrapy.keys import Exit, exit_of, origin_of, same_site
-from captcha_bypass_scrapy.responses import pages_to_solve, response_from
-from captcha_bypass_scrapy.settings import Options
+from captcha_bypass_scrapy.keys import Proxy, origin_of, pages_to_open, proxy_of, same_site
+from captcha_bypass_scrapy.options import Options
+from captcha_bypass_scrapy.responses import response_from
 from tests.captcha_bypass_scrapy.fakes import page_of
 
 SITE = "http://site.example"
@@ -27,28 +27,28 @@ OPTIONS = Options("auto", 60.0, None, None)
     ("proxy", "expected"),
     [
         (None, None),
-        ("http://p:1", Exit("http://p:1")),
-        ("http://u:p%40%3A@p:1", Exit("http://p:1", "u", "p@:")),
-        ("http://u:@p:1", Exit("http://p:1", "u", None)),
-        ("http://p", Exit("http://p:80")),
-        ("https://u:v@p", Exit("https://p:443", "u", "v")),
-        ("p:3128", Exit("http://p:3128")),
-        ("socks5://u:v@p:9", Exit("socks5://p:9", "u", "v")),
-        ("http://u:v@[::1]:8", Exit("http://[::1]:8", "u", "v")),
+        ("http://p:1", Proxy("http://p:1")),
+        ("http://u:p%40%3A@p:1", Proxy("http://p:1", "u", "p@:")),
+        ("http://u:@p:1", Proxy("http://p:1", "u", None)),
+        ("http://p", Proxy("http://p:80")),
+        ("https://u:v@p", Proxy("https://p:443", "u", "v")),
+        ("p:3128", Proxy("http://p:3128")),
+        ("socks5://u:v@p:9", Proxy("socks5://p:9", "u", "v")),
+        ("http://u:v@[::1]:8", Proxy("http://[::1]:8", "u", "v")),
     ],
 )
 def test_exit_is_rebuilt_with_its_login(
-    proxy: str | None, expected: Exit | None, behind: bool
+    proxy: str | None, expected: Proxy | None, behind: bool
 ) -> None:
     request = Request(SITE, meta={"proxy": proxy})
     if behind and proxy is not None and "://" in proxy:
         HttpProxyMiddleware().process_request(request, **HOOK_ARGUMENTS)
 
-    assert exit_of(request) == expected
+    assert proxy_of(request) == expected
 
 
 def test_exits_password_stays_out_of_logs() -> None:
-    exit_ = Exit("http://p:1", "user", "secret")
+    exit_ = Proxy("http://p:1", "user", "secret")
 
     assert "secret" not in f"{exit_} {exit_!r}"
 
@@ -89,7 +89,7 @@ def test_site_is_the_same_with_and_without_www() -> None:
     ],
 )
 def test_browser_opens_a_page_and_only_then_what_pages_load(request_: Request, url: str) -> None:
-    first, *then = pages_to_solve(request_, OPTIONS)
+    first, *then = pages_to_open(request_, None)
 
     assert first == url
     assert then == ([request_.url] if "i.png" in request_.url else [])

@@ -15,8 +15,8 @@ from scrapy.http import Response
 import captcha_bypass_scrapy.redirects as redirects_module
 from captcha_bypass_scrapy import request_state
 from captcha_bypass_scrapy.redirects import Redirects
-from captcha_bypass_scrapy.reporting import Teller
-from captcha_bypass_scrapy.scope import Boundaries
+from captcha_bypass_scrapy.reporting import Reporter
+from captcha_bypass_scrapy.scope import Scope
 from tests.captcha_bypass_scrapy.engines import opened
 
 PAGE = "http://site.example/shop/1"
@@ -38,7 +38,7 @@ async def crawler() -> AsyncIterator[Crawler]:
 
 @pytest.fixture
 async def redirects(crawler: Crawler) -> Redirects:
-    return Redirects(Boundaries(crawler), Teller(crawler))
+    return Redirects(Scope(crawler), Reporter(crawler))
 
 
 Passes = Callable[..., bool]
@@ -59,7 +59,7 @@ async def passes(redirects: Redirects) -> Passes:
         request = Request(url, meta=meta, dont_filter=dont_filter)
         headers = {} if location is None else {"Location": location}
         redirects.downloaded(request, Response(url, status=status, headers=headers))
-        return request_state.offsite_allowed(request)
+        return request_state.has_allowed_offsite(request)
 
     return passes
 
@@ -109,12 +109,12 @@ async def test_hosts_of_one_registered_domain_are_one_site() -> None:
         allowed_domains = ["www.site.example"]  # noqa: RUF012 - Scrapy's own way
 
     async with opened(Deep) as crawler:
-        redirects = Redirects(Boundaries(crawler), Teller(crawler))
+        redirects = Redirects(Scope(crawler), Reporter(crawler))
         request = Request("http://www.site.example/")
         there = {"Location": "http://check.site.example/wait"}
         redirects.downloaded(request, Response(request.url, status=302, headers=there))
 
-        assert request_state.offsite_allowed(request)
+        assert request_state.has_allowed_offsite(request)
 
 
 async def test_root_is_no_path_that_could_lead_back(passes: Passes) -> None:

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from scrapy import Request
 from scrapy.exceptions import IgnoreRequest
 
+import captcha_bypass_scrapy.keys as keys_module
 import captcha_bypass_scrapy.scope as scope_module
 from captcha_bypass_scrapy import request_state
+from captcha_bypass_scrapy.budget import Budget
 from captcha_bypass_scrapy.errors import SolveError
-from captcha_bypass_scrapy.keys import Key
-from captcha_bypass_scrapy.scope import Boundaries, Budget, registered_domain
+from captcha_bypass_scrapy.keys import SiteKey, registered_domain
+from captcha_bypass_scrapy.scope import Scope
 from tests.captcha_bypass_scrapy.engines import Idle, opened
 from tests.captcha_bypass_scrapy.fakes import serving
 
@@ -35,9 +37,9 @@ class Bound(scrapy.Spider):
 @asynccontextmanager
 async def boundaries(
     spider: type[scrapy.Spider] = Bound, **settings: object
-) -> AsyncIterator[Boundaries]:
+) -> AsyncIterator[Scope]:
     async with opened(spider, **settings) as crawler:
-        yield Boundaries(crawler)
+        yield Scope(crawler)
 
 
 # Out of allowed_domains
@@ -71,7 +73,7 @@ async def test_project_without_the_offsite_filter_has_no_offsite() -> None:
 
 async def test_shell_that_has_no_spider_yet_has_no_offsite() -> None:
     async with opened(Bound) as crawler:
-        found = Boundaries(crawler)
+        found = Scope(crawler)
         spider, crawler.spider = crawler.spider, None
 
         assert not found.offsite("http://evil.example/")
@@ -164,7 +166,7 @@ async def test_robots_txt_is_asked_for_by_those_alone_who_obey_it(*, obey: bool)
 async def test_requests_that_waited_for_a_solved_robots_txt_are_checked() -> None:
     async with site(FORBIDS) as (url, _), boundaries(ROBOTSTXT_OBEY=True) as found:
         await found.ask_robots_again(Request(f"{url}/secret"))  # Scrapy itself has done so
-        found.robots_came(Request(f"{url}/robots.txt"))
+        found.robots_arrived(Request(f"{url}/robots.txt"))
 
         await found.ask_robots_again(Request(f"{url}/open"))
         await found.ask_robots_again(Request("http://127.0.0.2:9/secret"))  # another host
@@ -177,7 +179,7 @@ async def test_requests_that_come_later_are_not_checked_twice(
 ) -> None:
     monkeypatch.setattr(scope_module, "ASK_AGAIN_SECONDS", -1.0)
     async with site(FORBIDS) as (url, asked), boundaries(ROBOTSTXT_OBEY=True) as found:
-        found.robots_came(Request(f"{url}/robots.txt"))
+        found.robots_arrived(Request(f"{url}/robots.txt"))
         await found.ask_robots_again(Request(f"{url}/secret"))
 
     assert asked == []
@@ -185,7 +187,7 @@ async def test_requests_that_come_later_are_not_checked_twice(
 
 async def test_other_pages_that_come_after_a_solve_are_no_robots_txt() -> None:
     async with site(FORBIDS) as (url, asked), boundaries(ROBOTSTXT_OBEY=True) as found:
-        found.robots_came(Request(f"{url}/robots.txt/a"))
+        found.robots_arrived(Request(f"{url}/robots.txt/a"))
         await found.ask_robots_again(Request(f"{url}/secret"))
 
     assert asked == []
@@ -196,11 +198,11 @@ async def test_other_pages_that_come_after_a_solve_are_no_robots_txt() -> None:
 
 def test_crawl_has_a_budget() -> None:
     budget = Budget(hosts=3, solves=2)
-    budget.spend(Key(HOST, None))
-    budget.spend(Key(HOST, None))
+    budget.spend(SiteKey(HOST, None))
+    budget.spend(SiteKey(HOST, None))
 
     with pytest.raises(SolveError, match="CAPTCHA_BYPASS_MAX_SOLVES") as raised:
-        budget.spend(Key(HOST, None))
+        budget.spend(SiteKey(HOST, None))
 
     assert raised.value.kind == "budget"
 
@@ -208,22 +210,22 @@ def test_crawl_has_a_budget() -> None:
 def test_new_hostname_a_time_uses_up_its_domains_budget_alone() -> None:
     budget = Budget(hosts=3, solves=10)
     for n in range(3):
-        budget.spend(Key(f"http://{n}.evil.example", None))
+        budget.spend(SiteKey(f"http://{n}.evil.example", None))
 
     with pytest.raises(SolveError, match=r"3 hosts of evil\.example.*MAX_HOSTS_PER_DOMAIN"):
-        budget.spend(Key("http://3.evil.example", None))
-    budget.spend(Key("http://0.evil.example:8080", None))  # known
-    budget.spend(Key("http://good.example", None))
+        budget.spend(SiteKey("http://3.evil.example", None))
+    budget.spend(SiteKey("http://0.evil.example:8080", None))  # known
+    budget.spend(SiteKey("http://good.example", None))
 
 
 def test_refusal_costs_nothing() -> None:
     budget = Budget(hosts=1, solves=2)
-    budget.spend(Key("http://0.evil.example", None))
+    budget.spend(SiteKey("http://0.evil.example", None))
     for n in range(1, 20):
         with pytest.raises(SolveError, match="MAX_HOSTS"):
-            budget.spend(Key(f"http://{n}.evil.example", None))
+            budget.spend(SiteKey(f"http://{n}.evil.example", None))
 
-    budget.spend(Key("http://good.example", None))
+    budget.spend(SiteKey("http://good.example", None))
 
 
 @settings(max_examples=50)
@@ -232,7 +234,7 @@ def test_no_more_is_ever_spent_than_there_is(numbers: list[int], hosts: int, sol
     budget, spent = Budget(hosts=hosts, solves=solves), []
     for n in numbers:
         try:
-            budget.spend(Key(f"http://{n}.evil.example", None))
+            budget.spend(SiteKey(f"http://{n}.evil.example", None))
         except SolveError:
             continue
         spent.append(n)
@@ -268,7 +270,7 @@ def test_registered_domain_asks_nobody_and_is_quick(monkeypatch: pytest.MonkeyPa
         raise AssertionError("it asked the network")
 
     monkeypatch.setattr("socket.socket.connect", refuse)
-    scope_module._split.cache_clear()
+    keys_module._split.cache_clear()
     registered_domain("warm.example.org")
 
     started = time.perf_counter()

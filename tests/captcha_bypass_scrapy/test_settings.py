@@ -13,7 +13,8 @@ from scrapy import Request
 from scrapy.exceptions import NotConfigured
 from scrapy.settings import Settings
 
-from captcha_bypass_scrapy.settings import Config, Options, options_of, wanted
+from captcha_bypass_scrapy.options import Options, options_of, wanted
+from captcha_bypass_scrapy.settings import Config
 
 URL = "http://service:8191"
 CONFIG = Config(URL)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from scrapy import Request
 
-from captcha_bypass_scrapy.settings import Config, options_of
+from captcha_bypass_scrapy.options import options_of
+from captcha_bypass_scrapy.settings import Config
 from tests.captcha_bypass_scrapy.crawling import Crawler
 from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite
 

@@ -18,7 +18,7 @@ from captcha_bypass.config import Config
 from captcha_bypass.config.memory import needed_bytes
 from captcha_bypass.models import Cookie, SolveRequest
 from captcha_bypass.results import ResultCookie, Solution
-from captcha_bypass_scrapy.settings import _OPTIONS
+from captcha_bypass_scrapy.options import OPTIONS
 from tests.docs.exposition import families, metrics
 from tests.docs.pages import PAGES, blocks_of, read, section
 from tests.support.repository import ROOT
@@ -185,7 +185,7 @@ def test_every_scrapy_setting_is_explained() -> None:
 
 
 def test_every_option_of_a_scrapy_request_is_explained() -> None:
-    assert named(section(SCRAPY, "One request, one spider")) == set(_OPTIONS)
+    assert named(section(SCRAPY, "One request, one spider")) == set(OPTIONS)
 
 
 def test_every_scrapy_stat_is_explained() -> None:
