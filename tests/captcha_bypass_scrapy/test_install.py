@@ -7,12 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scrapy.settings import Settings
-
 import captcha_bypass_scrapy
-from captcha_bypass_scrapy import Addon, CaptchaBypassMiddleware
-from captcha_bypass_scrapy.bans import BanShield
-from tests.captcha_bypass_scrapy.crawling import MIDDLEWARE, Crawler
+from captcha_bypass_scrapy import CaptchaBypassMiddleware
+from tests.captcha_bypass_scrapy.crawling import Crawler
 from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite
 
 DISABLED = "Disabled captcha_bypass_scrapy.CaptchaBypassMiddleware: "
@@ -27,18 +24,6 @@ async def test_addon_installs_it_in_one_line(
 
     assert len(crawled.items) == 1
     assert len(fake.tasks) == 1
-
-
-def test_addon_leaves_the_projects_own_choices() -> None:
-    settings = Settings(
-        {"DOWNLOADER_MIDDLEWARES": {MIDDLEWARE: 586}, "HTTPCACHE_POLICY": "mine.Policy"}
-    )
-
-    Addon().update_settings(settings)
-
-    assert settings["DOWNLOADER_MIDDLEWARES"][MIDDLEWARE] == 586
-    assert settings["DOWNLOADER_MIDDLEWARES"][BanShield] == 845
-    assert settings["HTTPCACHE_POLICY"] == "mine.Policy"
 
 
 async def test_missing_url_disables_it_with_one_clear_line(

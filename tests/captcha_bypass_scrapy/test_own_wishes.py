@@ -131,3 +131,16 @@ def test_headers_stay_with_their_host_and_page() -> None:
     assert task_headers(request, f"{SITE}/a") == {"X-Key": "k"}
     assert task_headers(request, "http://other.example/login") == {}
     assert len(task_headers(Request(SITE, headers={f"X-{n}": "a" for n in range(60)}))) == 50
+
+
+async def test_wrong_wish_does_not_wait_for_a_challenge(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
+) -> None:
+    crawled = await fake_crawl(
+        [{"url": f"{guarded.url}/open/1", "meta": {"captcha_bypass": {"block": "image"}}}]
+    )
+
+    (error,) = crawled.errors
+    assert error["error"] == "ValueError"
+    assert "block" in error["reason"]
+    assert crawled.items == []

@@ -6,69 +6,17 @@ from typing import cast
 
 import pytest
 from scrapy import Request
-from scrapy.downloadermiddlewares.httpproxy import HttpProxyMiddleware
 from scrapy.http import HtmlResponse, JsonResponse
 from scrapy.http.request import NO_CALLBACK
 
 from captcha_bypass_scrapy.client import Solution
-from captcha_bypass_scrapy.compat import HOOK_ARGUMENTS
 from captcha_bypass_scrapy.errors import SolveError
-from captcha_bypass_scrapy.keys import Proxy, origin_of, pages_to_open, proxy_of, same_site
-from captcha_bypass_scrapy.options import Options
-from captcha_bypass_scrapy.responses import response_from
+from captcha_bypass_scrapy.responses import pages_to_solve, response_from
+from captcha_bypass_scrapy.settings import Options
 from tests.captcha_bypass_scrapy.fakes import page_of
 
 SITE = "http://site.example"
 OPTIONS = Options("auto", 60.0, None, None)
-
-
-@pytest.mark.parametrize("behind", [False, True], ids=["before HttpProxy", "behind HttpProxy"])
-@pytest.mark.parametrize(
-    ("proxy", "expected"),
-    [
-        (None, None),
-        ("http://p:1", Proxy("http://p:1")),
-        ("http://u:p%40%3A@p:1", Proxy("http://p:1", "u", "p@:")),
-        ("http://u:@p:1", Proxy("http://p:1", "u", None)),
-        ("http://p", Proxy("http://p:80")),
-        ("https://u:v@p", Proxy("https://p:443", "u", "v")),
-        ("p:3128", Proxy("http://p:3128")),
-        ("socks5://u:v@p:9", Proxy("socks5://p:9", "u", "v")),
-        ("http://u:v@[::1]:8", Proxy("http://[::1]:8", "u", "v")),
-    ],
-)
-def test_exit_is_rebuilt_with_its_login(
-    proxy: str | None, expected: Proxy | None, behind: bool
-) -> None:
-    request = Request(SITE, meta={"proxy": proxy})
-    if behind and proxy is not None and "://" in proxy:
-        HttpProxyMiddleware().process_request(request, **HOOK_ARGUMENTS)
-
-    assert proxy_of(request) == expected
-
-
-def test_exits_password_stays_out_of_logs() -> None:
-    exit_ = Proxy("http://p:1", "user", "secret")
-
-    assert "secret" not in f"{exit_} {exit_!r}"
-
-
-@pytest.mark.parametrize(
-    ("url", "origin"),
-    [
-        ("HTTP://Site.Example/a?b", "http://site.example"),
-        ("http://site.example:80/", "http://site.example"),
-        ("https://site.example:8443/", "https://site.example:8443"),
-        ("http://[::1]:80/", "http://[::1]"),
-    ],
-)
-def test_origin_is_normalised(url: str, origin: str) -> None:
-    assert origin_of(url) == origin
-
-
-def test_site_is_the_same_with_and_without_www() -> None:
-    assert same_site("http://site.example/", "https://www.site.example/")
-    assert not same_site("http://site.example/", "http://othersite.example/")
 
 
 @pytest.mark.parametrize(

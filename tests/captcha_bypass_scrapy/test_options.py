@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scrapy import Request
 
-from captcha_bypass_scrapy.options import options_of
-from captcha_bypass_scrapy.settings import Config
-from tests.captcha_bypass_scrapy.crawling import Crawler
-from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite
+from captcha_bypass_scrapy.options import check_wishes
+from captcha_bypass_scrapy.settings import Config, options_of
 
 CONFIG = Config("http://service")
 
@@ -36,6 +37,7 @@ def options(chosen: object) -> object:
         *[("success_selector", value) for value in (5, "", "a" * 1025)],
         *[("no_challenge", value) for value in ("no", 0, None)],
         *[("block", value) for value in ("image", ["images"], [["image"]], None, {"image": 1}, 5)],
+        *[("retry_times", value) for value in (-1, 1.5, "2", True, None)],
         *[("mode", value) for value in ("magic", None, 5)],
     ],
 )
@@ -68,14 +70,49 @@ def test_task_without_any_condition_is_refused() -> None:
         options({"no_challenge": False})
 
 
-async def test_wrong_wish_does_not_wait_for_a_challenge(
-    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
-) -> None:
-    crawled = await fake_crawl(
-        [{"url": f"{guarded.url}/open/1", "meta": {"captcha_bypass": {"block": "image"}}}]
+def test_keys_that_are_not_known_here_are_somebody_elses_to_refuse() -> None:
+    check_wishes({"tiemout": 1}, "meta")
+
+
+def test_refusal_names_where_what_and_what_would_do() -> None:
+    with pytest.raises(ValueError, match="meta") as raised:
+        check_wishes({"timeout": "60"}, 'meta["captcha_bypass"]')
+
+    assert str(raised.value) == (
+        'meta["captcha_bypass"]["timeout"] must be a number of seconds above 0, not \'60\''
     )
 
-    (error,) = crawled.errors
-    assert error["error"] == "ValueError"
-    assert "block" in error["reason"]
-    assert crawled.items == []
+
+@given(st.floats(min_value=0, exclude_min=True, max_value=1e9) | st.integers(1, 10**9))
+def test_any_time_above_nothing_is_taken(seconds: float) -> None:
+    check_wishes({"timeout": seconds}, "meta")
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            [
+                *("timeout", "retry_times", "success_text", "success_selector", "no_challenge"),
+                *("url", "block", "mode"),
+            ]
+        ),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.text(max_size=20)
+        | st.binary(max_size=5)
+        | st.lists(st.text(max_size=5) | st.integers(), max_size=3)
+        | st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+        min_size=1,
+        max_size=3,
+    )
+)
+@settings(max_examples=50)
+def test_nothing_whatever_ends_in_another_error_than_the_refusal(chosen: dict[str, Any]) -> None:
+    try:
+        taken = options_of(Request("http://a/", meta={"captcha_bypass": chosen}), CONFIG)
+    except ValueError as error:
+        assert 'meta["captcha_bypass"]' in str(error)  # noqa: PT017 - both ends are right
+    else:
+        assert json.loads(json.dumps(taken.conditions())) == taken.conditions()
