@@ -1,70 +1,125 @@
-"""Plugins that look for bans, such as scrapy-rotating-proxies, at their documented orders."""
+"""The shield before plugins that look for bans, such as scrapy-rotating-proxies."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import gzip
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from scrapy import Request
-from scrapy.http import HtmlResponse
-from scrapy.settings import Settings
+from scrapy.crawler import Crawler
+from scrapy.http import HtmlResponse, Response
 
 from captcha_bypass_scrapy.bans import BanShield, restored
-from tests.captcha_bypass_scrapy.crawling import Crawler
-from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite
-from tests.captcha_bypass_scrapy.test_solving import urls
+from tests.captcha_bypass_scrapy.engines import opened
 
 ADDON: dict[str, Any] = {
     "ADDONS": {"captcha_bypass_scrapy.Addon": 500},
-    "DOWNLOADER_MIDDLEWARES": {"tests.captcha_bypass_scrapy.spiders.BanDetection": 620},
+    "CAPTCHA_BYPASS_URL": "http://service",
 }
+URL = "http://a/"
+CHALLENGE = b"<title>Just a moment...</title>"
 
 
-@pytest.mark.parametrize("compressed", [False, True])
-async def test_challenge_is_no_ban(
-    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite, compressed: bool
+@pytest.fixture
+async def crawler() -> AsyncIterator[Crawler]:
+    async with opened(**ADDON) as crawler:
+        yield crawler
+
+
+@pytest.fixture
+async def shield(crawler: Crawler) -> BanShield:
+    found = crawler.get_downloader_middleware(BanShield)
+    assert found is not None
+    return found
+
+
+def challenge(status: int = 403) -> Response:
+    headers = {"Content-Type": "text/html", "cf-mitigated": "challenge"}
+    return HtmlResponse(URL, status=status, headers=headers, body=CHALLENGE, flags=["mine"])
+
+
+@pytest.mark.parametrize("status", [403, 429, 503])
+async def test_challenge_passes_as_a_page_and_has_its_status_back_afterwards(
+    shield: BanShield, status: int
 ) -> None:
-    body = "<title>Just a moment...</title>"
-    guarded.challenge, guarded.gzip = (503, {"Content-Type": "text/html"}, body), compressed
+    came = challenge(status)
 
-    crawled = await fake_crawl(urls(guarded, 5), **ADDON)
+    shown = shield.process_response(Request(URL), came)
 
-    assert len(crawled.items) == 5
-    assert "bans" not in crawled.stats
-    assert len(fake.tasks) == 1
-    # Statistics know the true status.
-    assert crawled.stats["downloader/response_status_count/503"] >= 1
+    assert (shown.status, shown.body, shown.url) == (200, CHALLENGE, URL)
+    back = restored(shown)
+    assert (back.status, back.flags, back.headers) == (status, ["mine"], came.headers)
+    assert isinstance(back, HtmlResponse)
 
 
-async def test_refusal_is_a_ban(fake_crawl: Crawler, guarded: FakeSite) -> None:
-    crawled = await fake_crawl([f"{guarded.url}/denied/1"], **ADDON)
-
-    assert crawled.stats["bans"] == 1
-    assert crawled.items == []
-
-
-async def test_challenge_that_stays_has_its_status_in_the_errback(
-    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
-) -> None:
-    fake.refusals = [(400, {}, {"error": {"code": "invalid_request", "message": "no"}})] * 9
-
-    crawled = await fake_crawl([f"{guarded.url}/page/1"], **ADDON)
-
-    assert crawled.errors[0]["status"] == 403
-
-
-@pytest.mark.parametrize(("installed", "meta"), [(False, {}), (True, {"captcha_bypass": False})])
-def test_status_is_not_hidden_where_nobody_restores_it(
-    *, installed: bool, meta: dict[str, Any]
-) -> None:
-    crawler: Any = SimpleNamespace(
-        settings=Settings(), get_downloader_middleware=lambda cls: installed or None
+async def test_compressed_challenge_is_read_and_stays_compressed(shield: BanShield) -> None:
+    packed = gzip.compress(CHALLENGE)
+    came = Response(
+        URL,
+        status=503,
+        headers={"Content-Type": "text/html", "Content-Encoding": "gzip"},
+        body=packed,
     )
-    request = Request("http://a/", meta=meta)
-    response = HtmlResponse("http://a/", status=403, headers={"cf-mitigated": "challenge"})
 
-    assert BanShield(crawler).process_response(request, response) is response
+    shown = shield.process_response(Request(URL), came)
+
+    assert (shown.status, shown.body) == (200, packed)
+
+
+async def test_compressed_response_that_is_broken_is_left_as_it_is(shield: BanShield) -> None:
+    came = challenge().replace(headers={"Content-Encoding": "gzip"}, body=b"no gzip")
+
+    assert shield.process_response(Request(URL), came) is came
+
+
+@pytest.mark.parametrize(
+    "came",
+    [
+        HtmlResponse(URL, status=403, body=b"<h1>Access denied</h1>"),
+        HtmlResponse(URL, status=404, body=b"<h1>Not found</h1>"),
+        HtmlResponse(URL, status=200, headers={"cf-mitigated": "challenge"}),
+        HtmlResponse(URL, status=302, headers={"cf-mitigated": "challenge"}),
+    ],
+    ids=["refusal", "not found", "no ban by its status", "redirect"],
+)
+async def test_everything_else_shows_its_status(shield: BanShield, came: Response) -> None:
+    assert shield.process_response(Request(URL), came) is came
+
+
+async def test_request_that_wants_no_help_is_not_shielded(shield: BanShield) -> None:
+    came = challenge()
+
+    assert shield.process_response(Request(URL, meta={"captcha_bypass": False}), came) is came
+
+
+async def test_status_is_not_hidden_where_nobody_restores_it() -> None:
+    async with opened(**ADDON, CAPTCHA_BYPASS_ENABLED=False) as crawler:
+        shield = crawler.get_downloader_middleware(BanShield)
+        assert shield is not None
+        came = challenge()
+
+        assert shield.process_response(Request(URL), came) is came
+
+
+async def test_own_detector_says_what_a_challenge_is() -> None:
+    async with opened(**ADDON, CAPTCHA_BYPASS_DETECTOR=f"{__name__}.homemade") as crawler:
+        shield = crawler.get_downloader_middleware(BanShield)
+        assert shield is not None
+        own = HtmlResponse(URL, status=418, body=b"prove it")
+
+        assert shield.process_response(Request(URL), own).status == 200
+
+
+def homemade(response: Response) -> str | None:
+    return "shop" if b"prove it" in response.body else None
+
+
+def test_response_that_was_not_shielded_is_itself() -> None:
+    came = HtmlResponse(URL, flags=["cached", "captcha-bypass"])
+
+    assert restored(came) is came
 
 
 def test_restored_response_is_what_came() -> None:

@@ -6,10 +6,12 @@ import contextlib
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scrapy import Request
 from scrapy.http import HtmlResponse
 
-from captcha_bypass_scrapy.documents import source_of
+from captcha_bypass_scrapy.documents import encoding_of, is_html, source_of
 from captcha_bypass_scrapy.errors import SolveError
 from captcha_bypass_scrapy.responses import response_from
 from tests.captcha_bypass_scrapy.fakes import page_of
@@ -39,6 +41,15 @@ SHOWN = (
         ("text/xml", FEED, FEED),
         ("application/rss+xml", f"<!-- <html> --><!DOCTYPE rss>{FEED}", None),
         ("application/xml", "<urlset><pre>x</pre></urlset>", None),
+        ("application/xml", '<?xml version="1.0"?><!-- a > b --><?style x?><urlset/>', None),
+        ("application/xml", "<htm/>", None),
+        ("text/xml", "", None),
+        ("text/xml", "<!-- never closed", None),
+        ("text/plain", SHOWN.format("a&nbsp;b"), "a\xa0b"),
+        ("text/plain", SHOWN.format("&amp;nbsp;&amp;amp;"), "&nbsp;&amp;"),
+        ("text/plain", SHOWN.format("\n\nblank lines\n\n"), "\n\nblank lines\n\n"),
+        ("text/plain", '<html><body class="a"><pre class="b">c</pre></body></html>\n', "c"),
+        ("application/ld+json", SHOWN.format("{}"), "{}"),
     ],
 )
 def test_document_is_handed_over_as_it_is(kind: str, html: str, source: str | None) -> None:
@@ -55,6 +66,9 @@ def test_document_is_handed_over_as_it_is(kind: str, html: str, source: str | No
         ("application/json", "<pre>no page of the browser</pre>"),
         # By an XSLT style sheet, as many sitemaps have one.
         ("text/xml", "<!DOCTYPE html><html><body><table></table></body></html>"),
+        ("text/xml", "<!-- <rss> --><HTML><body/></HTML>"),
+        ("application/atom+xml", "<?a?><html/>"),
+        ("text/plain", "<html><body><pre>cut off"),
         ("text/xml", '<parsererror xmlns="http://www.mozilla.org/newlayout/xml/parsererror.xml">'),
     ],
 )
@@ -105,3 +119,33 @@ def test_time_for_a_document_grows_with_its_length(kind: str, unit: str) -> None
 
     for start in ("", "<html><body>", "<html><body><pre>"):
         assert not grows_too_fast(read, unit, 65_536, start)
+
+
+@given(st.text(st.characters(exclude_characters="\r\x00", exclude_categories=["Cs"]), max_size=60))
+def test_any_text_comes_back_from_the_browsers_page_byte_by_byte(text: str) -> None:
+    shown = text.replace("&", "&amp;").replace("\xa0", "&nbsp;")
+    shown = shown.replace("<", "&lt;").replace(">", "&gt;")
+
+    assert source_of("text/plain", SHOWN.format(shown)) == text
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown"),
+    [
+        ("text/html", True),
+        ("application/xhtml+xml", True),
+        ("", True),
+        ("text/xml", False),
+        ("application/json", False),
+        ("text/htmlx", False),
+    ],
+)
+def test_dom_is_the_document_of_html_alone(kind: str, *, shown: bool) -> None:
+    assert is_html(kind) is shown
+
+
+def test_declaration_is_looked_for_where_browsers_look() -> None:
+    late = " " * 5000 + '<meta charset="windows-1251">'
+
+    assert encoding_of("text/html", late) == "utf-8"
+    assert encoding_of(f"text/html; {'x' * 5000}; charset=windows-1251", "") == "utf-8"
