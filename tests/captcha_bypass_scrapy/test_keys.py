@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import string
+import time
 from urllib.parse import quote
 
 import pytest
@@ -12,9 +13,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scrapy import Request
 from scrapy.downloadermiddlewares.httpproxy import HttpProxyMiddleware
+from scrapy.http.request import NO_CALLBACK
 
+import captcha_bypass_scrapy.keys as keys_module
 from captcha_bypass_scrapy.compat import HOOK_ARGUMENTS
-from captcha_bypass_scrapy.keys import Exit, Key, exit_of, origin_of, same_site
+from captcha_bypass_scrapy.keys import (
+    Proxy,
+    SiteKey,
+    first_url,
+    home_key,
+    home_url,
+    key_of,
+    origin_of,
+    pages_to_open,
+    proxy_of,
+    registered_domain,
+    same_site,
+)
 
 SITE = "http://site.example"
 #: What people have in logins, in the encoding that HttpProxyMiddleware writes by default.
@@ -85,30 +100,30 @@ def test_redirect_stays_at_home_within_a_host_and_what_is_below_it(
     ("proxy", "expected"),
     [
         (None, None),
-        ("http://p:1", Exit("http://p:1")),
-        ("http://u:p%40%3A@p:1", Exit("http://p:1", "u", "p@:")),
-        ("http://u:@p:1", Exit("http://p:1", "u", None)),
-        ("http://p", Exit("http://p:80")),
-        ("https://u:v@p", Exit("https://p:443", "u", "v")),
-        ("p:3128", Exit("http://p:3128")),
-        ("socks5://u:v@p:9", Exit("socks5://p:9", "u", "v")),
-        ("socks5://p", Exit("socks5://p:1080")),
-        ("http://u:v@[::1]:8", Exit("http://[::1]:8", "u", "v")),
+        ("http://p:1", Proxy("http://p:1")),
+        ("http://u:p%40%3A@p:1", Proxy("http://p:1", "u", "p@:")),
+        ("http://u:@p:1", Proxy("http://p:1", "u", None)),
+        ("http://p", Proxy("http://p:80")),
+        ("https://u:v@p", Proxy("https://p:443", "u", "v")),
+        ("p:3128", Proxy("http://p:3128")),
+        ("socks5://u:v@p:9", Proxy("socks5://p:9", "u", "v")),
+        ("socks5://p", Proxy("socks5://p:1080")),
+        ("http://u:v@[::1]:8", Proxy("http://[::1]:8", "u", "v")),
     ],
 )
-def test_exit_is_rebuilt_with_its_login(
-    proxy: str | None, expected: Exit | None, behind: bool
+def test_proxy_is_rebuilt_with_its_login(
+    proxy: str | None, expected: Proxy | None, behind: bool
 ) -> None:
     request = Request(SITE, meta={"proxy": proxy})
     if behind and proxy is not None and "://" in proxy:
         HttpProxyMiddleware().process_request(request, **HOOK_ARGUMENTS)
 
-    assert exit_of(request) == expected
+    assert proxy_of(request) == expected
 
 
 @pytest.mark.parametrize("proxy", ["", None])
 def test_request_without_a_proxy_leaves_by_none(proxy: str | None) -> None:
-    assert exit_of(Request(SITE)) is exit_of(Request(SITE, meta={"proxy": proxy})) is None
+    assert proxy_of(Request(SITE)) is proxy_of(Request(SITE, meta={"proxy": proxy})) is None
 
 
 @pytest.mark.parametrize(
@@ -122,20 +137,20 @@ def test_request_without_a_proxy_leaves_by_none(proxy: str | None) -> None:
     ],
 )
 def test_proxies_that_are_one_have_one_name(proxy: str, server: str) -> None:
-    assert exit_of(Request(SITE, meta={"proxy": proxy})) == Exit(server)
+    assert proxy_of(Request(SITE, meta={"proxy": proxy})) == Proxy(server)
 
 
 @given(LOGINS, LOGINS)
 def test_login_is_the_same_on_both_sides_of_http_proxy(username: str, password: str) -> None:
     url = f"http://{quote(username, safe='')}:{quote(password, safe='')}@p:1"
-    before = exit_of(Request(SITE, meta={"proxy": url}))
+    before = proxy_of(Request(SITE, meta={"proxy": url}))
     behind = Request(SITE, meta={"proxy": url})
     HttpProxyMiddleware(auth_encoding="utf-8").process_request(behind, **HOOK_ARGUMENTS)
 
-    assert before == Exit("http://p:1", username, password)
+    assert before == Proxy("http://p:1", username, password)
     # A name with a colon cannot be told from its password in the header.
     if ":" not in username:
-        assert exit_of(behind) == before
+        assert proxy_of(behind) == before
 
 
 @pytest.mark.parametrize(
@@ -145,7 +160,7 @@ def test_login_is_the_same_on_both_sides_of_http_proxy(username: str, password: 
 def test_header_that_holds_no_login_is_none(header: bytes) -> None:
     request = Request(SITE, meta={"proxy": "http://p:1"}, headers={"Proxy-Authorization": header})
 
-    assert exit_of(request) == Exit("http://p:1")
+    assert proxy_of(request) == Proxy("http://p:1")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +181,7 @@ def test_login_in_the_header_is_read_in_the_encodings_that_scrapy_writes(
     header = b"BASIC " + base64.b64encode(login)
     request = Request(SITE, meta={"proxy": "http://p:1"}, headers={"Proxy-Authorization": header})
 
-    assert exit_of(request) == Exit("http://p:1", *expected)
+    assert proxy_of(request) == Proxy("http://p:1", *expected)
 
 
 def test_login_in_the_url_wins_over_an_old_header() -> None:
@@ -176,34 +191,157 @@ def test_login_in_the_url_wins_over_an_old_header() -> None:
         SITE, meta={"proxy": "http://new:pw@p:1"}, headers={"Proxy-Authorization": header}
     )
 
-    assert exit_of(request) == Exit("http://p:1", "new", "pw")
+    assert proxy_of(request) == Proxy("http://p:1", "new", "pw")
 
 
-def test_two_logins_at_one_proxy_are_two_exits() -> None:
-    assert Exit("http://p:1", "a", "x") != Exit("http://p:1", "b", "x")
-    assert Exit("http://p:1", "a", "x") != Exit("http://p:1", "a", "y")
-    assert len({Exit("http://p:1", "a", "x"), Exit("http://p:1", "a", "x")}) == 1
+def test_two_logins_at_one_proxy_are_two_proxies() -> None:
+    assert Proxy("http://p:1", "a", "x") != Proxy("http://p:1", "b", "x")
+    assert Proxy("http://p:1", "a", "x") != Proxy("http://p:1", "a", "y")
+    assert len({Proxy("http://p:1", "a", "x"), Proxy("http://p:1", "a", "x")}) == 1
 
 
-def test_exits_login_stays_out_of_logs() -> None:
-    exit_ = Exit("http://p:1", "user", "secret")
-    key = Key(SITE, exit_)
+def test_proxys_login_stays_out_of_logs() -> None:
+    proxy = Proxy("http://p:1", "user", "secret")
+    key = SiteKey(SITE, proxy)
 
-    for shown in (f"{exit_}", f"{exit_!r}", f"{key}", f"{key!r}"):
+    for shown in (f"{proxy}", f"{proxy!r}", f"{key}", f"{key!r}"):
         assert "http://p:1" in shown
         assert "secret" not in shown
         assert "user" not in shown
 
 
-def test_exit_is_a_tasks_proxy() -> None:
-    assert Exit("http://p:1", "u", "v").as_task() == {
+def test_proxy_is_a_field_of_a_task() -> None:
+    assert Proxy("http://p:1", "u", "v").as_task() == {
         "server": "http://p:1",
         "username": "u",
         "password": "v",
     }
-    assert json.dumps(Exit("http://p:1").as_task()) == '{"server": "http://p:1"}'
+    assert json.dumps(Proxy("http://p:1").as_task()) == '{"server": "http://p:1"}'
 
 
 def test_key_is_told_by_its_site_and_its_proxy() -> None:
-    assert str(Key(SITE, None)) == "http://site.example"
-    assert str(Key(SITE, Exit("http://p:1"))) == "http://site.example through http://p:1"
+    assert str(SiteKey(SITE, None)) == "http://site.example"
+    assert str(SiteKey(SITE, Proxy("http://p:1"))) == "http://site.example through http://p:1"
+
+
+# What one owner has registered
+
+
+@pytest.mark.parametrize(
+    ("host", "domain"),
+    [
+        ("example.com", "example.com"),
+        ("a.b.example.co.uk", "example.co.uk"),
+        ("alice.github.io", "alice.github.io"),  # its pages are not github's
+        ("127.0.0.1", "127.0.0.1"),
+        ("::1", "::1"),
+        ("a.b.internal", "b.internal"),
+        ("localhost", "localhost"),
+        ("", ""),
+    ],
+)
+def test_registered_domain_is_what_one_owner_has(host: str, domain: str) -> None:
+    assert registered_domain(host) == domain
+
+
+def test_registered_domain_asks_nobody_and_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list of suffixes comes with the package; a crawler has no business at its publisher."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("it asked the network")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    keys_module._split.cache_clear()
+    registered_domain("warm.example.org")
+
+    started = time.perf_counter()
+    for n in range(1000):
+        registered_domain(f"{n}.shop.example.org")
+    assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "domain"),
+    [
+        ("http://www.shop.example.co.uk:8080", "www.shop.example.co.uk", "example.co.uk"),
+        ("http://[::1]:8080", "::1", "::1"),
+        ("https://127.0.0.1", "127.0.0.1", "127.0.0.1"),
+    ],
+)
+def test_key_knows_its_host_and_whose_it_is(origin: str, host: str, domain: str) -> None:
+    key = SiteKey(origin, Proxy("http://p:1"))
+
+    assert (key.host, key.domain) == (host, domain)
+
+
+# Which page, and whose challenge
+
+
+def redirected(*urls: str, **meta: object) -> Request:
+    """A request that came to the last URL from the others."""
+    *before, last = urls
+    return Request(last, meta={"redirect_urls": before, **meta} if before else meta)
+
+
+@pytest.mark.parametrize(
+    ("urls", "first", "home"),
+    [
+        ([f"{SITE}/a"], f"{SITE}/a", f"{SITE}/a"),
+        # Within the site: the clearance is needed where it ends.
+        ([f"{SITE}/a", "https://www.site.example/b"], f"{SITE}/a", "https://www.site.example/b"),
+        # To the vendor's page: it is needed where the request came from.
+        ([f"{SITE}/a", "http://check.vendor.example/"], f"{SITE}/a", f"{SITE}/a"),
+        ([f"{SITE}/a", f"{SITE}/b", "http://check.vendor.example/"], f"{SITE}/a", f"{SITE}/a"),
+    ],
+)
+def test_challenge_stands_for_the_site_that_was_asked(
+    urls: list[str], first: str, home: str
+) -> None:
+    request = redirected(*urls)
+
+    assert (first_url(request), home_url(request)) == (first, home)
+    assert home_key(request) == SiteKey(origin_of(home), None)
+    assert key_of(request) == SiteKey(origin_of(urls[-1]), None)
+
+
+def test_keys_of_a_request_have_its_proxy() -> None:
+    request = redirected(f"{SITE}/a", "http://check.vendor.example/", proxy="http://u:v@p:1")
+
+    proxy = Proxy("http://p:1", "u", "v")
+    assert home_key(request) == SiteKey(SITE, proxy)
+    assert key_of(request) == SiteKey("http://check.vendor.example", proxy)
+
+
+def test_page_that_the_request_names_is_opened_and_no_other() -> None:
+    assert pages_to_open(redirected(f"{SITE}/a", f"{SITE}/b"), f"{SITE}/login") == [f"{SITE}/login"]
+    assert pages_to_open(Request(f"{SITE}/i.png", callback=NO_CALLBACK), f"{SITE}/login") == [
+        f"{SITE}/login"
+    ]
+
+
+def test_file_that_is_its_own_page_is_opened_once() -> None:
+    assert pages_to_open(Request(f"{SITE}/", callback=NO_CALLBACK), None) == [f"{SITE}/"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "url"),
+    [
+        (Request(f"{SITE}/a"), f"{SITE}/a"),
+        (Request(f"{SITE}/check", meta={"redirect_urls": [f"{SITE}/a"]}), f"{SITE}/a"),
+        (Request(f"{SITE}/robots.txt", callback=NO_CALLBACK), f"{SITE}/robots.txt"),
+        (Request(f"{SITE}/i.png?x", callback=NO_CALLBACK), f"{SITE}/"),
+        (
+            Request(f"{SITE}/i.png", callback=NO_CALLBACK, headers={"Referer": f"{SITE}/a"}),
+            f"{SITE}/a",
+        ),
+        (
+            Request(f"{SITE}/i.png", callback=NO_CALLBACK, headers={"Referer": "http://else.wh/"}),
+            f"{SITE}/",
+        ),
+    ],
+)
+def test_browser_opens_a_page_and_only_then_what_pages_load(request_: Request, url: str) -> None:
+    first, *then = pages_to_open(request_, None)
+
+    assert first == url
+    assert then == ([request_.url] if "i.png" in request_.url else [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from typing import Any
 
 import pytest
@@ -11,10 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scrapy import Request
 
-from captcha_bypass_scrapy.options import check_wishes
-from captcha_bypass_scrapy.settings import Config, options_of
+from captcha_bypass_scrapy.options import Options, _check, options_of, wanted
+from captcha_bypass_scrapy.settings import Config
 
-CONFIG = Config("http://service")
+URL = "http://service"
+CONFIG = Config(URL)
+
+
+def request(chosen: object = None, **meta: object) -> Request:
+    return Request("http://a/", meta={"captcha_bypass": chosen, **meta})
 
 
 def options(chosen: object) -> object:
@@ -71,12 +77,12 @@ def test_task_without_any_condition_is_refused() -> None:
 
 
 def test_keys_that_are_not_known_here_are_somebody_elses_to_refuse() -> None:
-    check_wishes({"tiemout": 1}, "meta")
+    _check({"tiemout": 1}, "meta")
 
 
 def test_refusal_names_where_what_and_what_would_do() -> None:
     with pytest.raises(ValueError, match="meta") as raised:
-        check_wishes({"timeout": "60"}, 'meta["captcha_bypass"]')
+        _check({"timeout": "60"}, 'meta["captcha_bypass"]')
 
     assert str(raised.value) == (
         'meta["captcha_bypass"]["timeout"] must be a number of seconds above 0, not \'60\''
@@ -85,7 +91,7 @@ def test_refusal_names_where_what_and_what_would_do() -> None:
 
 @given(st.floats(min_value=0, exclude_min=True, max_value=1e9) | st.integers(1, 10**9))
 def test_any_time_above_nothing_is_taken(seconds: float) -> None:
-    check_wishes({"timeout": seconds}, "meta")
+    _check({"timeout": seconds}, "meta")
 
 
 @given(
@@ -116,3 +122,149 @@ def test_nothing_whatever_ends_in_another_error_than_the_refusal(chosen: dict[st
         assert 'meta["captcha_bypass"]' in str(error)  # noqa: PT017 - both ends are right
     else:
         assert json.loads(json.dumps(taken.conditions())) == taken.conditions()
+
+
+# What a request says otherwise
+
+
+@pytest.mark.parametrize("chosen", [None, True])
+def test_request_that_says_nothing_is_solved_as_the_settings_say(chosen: object) -> None:
+    asked = Config(
+        URL, mode="html", timeout_seconds=9, success_text="a", success_selector="b", retry_times=4
+    )
+
+    assert options_of(request(chosen), asked) == Options(
+        "html", 9, "a", "b", no_challenge=True, url=None, block=(), retry_times=4, shared=True
+    )
+
+
+def test_request_may_say_its_mode_alone() -> None:
+    assert options_of(request("html"), CONFIG) == options_of(request({"mode": "html"}), CONFIG)
+    assert options_of(request("html"), CONFIG).mode == "html"
+
+
+def test_request_may_say_everything() -> None:
+    chosen = {
+        "mode": "cookies",
+        "timeout": 7,
+        "success_text": "a",
+        "success_selector": "b",
+        "no_challenge": False,
+        "url": "http://a/login",
+        "block": ["image", "font"],
+        "retry_times": 1,
+    }
+
+    assert options_of(request(chosen), CONFIG) == Options(
+        mode="cookies",
+        timeout_seconds=7.0,
+        success_text="a",
+        success_selector="b",
+        no_challenge=False,
+        url="http://a/login",
+        block=("image", "font"),
+        retry_times=1,
+        shared=False,
+    )
+
+
+@pytest.mark.parametrize("chosen", [5, ["html"], b"html", ("mode", "html")])
+def test_other_types_are_refused_with_those_there_are(chosen: object) -> None:
+    with pytest.raises(TypeError, match="must be False, a mode or a dict, not"):
+        options_of(request(chosen), CONFIG)
+
+
+@pytest.mark.parametrize("chosen", ["", "HTML", "sometimes"])
+def test_unknown_mode_is_refused(chosen: str) -> None:
+    with pytest.raises(ValueError, match="must be one of auto, cookies, html, not"):
+        options_of(request(chosen), CONFIG)
+
+
+def test_unknown_keys_are_refused_with_those_that_are_known() -> None:
+    with pytest.raises(ValueError, match="unknown keys: 5, tiemout; known are block, mode"):
+        options_of(request({"tiemout": 1, 5: 2, "mode": "html"}), CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "meta", "times"),
+    [
+        (None, {}, 2),
+        (None, {"max_retry_times": 5}, 5),
+        (None, {"dont_retry": True}, 0),
+        (None, {"dont_retry": True, "max_retry_times": 5}, 0),
+        (None, {"dont_retry": False, "max_retry_times": 0}, 0),
+        ({"retry_times": 3}, {"max_retry_times": 5}, 3),
+        ({"retry_times": 3}, {"dont_retry": True}, 3),  # said about challenges, so it counts
+        ("html", {"max_retry_times": 5}, 5),
+    ],
+)
+def test_request_is_tried_again_as_often_as_retry_middleware_would(
+    chosen: object, meta: dict[str, Any], times: int
+) -> None:
+    assert options_of(request(chosen, **meta), CONFIG).retry_times == times
+
+
+# Whose solve is whose
+
+
+@pytest.mark.parametrize(
+    ("chosen", "shared"),
+    [
+        ({"mode": "html"}, True),
+        ({"retry_times": 0}, True),
+        ({}, True),
+        ({"timeout": CONFIG.timeout_seconds}, True),  # said again, and nothing else
+        ({"timeout": 5}, False),
+        ({"url": "http://a/login"}, False),
+        ({"block": ["image"]}, False),
+        ({"success_text": "a"}, False),
+    ],
+)
+def test_solve_is_shared_unless_the_browser_does_something_else(
+    chosen: dict[str, Any], *, shared: bool
+) -> None:
+    assert options_of(request(chosen), CONFIG).shared is shared
+
+
+def test_solve_is_the_same_for_other_modes_and_other_tries() -> None:
+    one = Options("auto", 60, "a", None, retry_times=1)
+
+    assert one.same_solve(Options("html", 60, "a", None, retry_times=3))
+    assert not one.same_solve(Options("auto", 60, "b", None, retry_times=1))
+    assert not one.same_solve(Options("auto", 60, "a", None, block=("image",), retry_times=1))
+
+
+def test_task_says_only_what_was_asked_for() -> None:
+    assert Options("auto", 60, None, None).conditions() == {"no_challenge": True}
+    assert Options("auto", 60, "a", "b", no_challenge=False, block=("image",)).conditions() == {
+        "success_text": "a",
+        "success_selector": "b",
+        "block": ["image"],
+    }
+
+
+def test_options_are_the_same_after_a_queue_on_disk() -> None:
+    """Requests go there with their meta."""
+    sent = request({"timeout": 7, "block": ["image"]}, max_retry_times=5)
+    meta = pickle.loads(pickle.dumps(sent.meta))  # noqa: S301 - our own
+    back = Request("http://a/", meta=meta)
+
+    assert options_of(back, CONFIG) == options_of(sent, CONFIG)
+
+
+# Who is touched at all
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///tmp/a.html", "data:text/html,a", "s3://a/b", "ftp://a/b", "ws://a/"]
+)
+def test_only_web_pages_are_touched(url: str) -> None:
+    assert not wanted(Request(url))
+
+
+@pytest.mark.parametrize("url", ["http://a/", "https://a/", "HTTPS://A/"])
+def test_web_pages_are_touched_unless_they_say_false(url: str) -> None:
+    assert wanted(Request(url))
+    assert wanted(Request(url, meta={"captcha_bypass": "html"}))
+    assert wanted(Request(url, meta={"captcha_bypass": None}))
+    assert not wanted(Request(url, meta={"captcha_bypass": False}))

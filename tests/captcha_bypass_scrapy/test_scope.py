@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 import scrapy
 from aiohttp import web
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scrapy import Request
 from scrapy.exceptions import IgnoreRequest
 
-import captcha_bypass_scrapy.keys as keys_module
 import captcha_bypass_scrapy.scope as scope_module
 from captcha_bypass_scrapy import request_state
-from captcha_bypass_scrapy.budget import Budget
 from captcha_bypass_scrapy.errors import SolveError
-from captcha_bypass_scrapy.keys import SiteKey, registered_domain
 from captcha_bypass_scrapy.scope import Scope
 from tests.captcha_bypass_scrapy.engines import Idle, opened
 from tests.captcha_bypass_scrapy.fakes import serving
@@ -191,89 +185,3 @@ async def test_other_pages_that_come_after_a_solve_are_no_robots_txt() -> None:
         await found.ask_robots_again(Request(f"{url}/secret"))
 
     assert asked == []
-
-
-# How many solves
-
-
-def test_crawl_has_a_budget() -> None:
-    budget = Budget(hosts=3, solves=2)
-    budget.spend(SiteKey(HOST, None))
-    budget.spend(SiteKey(HOST, None))
-
-    with pytest.raises(SolveError, match="CAPTCHA_BYPASS_MAX_SOLVES") as raised:
-        budget.spend(SiteKey(HOST, None))
-
-    assert raised.value.kind == "budget"
-
-
-def test_new_hostname_a_time_uses_up_its_domains_budget_alone() -> None:
-    budget = Budget(hosts=3, solves=10)
-    for n in range(3):
-        budget.spend(SiteKey(f"http://{n}.evil.example", None))
-
-    with pytest.raises(SolveError, match=r"3 hosts of evil\.example.*MAX_HOSTS_PER_DOMAIN"):
-        budget.spend(SiteKey("http://3.evil.example", None))
-    budget.spend(SiteKey("http://0.evil.example:8080", None))  # known
-    budget.spend(SiteKey("http://good.example", None))
-
-
-def test_refusal_costs_nothing() -> None:
-    budget = Budget(hosts=1, solves=2)
-    budget.spend(SiteKey("http://0.evil.example", None))
-    for n in range(1, 20):
-        with pytest.raises(SolveError, match="MAX_HOSTS"):
-            budget.spend(SiteKey(f"http://{n}.evil.example", None))
-
-    budget.spend(SiteKey("http://good.example", None))
-
-
-@settings(max_examples=50)
-@given(st.lists(st.integers(0, 30), max_size=60), st.integers(1, 5), st.integers(1, 20))
-def test_no_more_is_ever_spent_than_there_is(numbers: list[int], hosts: int, solves: int) -> None:
-    budget, spent = Budget(hosts=hosts, solves=solves), []
-    for n in numbers:
-        try:
-            budget.spend(SiteKey(f"http://{n}.evil.example", None))
-        except SolveError:
-            continue
-        spent.append(n)
-
-    assert len(spent) <= solves
-    assert len(set(spent)) <= hosts
-
-
-# What one owner has registered
-
-
-@pytest.mark.parametrize(
-    ("host", "domain"),
-    [
-        ("example.com", "example.com"),
-        ("a.b.example.co.uk", "example.co.uk"),
-        ("alice.github.io", "alice.github.io"),  # its pages are not github's
-        ("127.0.0.1", "127.0.0.1"),
-        ("::1", "::1"),
-        ("a.b.internal", "b.internal"),
-        ("localhost", "localhost"),
-        ("", ""),
-    ],
-)
-def test_registered_domain_is_what_one_owner_has(host: str, domain: str) -> None:
-    assert registered_domain(host) == domain
-
-
-def test_registered_domain_asks_nobody_and_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The list of suffixes comes with the package; a crawler has no business at its publisher."""
-
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("it asked the network")
-
-    monkeypatch.setattr("socket.socket.connect", refuse)
-    keys_module._split.cache_clear()
-    registered_domain("warm.example.org")
-
-    started = time.perf_counter()
-    for n in range(1000):
-        registered_domain(f"{n}.shop.example.org")
-    assert time.perf_counter() - started < 2

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-import pickle
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scrapy import Request
 from scrapy.exceptions import NotConfigured
 from scrapy.settings import Settings
 
-from captcha_bypass_scrapy.options import Options, options_of, wanted
 from captcha_bypass_scrapy.settings import Config
 
 URL = "http://service:8191"
@@ -26,10 +22,6 @@ SECONDS = ("TIMEOUT", "COOLDOWN", "UNAVAILABLE_TIMEOUT")
 def config(**given: object) -> Config:
     named = {f"CAPTCHA_BYPASS_{name}": value for name, value in given.items()}
     return Config.from_settings(Settings({"CAPTCHA_BYPASS_URL": URL, **named}))
-
-
-def request(chosen: object = None, **meta: object) -> Request:
-    return Request("http://a/", meta={"captcha_bypass": chosen, **meta})
 
 
 # Where the service is
@@ -284,149 +276,3 @@ def test_blank_condition_is_none(blank: str | None) -> None:
     read = config(SUCCESS_TEXT=blank, SUCCESS_SELECTOR=blank, DETECTOR=blank and "", API_KEY=blank)
 
     assert (read.success_text, read.success_selector, read.detector, read.api_key) == (None,) * 4
-
-
-# What a request says otherwise
-
-
-@pytest.mark.parametrize("chosen", [None, True])
-def test_request_that_says_nothing_is_solved_as_the_settings_say(chosen: object) -> None:
-    asked = Config(
-        URL, mode="html", timeout_seconds=9, success_text="a", success_selector="b", retry_times=4
-    )
-
-    assert options_of(request(chosen), asked) == Options(
-        "html", 9, "a", "b", no_challenge=True, url=None, block=(), retry_times=4, shared=True
-    )
-
-
-def test_request_may_say_its_mode_alone() -> None:
-    assert options_of(request("html"), CONFIG) == options_of(request({"mode": "html"}), CONFIG)
-    assert options_of(request("html"), CONFIG).mode == "html"
-
-
-def test_request_may_say_everything() -> None:
-    chosen = {
-        "mode": "cookies",
-        "timeout": 7,
-        "success_text": "a",
-        "success_selector": "b",
-        "no_challenge": False,
-        "url": "http://a/login",
-        "block": ["image", "font"],
-        "retry_times": 1,
-    }
-
-    assert options_of(request(chosen), CONFIG) == Options(
-        mode="cookies",
-        timeout_seconds=7.0,
-        success_text="a",
-        success_selector="b",
-        no_challenge=False,
-        url="http://a/login",
-        block=("image", "font"),
-        retry_times=1,
-        shared=False,
-    )
-
-
-@pytest.mark.parametrize("chosen", [5, ["html"], b"html", ("mode", "html")])
-def test_other_types_are_refused_with_those_there_are(chosen: object) -> None:
-    with pytest.raises(TypeError, match="must be False, a mode or a dict, not"):
-        options_of(request(chosen), CONFIG)
-
-
-@pytest.mark.parametrize("chosen", ["", "HTML", "sometimes"])
-def test_unknown_mode_is_refused(chosen: str) -> None:
-    with pytest.raises(ValueError, match="must be one of auto, cookies, html, not"):
-        options_of(request(chosen), CONFIG)
-
-
-def test_unknown_keys_are_refused_with_those_that_are_known() -> None:
-    with pytest.raises(ValueError, match="unknown keys: 5, tiemout; known are block, mode"):
-        options_of(request({"tiemout": 1, 5: 2, "mode": "html"}), CONFIG)
-
-
-@pytest.mark.parametrize(
-    ("chosen", "meta", "times"),
-    [
-        (None, {}, 2),
-        (None, {"max_retry_times": 5}, 5),
-        (None, {"dont_retry": True}, 0),
-        (None, {"dont_retry": True, "max_retry_times": 5}, 0),
-        (None, {"dont_retry": False, "max_retry_times": 0}, 0),
-        ({"retry_times": 3}, {"max_retry_times": 5}, 3),
-        ({"retry_times": 3}, {"dont_retry": True}, 3),  # said about challenges, so it counts
-        ("html", {"max_retry_times": 5}, 5),
-    ],
-)
-def test_request_is_tried_again_as_often_as_retry_middleware_would(
-    chosen: object, meta: dict[str, Any], times: int
-) -> None:
-    assert options_of(request(chosen, **meta), CONFIG).retry_times == times
-
-
-# Whose solve is whose
-
-
-@pytest.mark.parametrize(
-    ("chosen", "shared"),
-    [
-        ({"mode": "html"}, True),
-        ({"retry_times": 0}, True),
-        ({}, True),
-        ({"timeout": CONFIG.timeout_seconds}, True),  # said again, and nothing else
-        ({"timeout": 5}, False),
-        ({"url": "http://a/login"}, False),
-        ({"block": ["image"]}, False),
-        ({"success_text": "a"}, False),
-    ],
-)
-def test_solve_is_shared_unless_the_browser_does_something_else(
-    chosen: dict[str, Any], *, shared: bool
-) -> None:
-    assert options_of(request(chosen), CONFIG).shared is shared
-
-
-def test_solve_is_the_same_for_other_modes_and_other_tries() -> None:
-    one = Options("auto", 60, "a", None, retry_times=1)
-
-    assert one.same_solve(Options("html", 60, "a", None, retry_times=3))
-    assert not one.same_solve(Options("auto", 60, "b", None, retry_times=1))
-    assert not one.same_solve(Options("auto", 60, "a", None, block=("image",), retry_times=1))
-
-
-def test_task_says_only_what_was_asked_for() -> None:
-    assert Options("auto", 60, None, None).conditions() == {"no_challenge": True}
-    assert Options("auto", 60, "a", "b", no_challenge=False, block=("image",)).conditions() == {
-        "success_text": "a",
-        "success_selector": "b",
-        "block": ["image"],
-    }
-
-
-def test_options_are_the_same_after_a_queue_on_disk() -> None:
-    """Requests go there with their meta."""
-    sent = request({"timeout": 7, "block": ["image"]}, max_retry_times=5)
-    meta = pickle.loads(pickle.dumps(sent.meta))  # noqa: S301 - our own
-    back = Request("http://a/", meta=meta)
-
-    assert options_of(back, CONFIG) == options_of(sent, CONFIG)
-
-
-# Who is touched at all
-
-
-@pytest.mark.parametrize(
-    "url", ["file:///tmp/a.html", "data:text/html,a", "s3://a/b", "ftp://a/b", "ws://a/"]
-)
-def test_only_web_pages_are_touched(url: str) -> None:
-    assert not wanted(Request(url))
-
-
-@pytest.mark.parametrize("url", ["http://a/", "https://a/", "HTTPS://A/"])
-def test_web_pages_are_touched_unless_they_say_false(url: str) -> None:
-    assert wanted(Request(url))
-    assert wanted(Request(url, meta={"captcha_bypass": "html"}))
-    assert wanted(Request(url, meta={"captcha_bypass": None}))
-    assert not wanted(Request(url, meta={"captcha_bypass": False}))

@@ -7,40 +7,13 @@ from typing import cast
 import pytest
 from scrapy import Request
 from scrapy.http import HtmlResponse, JsonResponse
-from scrapy.http.request import NO_CALLBACK
 
 from captcha_bypass_scrapy.client import Solution
 from captcha_bypass_scrapy.errors import SolveError
-from captcha_bypass_scrapy.responses import pages_to_solve, response_from
-from captcha_bypass_scrapy.settings import Options
+from captcha_bypass_scrapy.responses import response_from
 from tests.captcha_bypass_scrapy.fakes import page_of
 
 SITE = "http://site.example"
-OPTIONS = Options("auto", 60.0, None, None)
-
-
-@pytest.mark.parametrize(
-    ("request_", "url"),
-    [
-        (Request(f"{SITE}/a"), f"{SITE}/a"),
-        (Request(f"{SITE}/check", meta={"redirect_urls": [f"{SITE}/a"]}), f"{SITE}/a"),
-        (Request(f"{SITE}/robots.txt", callback=NO_CALLBACK), f"{SITE}/robots.txt"),
-        (Request(f"{SITE}/i.png?x", callback=NO_CALLBACK), f"{SITE}/"),
-        (
-            Request(f"{SITE}/i.png", callback=NO_CALLBACK, headers={"Referer": f"{SITE}/a"}),
-            f"{SITE}/a",
-        ),
-        (
-            Request(f"{SITE}/i.png", callback=NO_CALLBACK, headers={"Referer": "http://else.wh/"}),
-            f"{SITE}/",
-        ),
-    ],
-)
-def test_browser_opens_a_page_and_only_then_what_pages_load(request_: Request, url: str) -> None:
-    first, *then = pages_to_open(request_, None)
-
-    assert first == url
-    assert then == ([request_.url] if "i.png" in request_.url else [])
 
 
 def solution(html: str, kind: str) -> Solution:
