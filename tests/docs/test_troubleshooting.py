@@ -1,0 +1,81 @@
+"""What troubleshooting says of results is what the service says of such pages."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.docs.pages import section
+from tests.docs.stage import SUCCESS_TEXT
+from tests.support.service import Client
+
+pytestmark = pytest.mark.browser
+#: Path of a page and the text that is waited for, for each row of the table that is about `data`.
+CASES = [
+    ("/never/1", SUCCESS_TEXT),
+    ("/page/1", "No such text"),
+    ("/open/1", "No such text"),
+    ("/banned", "No such text"),
+    ("/silent", "No such text"),
+    ("/never/2", "Just a moment"),
+]
+#: Seconds: enough for the challenge.
+TIMEOUT = 5.0
+
+
+@pytest.fixture
+async def pages(site: TestServer) -> AsyncIterator[str]:
+    """The challenge site, and beside it what it has not: a vendor's refusal and silence."""
+    app = web.Application()
+
+    async def banned(_: web.Request) -> web.Response:
+        title = "Access denied | site.test used Cloudflare to restrict access"
+        html = f"<title>{title}</title><h1>Error 1020</h1>"
+        headers = {"Server": "cloudflare"}
+        return web.Response(text=html, status=403, headers=headers, content_type="text/html")
+
+    async def silent(_: web.Request) -> web.Response:
+        await asyncio.sleep(60)
+        return web.Response()
+
+    app.add_routes([web.get("/banned", banned), web.get("/silent", silent)])
+    async with TestServer(app) as other:
+        yield f"{other.port} {site.port}"
+
+
+def claims() -> list[dict[str, Any]]:
+    """Return what the first cells of the table say of fields, one dict a row."""
+    text = section("docs/troubleshooting.md", "Read what the result says")
+    cells = [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| `")]
+    found: list[dict[str, Any]] = []
+    for cell in cells:
+        claimed = {k: json.loads(v) for k, v in re.findall(r"`(\w+): ([^`]+)`", cell)}
+        if "all `null`" in cell:
+            claimed |= dict.fromkeys(re.findall(r"`(\w+)`", cell.replace("`null`", "")))
+        if "empty `html`" in cell:
+            claimed["html"] = ""
+        found.append(claimed)
+    return [claimed for claimed in found if "status" not in claimed]
+
+
+async def test_each_row_is_what_such_a_page_gives(client: Client, pages: str) -> None:
+    other, site = pages.split()
+
+    async def solve(path: str, text: str) -> dict[str, Any]:
+        port = other if path in ("/banned", "/silent") else site
+        url = f"http://127.0.0.1:{port}{path}"
+        return await client.solved(url=url, success_text=text, timeout=TIMEOUT)
+
+    rows = claims()
+    assert len(rows) == len(CASES)
+    results = await asyncio.gather(*(solve(*case) for case in CASES))
+    for case, claimed, data in zip(CASES, rows, results, strict=True):
+        assert {name: data[name] for name in claimed} == claimed, case
+    assert all(len(claimed) > 0 for claimed in rows)
