@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from captcha_bypass_scrapy import request_state
-from captcha_bypass_scrapy.cookies import set_name, vendors_own
+from captcha_bypass_scrapy.cookies import set_name, text_of, vendors_own
 from captcha_bypass_scrapy.handler import page_wanted
 from captcha_bypass_scrapy.keys import key_of
 from captcha_bypass_scrapy.options import wanted
@@ -93,7 +93,7 @@ class Attachments:
             return
         if succeeded:
             clearance.successes += 1
-        if headers and clearance.follow(request.url, [h.decode("latin-1") for h in headers]):
+        if headers and clearance.follow(request.url, [text_of(header) for header in headers]):
             self._attach_anew()
 
     def _attached(self, request: Request) -> Attached | None:

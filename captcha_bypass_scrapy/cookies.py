@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 #: Characters of a Set-Cookie header that are looked at; browsers keep 4096 of name and value.
 _MAX_COOKIE = 8192
+#: What browsers keep (RFC 6265bis section 5.6).
+_MAX_KEPT = 4096
+_NAME = re.compile(r"[^\x00-\x20\x7f;=]([^\x00-\x1f\x7f;=]*[^\x00-\x20\x7f;=])?")
+_NOT_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f;]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +105,24 @@ def vendors_own(name: str, vendor: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in CLEARANCE_COOKIES.get(vendor, ()))
 
 
+def text_of(header: bytes) -> str:
+    """Return a cookie header as text: UTF-8, as browsers write it, or Latin-1 where it is not."""
+    try:
+        return header.decode()
+    except UnicodeDecodeError:
+        return header.decode("latin-1")
+
+
+def is_kept(name: str, value: str) -> bool:
+    """Whether a browser, and so the service, takes such a cookie."""
+    short = len(name) <= _MAX_KEPT and len(value) <= _MAX_KEPT
+    return short and _NAME.fullmatch(name) is not None and _NOT_IN_VALUE.search(value) is None
+
+
 def parse_header(header: str) -> dict[str, str]:
     """Read a Cookie header; what is no name=value pair is kept as a name without value."""
     pairs = (part.strip().partition("=") for part in header.split(";") if part.strip())
-    return {name: value for name, _, value in pairs}
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def merged_header(theirs: bytes, ours: Mapping[str, str]) -> bytes:
@@ -115,7 +134,7 @@ def merged_header(theirs: bytes, ours: Mapping[str, str]) -> bytes:
     kept = [
         part.strip()
         for part in theirs.split(b";")
-        if part.strip() and part.strip().partition(b"=")[0].decode("latin-1") not in ours
+        if part.strip() and text_of(part.partition(b"=")[0].strip()) not in ours
     ]
     added = [f"{n}={v}".encode() for n, v in ours.items() if (n + v).isprintable()]
     return b"; ".join([*kept, *added])
@@ -123,7 +142,7 @@ def merged_header(theirs: bytes, ours: Mapping[str, str]) -> bytes:
 
 def set_name(header: bytes) -> str:
     """Return the name of the cookie that a Set-Cookie header sets."""
-    return header[:_MAX_COOKIE].partition(b";")[0].partition(b"=")[0].strip().decode("latin-1")
+    return text_of(header[:_MAX_COOKIE].partition(b";")[0].partition(b"=")[0].strip())
 
 
 def rotated(cookies: Iterable[Cookie], url: str, set_cookies: Iterable[str]) -> tuple[Cookie, ...]:

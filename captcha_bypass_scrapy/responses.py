@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -9,7 +10,7 @@ from scrapy.http import HtmlResponse, Response, TextResponse
 from scrapy.settings.default_settings import DEFAULT_REQUEST_HEADERS as DEFAULT_HEADERS
 
 from captcha_bypass.challenges import media_type
-from captcha_bypass_scrapy.cookies import parse_header, vendors_own
+from captcha_bypass_scrapy.cookies import is_kept, parse_header, text_of, vendors_own
 from captcha_bypass_scrapy.documents import encoding_of, is_html, source_of
 from captcha_bypass_scrapy.errors import NotHandedOver, SolveError
 
@@ -38,6 +39,10 @@ _BROWSERS_OWN = frozenset(
 
 #: As many as the service takes.
 _MOST_HEADERS = 50
+_LONGEST_NAME = 256
+_LONGEST_HEADER = 8192
+#: RFC 9110 section 5.6.2, `token`.
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 #: By these a script is told from a browser, and a challenge comes as JSON.
 _ABOUT_ANSWER = frozenset({"accept", "x-requested-with"})
 
@@ -66,8 +71,12 @@ def task_for(
 
 def own_cookies(request: Request, vendor: str) -> dict[str, str]:
     """Return the cookies that a request brings along, such as a login, without the vendor's."""
-    header = (request.headers.get(b"Cookie") or b"").decode("latin-1")
-    return {n: v for n, v in parse_header(header).items() if not vendors_own(n, vendor)}
+    found = parse_header(text_of(request.headers.get(b"Cookie") or b""))
+    return {
+        name: value
+        for name, value in found.items()
+        if is_kept(name, value) and not vendors_own(name, vendor)
+    }
 
 
 def task_cookies(
@@ -103,9 +112,15 @@ def task_headers(request: Request, url: str | None = None) -> dict[str, str]:
             continue
         if url is not None and lower == "referer" and url != request.url:
             continue
-        if lower not in _BROWSERS_OWN and DEFAULT_HEADERS.get(name) != text and text.isprintable():
+        if lower not in _BROWSERS_OWN and DEFAULT_HEADERS.get(name) != text and _fits(name, text):
             headers[name] = text
     return dict(list(headers.items())[:_MOST_HEADERS])
+
+
+def _fits(name: str, text: str) -> bool:
+    """Whether the service takes such a header; another would cost the request its solve."""
+    named = len(name) <= _LONGEST_NAME and _HEADER_NAME.fullmatch(name) is not None
+    return named and len(text) <= _LONGEST_HEADER and text.isprintable()
 
 
 def checked(solution: Solution, timeout: float) -> Solution:

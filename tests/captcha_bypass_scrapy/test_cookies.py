@@ -222,6 +222,13 @@ def test_bytes_of_a_requests_own_cookies_stay_as_they_are() -> None:
     assert header == b"mine=\xe9; cf_clearance=n\xc3\xbc"
 
 
+def test_name_in_another_script_is_the_same_name() -> None:
+    header = merged_header("gr\u00fc\u00df=old; a=1".encode(), {"gr\u00fc\u00df": "new"})
+
+    assert header.decode() == "a=1; gr\u00fc\u00df=new"
+    assert set_name("gr\u00fc\u00df=new; Path=/".encode()) == "gr\u00fc\u00df"
+
+
 @pytest.mark.parametrize("bad", ["a\r\nHost: b", "a\x00", "a\x7f", "\u2028"])
 @pytest.mark.parametrize("where", ["name", "value"])
 def test_cookies_that_no_site_could_have_set_are_not_sent(bad: str, where: str) -> None:

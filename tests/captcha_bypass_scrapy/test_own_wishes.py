@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from scrapy import Request
 
 from captcha_bypass_scrapy.confirmation import NEVER
-from captcha_bypass_scrapy.responses import task_headers
 from tests.captcha_bypass_scrapy.crawling import Crawler
 from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, Json, page_of
 
@@ -101,36 +97,6 @@ async def test_browser_sends_the_requests_own_headers(
 
     # The page itself is opened after the clearance: a challenge reloads without them.
     assert [task["headers"] for task in fake.tasks] == [headers, headers]
-
-
-@pytest.mark.parametrize(
-    ("headers", "for_page", "for_clearance"),
-    [
-        ({"Accept-Language": "en"}, {}, {}),  # Scrapy's own default
-        ({"Accept": "application/json"}, {"Accept": "application/json"}, {}),
-        ({"X-Requested-With": "XMLHttpRequest"}, {"X-Requested-With": "XMLHttpRequest"}, {}),
-        ({"Referer": f"{SITE}/list"}, {"Referer": f"{SITE}/list"}, {"Referer": f"{SITE}/list"}),
-        ({"Cookie": "a=b", "Host": "x", "User-Agent": "y", "Accept-Encoding": "br"}, {}, {}),
-        ({"Proxy-Authorization": "Basic x", "Content-Type": "a/b", "Range": "bytes=0-1"}, {}, {}),
-        ({"X-Many": ["a", "b"]}, {"X-Many": "a, b"}, {"X-Many": "a, b"}),
-        ({"X-Odd": "a\nb"}, {}, {}),
-    ],
-)
-def test_headers_that_belong_to_the_browser_stay_its_own(
-    headers: dict[str, Any], for_page: dict[str, str], for_clearance: dict[str, str]
-) -> None:
-    request = Request(f"{SITE}/a", headers=headers)
-
-    assert task_headers(request) == for_page
-    assert task_headers(request, f"{SITE}/a") == for_clearance
-
-
-def test_headers_stay_with_their_host_and_page() -> None:
-    request = Request(f"{SITE}/a.png", headers={"X-Key": "k", "Referer": f"{SITE}/a"})
-
-    assert task_headers(request, f"{SITE}/a") == {"X-Key": "k"}
-    assert task_headers(request, "http://other.example/login") == {}
-    assert len(task_headers(Request(SITE, headers={f"X-{n}": "a" for n in range(60)}))) == 50
 
 
 async def test_wrong_wish_does_not_wait_for_a_challenge(
