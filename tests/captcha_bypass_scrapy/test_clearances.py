@@ -2,50 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
-from typing import Any
 from urllib.parse import urljoin
 
 import pytest
 from aiohttp import web
 
-from captcha_bypass_scrapy.clearance import Clearance
-from captcha_bypass_scrapy.cookies import Cookie
-from captcha_bypass_scrapy.keys import SiteKey
-from captcha_bypass_scrapy.reporting import Reporter
 from tests.captcha_bypass_scrapy.crawling import Crawler
 from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, Json, page_of, serving
 from tests.captcha_bypass_scrapy.test_solving import all_pages, urls
 from tests.support.proxies import exits
-
-HOST = "http://a.site.example"
-
-
-class _Stats:
-    def inc_value(self, name: str, count: int = 1) -> None: ...
-    def max_value(self, name: str, value: float) -> None: ...
-    def set_value(self, name: str, value: float) -> None: ...
-    def get_value(self, name: str, default: float) -> float:
-        return default
-
-
-class _Crawler:
-    stats = _Stats()
-    spider = None
-
-
-def test_cookies_name_writes_no_lines_of_its_own_into_the_log(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level(logging.INFO, "captcha_bypass_scrapy")
-    crawler: Any = _Crawler()
-    named = Cookie("a\n2026 INFO: all is well\x1b[2J", "v", "site.example")
-
-    Reporter(crawler).solved(SiteKey(HOST, None), Clearance(1, "v", (named,), "UA"), 1.0)
-
-    (record,) = caplog.records
-    assert record.getMessage().isprintable()
 
 
 async def test_requests_in_a_slots_queue_get_the_clearance_that_comes_meanwhile(
