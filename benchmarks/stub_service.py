@@ -14,12 +14,12 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from captcha_bypass.api.access import middlewares
-from captcha_bypass.api.native import NativeApi
-from captcha_bypass.api.status import BrowserStatus
+from captcha_bypass.api.application import application
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
+from captcha_bypass.metrics import Metrics
 from captcha_bypass.models import Task
+from captcha_bypass.status import Browsers, Egress, Readiness, StatusBoard
 from captcha_bypass.tasks.base import JsonDict
 from captcha_bypass.tasks.memory import MemoryQueue
 
@@ -54,6 +54,18 @@ class Stub:
         return {"data": data}
 
 
+class _Browsers:
+    """One that runs."""
+
+    def readiness(self) -> Readiness:
+        """See BrowserSource."""
+        return Readiness(browser="stub 0")
+
+    def browsers(self) -> Browsers:
+        """See BrowserSource."""
+        return Browsers(tasks=[1], starting=0, restarts={})
+
+
 async def _serve(delay: float, slots: int) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -64,15 +76,6 @@ async def _serve(delay: float, slots: int) -> None:
         max_results_bytes=config.max_results_bytes,
     )
     await queue.start(Stub(delay), slots)
-    api = NativeApi(
-        config,
-        queue,
-        status=lambda: BrowserStatus(
-            browser="stub 0", census={"tasks": [1], "starting": 0, "restarts": {}}
-        ),
-        tally=dict,
-        sessions=Sessions(most=1, ttl=1.0),
-    )
 
     async def fill(request: web.Request) -> web.Response:
         for number in range(int(request.query["count"])):
@@ -80,8 +83,9 @@ async def _serve(delay: float, slots: int) -> None:
             await queue.submit(str(uuid4()), task.to_payload(), task.timeout)
         return web.Response()
 
-    app = web.Application(middlewares=middlewares(config))
-    app.add_routes([*api.routes(), web.post("/fill", fill)])
+    board = StatusBoard(queue, _Browsers(), Egress())
+    app = application(config, queue, Sessions(most=1, ttl=1.0), board, Metrics())
+    app.router.add_post("/fill", fill)
     # As app.serve sets it up.
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
     await runner.setup()

@@ -7,19 +7,13 @@ import logging
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict
-from typing import Any
 
 from aiohttp import web
 
 from captcha_bypass import __version__
-from captcha_bypass.api.access import middlewares
+from captcha_bypass.api.application import DOOR, application
 from captcha_bypass.api.door import Door
 from captcha_bypass.api.errors import not_about_broken_http
-from captcha_bypass.api.flaresolverr import FlareSolverrApi
-from captcha_bypass.api.metrics import MetricsApi
-from captcha_bypass.api.native import NativeApi
-from captcha_bypass.api.refusals import Refusals
 from captcha_bypass.browsers.engines import Engine, find_engine
 from captcha_bypass.browsers.failures import not_about_lost_browsers
 from captcha_bypass.browsers.fleet import Limits
@@ -34,21 +28,18 @@ from captcha_bypass.errors import StartupError
 from captcha_bypass.metrics import Metrics
 from captcha_bypass.models import Proxy
 from captcha_bypass.startup import Find, Startup
+from captcha_bypass.status import StatusBoard
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.worker import Worker
 
 logger = logging.getLogger(__name__)
 
-#: Bytes of a request body: 300 cookies of ordinary size fit in.
-MAX_BODY_BYTES = 256 * 1024
 #: Connections that may wait to be accepted.
 BACKLOG = 1024
 #: Seconds in which clients can still fetch the results of tasks that ended during a shutdown.
 LINGER_SECONDS = 2.0
 
-API = web.AppKey("API", NativeApi)
 QUEUE = web.AppKey("QUEUE", MemoryQueue)
-DOOR = web.AppKey("DOOR", Door)
 STARTUP = web.AppKey("STARTUP", Startup)
 
 
@@ -58,38 +49,17 @@ def create_app(config: Config, find: Find) -> web.Application:
     Nothing is looked for or started before `app[STARTUP].begin()`; what is asked until then waits.
     """
     metrics = Metrics(domains=config.metrics_domains)
-    refusals = Refusals(metrics.refused)
-    door = Door(refusals)
-    app = web.Application(
-        middlewares=[door.middleware(), *middlewares(config, refusals)],
-        client_max_size=MAX_BODY_BYTES,
-    )
-    app[DOOR] = door
     egress = _egress(config)
     sessions = Sessions(most=config.max_sessions, ttl=config.session_ttl)
-    app[STARTUP] = startup = _startup(config, find, egress, sessions)
-    app[QUEUE] = queue = MemoryQueue(
+    startup = _startup(config, find, egress, sessions)
+    queue = MemoryQueue(
         max_pending=config.max_queue,
         result_ttl=config.result_ttl,
         max_results_bytes=config.max_results_bytes,
     )
-
-    def tally() -> dict[str, Any]:
-        return asdict(egress.tally)
-
-    app[API] = api = NativeApi(config, queue, status=startup.status, tally=tally, sessions=sessions)
-    drop_in = FlareSolverrApi(
-        config,
-        queue,
-        sessions,
-        status=startup.status,
-        stopping=lambda: api.stopping,
-        report=metrics.v1_request,
-    )
-    app.add_routes(api.routes())
-    app.add_routes(drop_in.routes())
-    census = MetricsApi(metrics, queue, census=lambda: startup.status().census, tally=tally)
-    app.add_routes(census.routes())
+    board = StatusBoard(queue, startup, egress.counts)
+    app = application(config, queue, sessions, board, metrics)
+    app[QUEUE], app[STARTUP] = queue, startup
 
     async def life(_: web.Application) -> AsyncIterator[None]:
         async with startup:
@@ -199,11 +169,10 @@ async def _until_asked(asked: asyncio.Event, startup: asyncio.Task[StartupError]
 
 async def _drain(app: web.Application, grace: float, insisted: asyncio.Event) -> None:
     """Let running tasks end, and their clients fetch the results, before the doors close."""
-    app[API].stopping = True
-    stats = await app[QUEUE].stats()
-    if not app[STARTUP].is_ready:
-        await app[QUEUE].stop(0)  # no task has a page that it could lose
+    queue = app[QUEUE]
+    stats = await queue.stats()
     if not app[STARTUP].is_ready or not (stats.running or stats.queued):
+        await queue.stop(0)  # no task has a page that it could lose
         return
     logger.info(
         "stopping: %d tasks running, %d pending; waiting up to %g s for those that run, "
@@ -212,7 +181,7 @@ async def _drain(app: web.Application, grace: float, insisted: asyncio.Event) ->
         stats.queued,
         grace,
     )
-    stop = asyncio.create_task(app[QUEUE].stop(grace))
+    stop = asyncio.create_task(queue.stop(grace))
     hurry = asyncio.create_task(insisted.wait())
     try:
         await asyncio.wait({stop, hurry}, return_when=asyncio.FIRST_COMPLETED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from prometheus_client import (
@@ -18,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from captcha_bypass.challenges import VENDORS
-from captcha_bypass.tasks.base import Stats
+from captcha_bypass.status import Status
 
 #: Seconds, from a page without a challenge to the longest timeout that is usual.
 SOLVE_BUCKETS = (0.2, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300)
@@ -32,20 +31,6 @@ _PREFIX = "captcha_bypass_"
 _GOOD = frozenset({"completed", "timeout", "cancelled"})
 
 
-@dataclass(frozen=True)
-class State:
-    """What the service knows without counting it here.
-
-    Attributes:
-        census: The numbers of api.answers.Browsers.
-        tally: The numbers of api.answers.Egress.
-    """
-
-    stats: Stats
-    census: Mapping[str, Any] = field(default_factory=dict)
-    tally: Mapping[str, Any] = field(default_factory=dict)
-
-
 class Metrics:
     """The numbers of one service.
 
@@ -57,8 +42,8 @@ class Metrics:
         # A second sample beside each counter, with the time of its birth; for the whole process.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry = CollectorRegistry()
-        self._state = _StateCollector()
-        registry.register(self._state)
+        self._status = _StatusCollector()
+        registry.register(self._status)
         ProcessCollector(registry=registry)
         self._solves = Counter(
             f"{_PREFIX}solves",
@@ -121,9 +106,9 @@ class Metrics:
         self._v1.labels(label, result if result in V1_RESULTS else "unknown").inc()
         self._v1_seconds.labels(label).observe(seconds)
 
-    def exposition(self, state: State) -> bytes:
+    def exposition(self, status: Status) -> bytes:
         """Return all numbers as text, in the format whose version is 0.0.4."""
-        self._state.state = state
+        self._status.status = status
         return generate_latest(self._registry)
 
     def _domain(self, host: str) -> str:
@@ -135,36 +120,34 @@ class Metrics:
         return host
 
 
-class _StateCollector(Collector):
+class _StatusCollector(Collector):
     """Passes on what was counted elsewhere, so that nothing is counted twice."""
 
     def __init__(self) -> None:
-        self.state = State(Stats(0, 0, 0))
+        self.status: Status | None = None
 
     def describe(self) -> list[Metric]:
         """Not to be collected for its names while it is registered."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Return the numbers of the state that was set last."""
-        stats, census, tally = self.state.stats, self.state.census, self.state.tally
-        yield _gauge("queue_depth", "Tasks that wait for a worker", stats.queued)
-        yield _gauge("tasks_running", "Tasks that a worker has", stats.running)
-        yield _gauge("workers", "Tasks that can run at once", stats.slots)
-        yield _gauge("browsers_alive", "Browsers that run", len(census.get("tasks", ())))
-        yield _gauge("browsers_starting", "Browsers being started", census.get("starting", 0))
-        restarts = census.get("restarts", {})
-        yield _counter("browser_restarts", "Browsers that are no more", "cause", restarts)
-        for name, text in (
-            ("sent", "Bytes that pages sent to sites"),
-            ("received", "Bytes that pages received from sites"),
-        ):
-            yield _total(f"egress_{name}_bytes", text, tally.get(f"bytes_{name}", 0))
-        connections = tally.get("connections", 0)
-        yield _total("egress_connections", "Connections made for pages", connections)
-        failures = tally.get("failures", {})
+        """Return the numbers of the status that was set last."""
+        if self.status is None:
+            return
+        tasks, browsers, egress = self.status.tasks, self.status.browsers, self.status.egress
+        yield _gauge("queue_depth", "Tasks that wait for a worker", tasks.queued)
+        yield _gauge("tasks_running", "Tasks that a worker has", tasks.running)
+        yield _gauge("workers", "Tasks that can run at once", tasks.slots)
+        yield _gauge("browsers_alive", "Browsers that run", len(browsers.tasks))
+        yield _gauge("browsers_starting", "Browsers being started", browsers.starting)
+        text = "Browsers that are no more"
+        yield _counter("browser_restarts", text, "cause", browsers.restarts)
+        yield _total("egress_sent_bytes", "Bytes that pages sent to sites", egress.bytes_sent)
+        text = "Bytes that pages received from sites"
+        yield _total("egress_received_bytes", text, egress.bytes_received)
+        yield _total("egress_connections", "Connections made for pages", egress.connections)
         text = "Hosts that a task's page could not reach"
-        yield _counter("egress_failures", text, "code", failures)
+        yield _counter("egress_failures", text, "code", egress.failures)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -6,18 +6,16 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from types import TracebackType
 from typing import Self
 
-from captcha_bypass.api.status import BrowserStatus
 from captcha_bypass.browsers.engines import Engine
-from captcha_bypass.browsers.fleet import Census
 from captcha_bypass.browsers.lease import Tab
 from captcha_bypass.browsers.pool import BrowserPool, no_page
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import StartupError
 from captcha_bypass.models import SessionKey
+from captcha_bypass.status import Browsers, Readiness
 
 logger = logging.getLogger(__name__)
 
@@ -71,19 +69,22 @@ class Startup:
         """Whether a browser has ever started and passed its self-check."""
         return self._pool is not None and self._pool.is_ready
 
-    def status(self) -> BrowserStatus:
-        """Return how things stand, without asking a browser."""
+    def readiness(self) -> Readiness:
+        """Return whether there is a browser, without asking one."""
         pool, engine = self._pool, self._engine
         if pool is None or engine is None:
-            return BrowserStatus(starting=True, census=asdict(Census()))
-        return BrowserStatus(
+            return Readiness(starting=True)
+        return Readiness(
             starting=not pool.is_ready and pool.unavailable is None,
             unavailable=pool.unavailable,
             browser=f"{engine.name} {engine.version}",
             version=engine.version,
             warning=engine.warning,
-            census=asdict(pool.census()),
         )
+
+    def browsers(self) -> Browsers:
+        """Count browsers, without asking them."""
+        return self._pool.census() if self._pool is not None else Browsers([], 0, {})
 
     @asynccontextmanager
     async def page(

@@ -3,37 +3,46 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from hmac import compare_digest
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 from pydantic import SecretStr
 
-from captcha_bypass.api.errors import Handler, error_middleware
-from captcha_bypass.api.flaresolverr_answers import FLARESOLVERR_PATHS, V1_PATH
-from captcha_bypass.api.refusals import Refusals
+from captcha_bypass.api.errors import Handler
 from captcha_bypass.config import Config, is_loopback
 from captcha_bypass.errors import HostNotAllowed, Unauthorized
 
 _OWNER = web.RequestKey("OWNER", str)
-#: What anybody may ask who reaches the port.
-OPEN_PATHS = frozenset({"/health", "/live"})
-
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([0-9a-z._-]+))(?::[0-9]*)?", re.ASCII | re.IGNORECASE)
 
 
-def middlewares(config: Config, refusals: Refusals | None = None) -> list[Middleware]:
-    """Return what every request passes before its route, the outermost first.
+@dataclass(frozen=True)
+class KeyPlace:
+    """Where a request may have its key that cannot set a header.
+
+    Attributes:
+        find: Returns what may be a key of those that are there.
+        hint: What who has none could do, after "or".
+    """
+
+    find: Callable[[web.Request], list[str]]
+    hint: str
+
+
+def guards(config: Config, *, open_paths: frozenset[str], elsewhere: KeyPlace) -> list[Middleware]:
+    """Return what lets only those requests through that may use the API.
 
     Args:
-        refusals: Told of each request that is refused.
+        open_paths: What anybody may get who reaches the port.
+        elsewhere: Where a key may be, beside the headers.
     """
-    errors = error_middleware(refusals or Refusals())
     if config.api_keys:
-        return [errors, _key_guard(config.api_keys)]
+        return [_key_guard(config.api_keys, open_paths, elsewhere)]
     # Beyond loopback the names by which clients call this machine are not known.
-    return [errors, _host_guard] if config.loopback_only else [errors]
+    return [_host_guard] if config.loopback_only else []
 
 
 def which_key(presented: str, keys: Iterable[SecretStr]) -> int | None:
@@ -56,17 +65,19 @@ def owner_of(request: web.Request) -> str:
     return owner
 
 
-def _key_guard(keys: tuple[SecretStr, ...]) -> Middleware:
+def _key_guard(
+    keys: tuple[SecretStr, ...], open_paths: frozenset[str], elsewhere: KeyPlace
+) -> Middleware:
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        # Health checks of containers and balancers have no key.
-        is_open = request.path in OPEN_PATHS and request.method in ("GET", "HEAD")
-        places = (which_key(presented, keys) for presented in _presented(request))
+        is_open = request.path in open_paths and request.method in ("GET", "HEAD")
+        given = [*_in_headers(request), *elsewhere.find(request)]
+        places = (which_key(presented, keys) for presented in given)
         place = next((place for place in places if place is not None), None)
         if place is None and not is_open:
             raise Unauthorized(
                 "An API key is needed: send Authorization: Bearer KEY or X-API-Key: KEY, "
-                "or open /v1?key=KEY."
+                f"or {elsewhere.hint}."
             )
         request[_OWNER] = f"key {place}"
         return await handler(request)
@@ -74,13 +85,10 @@ def _key_guard(keys: tuple[SecretStr, ...]) -> Middleware:
     return guard
 
 
-def _presented(request: web.Request) -> list[str]:
+def _in_headers(request: web.Request) -> list[str]:
     scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     bearer = [token.strip()] if scheme.lower() == "bearer" else []
-    # FlareSolverr's clients know no keys, but take any URL; all they do is to put /v1 at its end.
-    in_url = request.query.getall("key", []) if request.path in FLARESOLVERR_PATHS else []
-    in_url += [key.removesuffix(V1_PATH) for key in in_url]
-    return [*bearer, *request.headers.getall("X-API-Key", []), *in_url]
+    return [*bearer, *request.headers.getall("X-API-Key", [])]
 
 
 @web.middleware

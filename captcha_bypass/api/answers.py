@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from captcha_bypass.errors import RequestErrorCode, TaskErrorCode
 from captcha_bypass.results import Solution
+from captcha_bypass.status import Browsers, Egress
 
 
 class TaskErrorBody(BaseModel):
@@ -67,30 +68,6 @@ class SessionsAnswer(BaseModel):
     """Answer of GET /sessions."""
 
     sessions: list[str] = Field(description="names, oldest first")
-
-
-class Browsers(BaseModel):
-    """The browsers of the service, in numbers."""
-
-    tasks: list[int] = Field(description="one number for each that runs: tasks it has taken")
-    starting: int
-    restarts: dict[str, int] = Field(
-        description="browsers that are no more, by cause: tasks, memory, crash, page_crash, "
-        "popups, hang, open, close, driver, busy"
-    )
-
-
-class Egress(BaseModel):
-    """What the pages of all tasks have moved since the service started."""
-
-    bytes_sent: int = 0
-    bytes_received: int = 0
-    connections: int = 0
-    failures: dict[str, int] = Field(
-        default_factory=dict,
-        description="hosts a task's page could not reach, by task error code, such as "
-        "blocked_address where the guard refused",
-    )
 
 
 class Health(BaseModel):

@@ -1,10 +1,9 @@
-"""One shape for every error answer, whoever raised it."""
+"""What a request is refused with, whoever refused it, and the shape of the answer."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,7 +12,6 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
 from pydantic import ValidationError
 
-from captcha_bypass.api import flaresolverr_answers
 from captcha_bypass.api.refusals import Refusals
 from captcha_bypass.errors import (
     BodyTooLarge,
@@ -38,27 +36,37 @@ MAX_PATH_CHARS = 200
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def error_middleware(refusals: Refusals) -> Middleware:
-    """Return the middleware that answers errors as JSON; a traceback goes to the log alone."""
+def refused(refusals: Refusals) -> Middleware:
+    """Return the middleware that makes a RequestError of all that goes wrong, and counts it.
+
+    A traceback goes to the log alone.
+    """
 
     @web.middleware
-    async def answered(request: web.Request, handler: Handler) -> web.StreamResponse:
-        started = time.time()
+    async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
-        except Exception as error:  # noqa: BLE001 - what was not expected is logged
+        except RequestError as error:
+            refusals.refused(error)
+            raise
+        except Exception as error:
             refusal = _refusal(request, error)
-        refusals.refused(refusal)
-        if flaresolverr_answers.is_v1(request):
-            return flaresolverr_answers.failure(str(refusal), started)
-        return answer(refusal)
+            refusals.refused(refusal)
+            raise refusal from error
 
-    return answered
+    return counted
+
+
+@web.middleware
+async def answered_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer what was refused in the API's own shape."""
+    try:
+        return await handler(request)
+    except RequestError as error:
+        return answer(error)
 
 
 def _refusal(request: web.Request, error: Exception) -> RequestError:
-    if isinstance(error, RequestError):
-        return error
     if isinstance(error, web.HTTPNotFound):
         return NotFound("No such route; /openapi.json lists them.")
     if isinstance(error, web.HTTPMethodNotAllowed):

@@ -13,16 +13,17 @@ from pydantic_core import from_json
 from captcha_bypass import __version__
 from captcha_bypass.api.access import owner_of
 from captcha_bypass.api.errors import read_body
-from captcha_bypass.api.flaresolverr_answers import FLARESOLVERR_PATHS, failure, solution, success
+from captcha_bypass.api.flaresolverr_answers import failure, solution, success
+from captcha_bypass.api.flaresolverr_errors import COMMAND_PATHS
 from captcha_bypass.api.flaresolverr_requests import Command, Refused
 from captcha_bypass.api.sessions import SessionBook
-from captcha_bypass.api.status import BrowserStatus
 from captcha_bypass.api.submitting import submit
 from captcha_bypass.background import uninterrupted
 from captcha_bypass.config import Config
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import ShuttingDown
 from captcha_bypass.models import SessionKey, Task
+from captcha_bypass.status import StatusBoard
 from captcha_bypass.tasks.base import JsonDict, Record, TaskQueue
 
 #: A body of any other type counts as empty, so that no page of another origin can send commands.
@@ -36,17 +37,12 @@ _BLOCKED = (
 )
 
 
-def _unreported(domain: str, result: str, seconds: float) -> None:
-    pass
-
-
 class FlareSolverrApi:
     """The routes, over a queue and sessions.
 
     Args:
-        status: Returns how the browsers stand. `GET /` shows a user agent with their version until
-            a page was opened; from then on it is what was sent last.
-        stopping: Whether the service takes no new work.
+        board: Tells how the browsers stand. `GET /` shows a user agent with their version until a
+            page was opened; from then on it is what was sent last.
         report: Called once a task of `/v1` is over with the host, how it ended (`solved`,
             `not_detected`, `error`, or `unknown` where the client hung up) and the seconds it took.
     """
@@ -56,17 +52,15 @@ class FlareSolverrApi:
         config: Config,
         queue: TaskQueue,
         sessions: SessionBook,
+        board: StatusBoard,
         *,
-        status: Callable[[], BrowserStatus],
-        stopping: Callable[[], bool],
-        report: Callable[[str, str, float], None] = _unreported,
+        report: Callable[[str, str, float], None],
     ) -> None:
         self._config = config
         self._queue = queue
         self._sessions = sessions
-        self._stopping = stopping
+        self._board = board
         self._report = report
-        self._status = status
         self._sent: str | None = None
         self._commands: dict[str, Callable[[Command, str], Awaitable[JsonDict]]] = {
             "request.get": self._get,
@@ -76,18 +70,18 @@ class FlareSolverrApi:
             "sessions.destroy": self._destroy,
         }
 
-    @property
-    def _user_agent(self) -> str:
+    async def _user_agent(self) -> str:
         if self._sent is not None:
             return self._sent
-        major = self._status().version.partition(".")[0]
+        status = await self._board.now()
+        major = status.readiness.version.partition(".")[0]
         if not major:
             return ""
         return f"Mozilla/5.0 (X11; Linux x86_64; rv:{major}.0) Gecko/20100101 Firefox/{major}.0"
 
     def routes(self) -> list[web.RouteDef]:
         """Return the route table."""
-        commands = [web.post(path, self.v1) for path in sorted(FLARESOLVERR_PATHS)]
+        commands = [web.post(path, self.v1) for path in sorted(COMMAND_PATHS)]
         return [*commands, web.get("/", self.index)]
 
     async def index(self, request: web.Request) -> web.Response:
@@ -96,7 +90,7 @@ class FlareSolverrApi:
             {
                 "msg": "FlareSolverr is ready!",
                 "version": __version__,
-                "userAgent": self._user_agent,
+                "userAgent": await self._user_agent(),
             }
         )
 
@@ -108,7 +102,8 @@ class FlareSolverrApi:
         except Refused as error:
             found = None
             if error.data is not None:
-                found = solution(error.data, self._user_agent, only_cookies=False, screenshot=False)
+                user_agent = await self._user_agent()
+                found = solution(error.data, user_agent, only_cookies=False, screenshot=False)
             return failure(str(error), started, found)
 
     async def _run(self, body: JsonDict, owner: str) -> JsonDict:
@@ -118,7 +113,7 @@ class FlareSolverrApi:
         command = self._commands.get(str(name))
         if command is None:
             raise Refused(f"Request parameter 'cmd' = '{name}' is invalid.")
-        if self._stopping():
+        if self._queue.stopping:
             raise ShuttingDown("The service is stopping; try again once it is back.")
         return await command(Command.parse(body), owner)
 
@@ -168,7 +163,7 @@ class FlareSolverrApi:
             self._report(domain, result, clock() - started)
         found = solution(
             data,
-            self._user_agent,
+            await self._user_agent(),
             only_cookies=bool(command.returnOnlyCookies),
             screenshot=task.screenshot,
         )
@@ -194,7 +189,7 @@ class FlareSolverrApi:
         timeout = f"{_FAILED}Timeout after {task.timeout} seconds."
         if record is not None and record.error is not None:
             reason = _FAILED + record.error["message"]
-            raise Refused(timeout if self._was_late(record) else reason, record.data)
+            raise Refused(timeout if await self._was_late(record) else reason, record.data)
         if record is None or record.data is None:
             raise Refused(_FAILED + "The result was dropped; raise --max-results-bytes.")
         data = record.data
@@ -205,10 +200,10 @@ class FlareSolverrApi:
             raise Refused(timeout)
         return data
 
-    def _was_late(self, record: Record) -> bool:
+    async def _was_late(self, record: Record) -> bool:
         """Whether a task had no page in time although there are browsers: FlareSolverr has words."""
-        status = self._status()
-        there_are = not status.starting and status.unavailable is None
+        readiness = (await self._board.now()).readiness
+        there_are = not readiness.starting and readiness.unavailable is None
         return there_are and (record.error or {}).get("code") == "browser_unavailable"
 
 

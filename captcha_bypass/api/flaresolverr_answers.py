@@ -11,15 +11,6 @@ from captcha_bypass import __version__
 from captcha_bypass.api.large import json_response
 from captcha_bypass.tasks.base import JsonDict
 
-V1_PATH = "/v1"
-#: Commands go to either: of http://host/?key=KEY clients make http://host/?key=KEY/v1.
-FLARESOLVERR_PATHS = frozenset({V1_PATH, "/"})
-
-
-def is_v1(request: web.Request) -> bool:
-    """Whether it gets answers of this shape, errors too, with status 200 or 500 and no other."""
-    return request.method == "POST" and request.path in FLARESOLVERR_PATHS
-
 
 def success(fields: JsonDict, started: float) -> web.Response:
     """Return the answer to a command that did what it should, begun at the epoch's second `started`."""

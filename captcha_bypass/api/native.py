@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
-from typing import Any
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
@@ -13,8 +11,6 @@ from pydantic import BaseModel, ValidationError
 from captcha_bypass import __version__
 from captcha_bypass.api.access import owner_of
 from captcha_bypass.api.answers import (
-    Browsers,
-    Egress,
     Health,
     Live,
     RemoveAnswer,
@@ -27,7 +23,6 @@ from captcha_bypass.api.errors import invalid, read_body
 from captcha_bypass.api.large import Outbox
 from captcha_bypass.api.openapi import document
 from captcha_bypass.api.sessions import SessionBook
-from captcha_bypass.api.status import BrowserStatus
 from captcha_bypass.api.submitting import submit
 from captcha_bypass.config import Config
 from captcha_bypass.errors import (
@@ -38,45 +33,33 @@ from captcha_bypass.errors import (
     UnsupportedMediaType,
 )
 from captcha_bypass.models import SessionKey, SolveRequest
+from captcha_bypass.status import StatusBoard
 from captcha_bypass.tasks.base import Record, TaskQueue
 
 #: Longest `wait` of a long-poll, in seconds; proxies between us and the client give up at 60.
 MAX_WAIT = 30.0
 #: Bytes of a body from which it is read in a thread.
 THREAD_BYTES = 32 * 1024
+#: What anybody may get who reaches the port: health checks of containers and balancers have no key.
+OPEN_PATHS = frozenset({"/health", "/live"})
 #: Of a path segment: by itself aiohttp takes no braces.
 _ANY = ":[^/]+"
 
 
 class NativeApi:
-    """The routes, over a queue.
-
-    Args:
-        status: Returns how the browsers stand.
-        sessions: Where tasks' sessions are kept.
-        tally: Returns the numbers of api.answers.Egress.
-    """
+    """The routes, over a queue."""
 
     def __init__(
-        self,
-        config: Config,
-        queue: TaskQueue,
-        *,
-        status: Callable[[], BrowserStatus],
-        tally: Callable[[], dict[str, Any]],
-        sessions: SessionBook,
+        self, config: Config, queue: TaskQueue, sessions: SessionBook, board: StatusBoard
     ) -> None:
         self._config = config
         self._queue = queue
-        self._status = status
-        self._tally = tally
         self._sessions = sessions
+        self._board = board
         self._openapi = document(config.max_timeout)
         self._waiting = 0
         self._reading = asyncio.Lock()
         self._outbox = Outbox(most=config.max_waiting, most_bytes=config.max_results_bytes)
-        #: Set once the service is stopping.
-        self.stopping = False
 
     def routes(self) -> list[web.RouteDef]:
         """Return the route table."""
@@ -95,7 +78,7 @@ class NativeApi:
         """Queue a task."""
         if request.content_type != "application/json":
             raise UnsupportedMediaType("Send JSON with the header Content-Type: application/json.")
-        if self.stopping:
+        if self._queue.stopping:
             raise ShuttingDown("The service is stopping; try again once it is back.")
         try:
             solve_request = await self._parsed(await read_body(request))
@@ -168,22 +151,20 @@ class NativeApi:
 
     async def health(self, request: web.Request) -> web.Response:
         """Say whether tasks can run, at once and without opening anything."""
-        status = self._status()
-        reason = "the service is shutting down" if self.stopping else status.unavailable
-        if reason is not None:
-            return _json(Unavailable(reason=reason), status=503)
-        if status.starting:
+        status = await self._board.now()
+        if status.obstacle is not None:
+            return _json(Unavailable(reason=status.obstacle), status=503)
+        if status.readiness.starting:
             return _json(Unavailable(status="starting"), status=503)
-        stats = await self._queue.stats()
         health = Health(
-            workers=stats.slots,
-            running=stats.running,
-            queue=stats.queued,
-            browser=status.browser,
+            workers=status.tasks.slots,
+            running=status.tasks.running,
+            queue=status.tasks.queued,
+            browser=status.readiness.browser,
             version=__version__,
-            warning=status.warning,
-            browsers=Browsers.model_validate(status.census),
-            egress=Egress.model_validate(self._tally()),
+            warning=status.readiness.warning,
+            browsers=status.browsers,
+            egress=status.egress,
         )
         return _json(health)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -21,6 +21,7 @@ from captcha_bypass.browsers.warm import WarmBrowser
 from captcha_bypass.config.memory import PAGES_PER_BROWSER
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.errors import TaskError, Unguarded
+from captcha_bypass.status import Browsers
 
 logger = logging.getLogger(__name__)
 
@@ -39,18 +40,6 @@ class Limits:
     max_browser_bytes: int = 2 * 1024**3
     sessions: int = 20
     session_ttl: float = 1800.0
-
-
-@dataclass
-class Census:
-    """Numbers for the operator."""
-
-    #: Tasks that each living browser has taken.
-    tasks: list[int] = field(default_factory=list)
-    #: Browsers being started.
-    starting: int = 0
-    #: Browsers that are no more, by cause.
-    restarts: dict[str, int] = field(default_factory=dict)
 
 
 class Fleet:
@@ -110,10 +99,10 @@ class Fleet:
             return "its browser was too busy to open one"
         return self._failure or f"{self._engine.name} was still starting"
 
-    def census(self) -> Census:
+    def census(self) -> Browsers:
         """Count browsers, without asking them."""
         running = [browser for browser in self.browsers if browser.launched]
-        return Census(
+        return Browsers(
             tasks=[browser.served for browser in running],
             starting=len(self.browsers) - len(running),
             restarts=dict(self._restarts),

@@ -15,7 +15,7 @@ from captcha_bypass.browsers.display import virtual_display
 from captcha_bypass.browsers.driver import Driver
 from captcha_bypass.browsers.engines import Engine
 from captcha_bypass.browsers.failures import translate
-from captcha_bypass.browsers.fleet import Census, Fleet, Limits
+from captcha_bypass.browsers.fleet import Fleet, Limits
 from captcha_bypass.browsers.keeper import Keeper
 from captcha_bypass.browsers.launcher import Launcher
 from captcha_bypass.browsers.lease import Lease, Tab
@@ -27,6 +27,7 @@ from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import BrowserLost, TaskError, Unguarded
 from captcha_bypass.models import SessionKey
+from captcha_bypass.status import Browsers
 
 T = TypeVar("T")
 
@@ -86,7 +87,7 @@ class BrowserPool:
         """Return once no browser of this machine may be used, with the reason."""
         return await self._fleet.broken
 
-    def census(self) -> Census:
+    def census(self) -> Browsers:
         """Count browsers, at once."""
         return self._fleet.census()
 

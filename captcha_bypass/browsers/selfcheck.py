@@ -6,8 +6,9 @@ import asyncio
 
 from playwright.async_api import Browser, Error
 
+from captcha_bypass import status
 from captcha_bypass.browsers.engines import Engine
-from captcha_bypass.egress.guard import Egress, Tally
+from captcha_bypass.egress.guard import Egress
 from captcha_bypass.errors import TaskError, Unguarded
 
 #: Addresses of this machine, for which browsers by default do not ask a proxy.
@@ -29,7 +30,7 @@ async def check_guarded(engine: Engine, browser: Browser, egress: Egress) -> Non
         writer.transport.abort()
 
     server = await asyncio.start_server(on_connection, "127.0.0.1", 0)
-    guard = await egress.guard(tally=Tally())  # not a task's: nothing for the operator
+    guard = await egress.guard(counts=status.Egress())  # not a task's: nothing for the operator
     try:
         port = server.sockets[0].getsockname()[1]
         urls = [f"{address}:{port}/" for address in ADDRESSES]

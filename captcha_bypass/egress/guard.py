@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from captcha_bypass import status
 from captcha_bypass.background import Background
 from captcha_bypass.egress.connections import MAX_CONNECTIONS, has_room
 from captcha_bypass.egress.gate import Gate
@@ -25,21 +25,6 @@ logger = logging.getLogger(__name__)
 MAX_FAILURES = 1000
 
 
-@dataclass
-class Tally:
-    """What went through the guards of a service, for the operator."""
-
-    bytes_sent: int = 0
-    bytes_received: int = 0
-    connections: int = 0
-    #: Destinations that a task could not reach, by error code; each counts once a task.
-    failures: dict[str, int] = field(default_factory=dict)
-
-    def failed(self, code: str) -> None:
-        """Count one."""
-        self.failures[code] = self.failures.get(code, 0) + 1
-
-
 class Egress:
     """What the guards of a service share. Used as `async with Egress(...) as egress`.
 
@@ -50,7 +35,8 @@ class Egress:
     def __init__(self, rules: Rules, max_task_bytes: int = 100 * 1024**2) -> None:
         self.rules = rules
         self.max_task_bytes = max_task_bytes
-        self.tally = Tally()
+        #: What their tasks have moved.
+        self.counts = status.Egress()
         self.resolver = Resolver()
         #: Guards that are open.
         self.guards: set[Guard] = set()
@@ -69,13 +55,13 @@ class Egress:
         for guard in list(self.guards):
             await guard.close()
 
-    async def guard(self, *, tally: Tally | None = None) -> Guard:
+    async def guard(self, *, counts: status.Egress | None = None) -> Guard:
         """Open a guard; whoever asked closes it, or the end of the service.
 
         Args:
-            tally: Where it counts; default: where the service's tasks count.
+            counts: Where it counts; default: where the service's tasks count.
         """
-        guard = Guard(self, tally or self.tally)
+        guard = Guard(self, counts or self.counts)
         await guard.listen()
         return guard
 
@@ -86,9 +72,9 @@ class Guard:
     Until `admit()` it refuses what is not public, and knows no proxy.
     """
 
-    def __init__(self, egress: Egress, tally: Tally) -> None:
+    def __init__(self, egress: Egress, counts: status.Egress) -> None:
         self._egress = egress
-        self._tally = tally
+        self._counts = counts
         self._router = Router(egress.rules, egress.resolver)
         self._background = Background()
         self._server: asyncio.Server
@@ -175,7 +161,7 @@ class Guard:
             self.failed(destination, error)
             raise
         self._failures.pop(destination, None)
-        self._tally.connections += 1
+        self._counts.connections += 1
         return streams
 
     def failed(self, destination: Destination, error: TaskError) -> None:
@@ -186,7 +172,7 @@ class Guard:
         if len(self._failures) > MAX_FAILURES:
             del self._failures[next(iter(self._failures))]
         if before is None or before.code != error.code:  # browsers try again and again
-            self._tally.failed(error.code)
+            self._counts.failed(error.code)
             logger.debug("not connected", extra={"host": str(destination), "outcome": error.code})
 
     def count_sent(self, size: int) -> None:
@@ -195,12 +181,12 @@ class Guard:
         Raises:
             ConnectionAbortedError: the task may not move them.
         """
-        self._tally.bytes_sent += size
+        self._counts.bytes_sent += size
         self._count(size)
 
     def count_received(self, size: int) -> None:
         """Account for bytes from a site, likewise."""
-        self._tally.bytes_received += size
+        self._counts.bytes_received += size
         self._count(size)
 
     def _count(self, size: int) -> None:
@@ -240,7 +226,7 @@ class Guard:
     def _refuse_connection(self) -> None:
         if not self._crowded:
             self._crowded = True
-            self._tally.failed("too_many_connections")
+            self._counts.failed("too_many_connections")
             message = "a page wants too many connections; it has %d, of %d for all pages"
             logger.warning(message, self._open, self._egress.open_connections)
 

@@ -60,6 +60,10 @@ class TaskQueue(Protocol):
     holds that up. How many tasks are pending, of whichever groups, does not slow any call down.
     """
 
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called: it takes nothing new."""
+
     async def start(self, handler: Handler | None, slots: int) -> None:
         """Begin to run tasks; `None` and 0 slots: take tasks for others to run."""
 

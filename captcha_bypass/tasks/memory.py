@@ -81,7 +81,7 @@ class MemoryQueue:
         self._max_results_bytes = max_results_bytes
         self._handler: Handler | None = None
         self._slots = 0
-        self._closing = False
+        self._stopping = False
         self._entries: dict[str, _Entry] = {}
         self._pending: PendingOrder[_Entry] = PendingOrder()
         # In the order they ended, so that the first is always the next to go.
@@ -90,6 +90,11 @@ class MemoryQueue:
         self._result_bytes = 0
         self._expiry: asyncio.TimerHandle | None = None
 
+    @property
+    def stopping(self) -> bool:
+        """See TaskQueue."""
+        return self._stopping
+
     async def start(self, handler: Handler | None, slots: int) -> None:
         """See TaskQueue."""
         self._handler, self._slots = handler, slots
@@ -97,7 +102,7 @@ class MemoryQueue:
 
     async def stop(self, grace: float) -> None:
         """See TaskQueue."""
-        self._closing = True
+        self._stopping = True
         for entry in [e for e in self._entries.values() if e.state is State.PENDING]:
             self._finish(entry, _SHUTTING_DOWN)
         if self._running:
@@ -117,7 +122,7 @@ class MemoryQueue:
         owner: str = "",
     ) -> None:
         """See TaskQueue."""
-        if self._closing:
+        if self._stopping:
             raise ShuttingDown("The service is stopping; try again once it is back.")
         if len(self._pending) >= self._max_pending:
             raise QueueFull(
@@ -189,7 +194,7 @@ class MemoryQueue:
         self._pending.release(entry.ticket)
         if task.cancelled():
             # Not stopping and not removed: the handler cancelled itself, which breaks its promise.
-            outcome = _SHUTTING_DOWN if self._closing else _INTERNAL_ERROR
+            outcome = _SHUTTING_DOWN if self._stopping else _INTERNAL_ERROR
         else:
             outcome = task.result()
         if self._entries.get(entry.task_id) is entry:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from prometheus_client.parser import text_string_to_metric_families
 
-from captcha_bypass.metrics import Metrics, State
-from captcha_bypass.tasks.base import Stats
+from captcha_bypass.metrics import Metrics
+from captcha_bypass.status import Browsers, Egress
+from tests.support.status import NOTHING
 
 
 def metrics() -> dict[str, set[str]]:
@@ -14,13 +17,11 @@ def metrics() -> dict[str, set[str]]:
     counted.task_ended("completed", 1.0, {"solved": "cloudflare"})
     counted.refused("queue_full")
     counted.v1_request("site.test", "solved", 1.0)
-    state = State(
-        Stats(0, 0, 0),
-        census={"tasks": [1], "starting": 0, "restarts": {"tasks": 1}},
-        tally={"failures": {"dns_error": 1}},
+    status = replace(
+        NOTHING, browsers=Browsers([1], 0, {"tasks": 1}), egress=Egress(failures={"dns_error": 1})
     )
     found: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(counted.exposition(state).decode()):
+    for family in text_string_to_metric_families(counted.exposition(status).decode()):
         for sample in family.samples:
             found.setdefault(sample.name, set()).update(sample.labels)
     return found
@@ -32,5 +33,5 @@ def families() -> set[str]:
 
 
 def _types() -> list[str]:
-    text = Metrics().exposition(State(Stats(0, 0, 0))).decode()
+    text = Metrics().exposition(NOTHING).decode()
     return [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")]

@@ -10,16 +10,15 @@ from typing import Any
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from captcha_bypass.api.access import middlewares
-from captcha_bypass.api.flaresolverr import FlareSolverrApi
-from captcha_bypass.api.native import NativeApi
-from captcha_bypass.api.status import BrowserStatus
-from captcha_bypass.app import MAX_BODY_BYTES
+from captcha_bypass.api.application import application
 from captcha_bypass.config import Config
 from captcha_bypass.egress.upstream import Upstream
+from captcha_bypass.metrics import Metrics
 from captcha_bypass.models import SessionKey
+from captcha_bypass.status import Egress, Readiness, StatusBoard
 from captcha_bypass.tasks.base import Handler
 from captcha_bypass.tasks.memory import MemoryQueue
+from tests.support.status import ToldBrowsers
 
 Json = dict[str, Any]
 
@@ -46,6 +45,18 @@ class FakeSessions:
         return True
 
 
+class _Recorded(Metrics):
+    """Metrics that tell a test of each task of `/v1`."""
+
+    def __init__(self, reports: list[tuple[str, str]]) -> None:
+        super().__init__()
+        self._reports = reports
+
+    def v1_request(self, domain: str, result: str, seconds: float) -> None:
+        super().v1_request(domain, result, seconds)
+        self._reports.append((domain, result))
+
+
 @dataclass
 class V1:
     """The service, and a client of it."""
@@ -55,10 +66,7 @@ class V1:
     sessions: FakeSessions
     #: What was reported of tasks: domain, result.
     reports: list[tuple[str, str]]
-    #: Set to have the service stop.
-    stopping: list[bool]
-    #: How its browsers stand.
-    status: list[BrowserStatus]
+    browsers: ToldBrowsers
 
     @property
     def url(self) -> str:
@@ -103,28 +111,12 @@ async def serving(handler: Handler, sessions: FakeSessions, **settings: Any) -> 
         max_results_bytes=config.max_results_bytes,
     )
     reports: list[tuple[str, str]] = []
-    stopping = [False]
-    status = [BrowserStatus(version="140.0.1")]
-    api = FlareSolverrApi(
-        config,
-        queue,
-        sessions,
-        status=lambda: status[0],
-        stopping=lambda: stopping[0],
-        report=lambda domain, result, seconds: reports.append((domain, result)),
-    )
-    native = NativeApi(
-        config,
-        queue,
-        status=BrowserStatus,
-        tally=dict,
-        sessions=sessions,
-    )
-    app = web.Application(middlewares=middlewares(config), client_max_size=MAX_BODY_BYTES)
-    app.add_routes([*native.routes(), *api.routes()])
+    browsers = ToldBrowsers(Readiness(version="140.0.1"))
+    board = StatusBoard(queue, browsers, Egress())
+    app = application(config, queue, sessions, board, _Recorded(reports))
     async with AsyncExitStack() as stack:
         await queue.start(handler, config.workers)
         stack.push_async_callback(queue.stop, 0)
         server = TestServer(app, handler_cancellation=True)
         client = await stack.enter_async_context(TestClient(server))
-        yield V1(client, queue, sessions, reports, stopping, status)
+        yield V1(client, queue, sessions, reports, browsers)

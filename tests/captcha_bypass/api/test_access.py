@@ -21,8 +21,8 @@ from captcha_bypass import app as app_module
 from captcha_bypass.api import door
 from captcha_bypass.api.access import which_key
 from captcha_bypass.app import serve
-from captcha_bypass.browsers.fleet import Census
 from captcha_bypass.config import Config
+from captcha_bypass.status import Browsers
 from tests.support.fake_browsers import FakeEngine
 
 KEY, OTHER_KEY = "CANARY-key-1", "CANARY-key-2"
@@ -43,8 +43,8 @@ class NoBrowsers:
     async def __aexit__(self, *_: object) -> None:
         pass
 
-    def census(self) -> Census:
-        return Census([], 0, {})
+    def census(self) -> Browsers:
+        return Browsers([], 0, {})
 
     async def ready(self) -> None:
         """At once."""

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from captcha_bypass.api import connection as connection_module
 from captcha_bypass.api import errors as errors_module
-from captcha_bypass.api.access import middlewares
+from captcha_bypass.api.application import middlewares
 from captcha_bypass.api.door import Door
 from captcha_bypass.api.errors import read_body
 from captcha_bypass.api.large import json_response

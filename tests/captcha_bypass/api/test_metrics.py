@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 from unittest.mock import AsyncMock, Mock, patch
 
@@ -15,34 +15,31 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client.parser import text_string_to_metric_families
 
-from captcha_bypass.api.access import middlewares
-from captcha_bypass.api.metrics import MetricsApi
-from captcha_bypass.api.native import NativeApi
-from captcha_bypass.api.status import BrowserStatus
+from captcha_bypass.api.application import application
 from captcha_bypass.app import STARTUP, create_app
-from captcha_bypass.browsers.fleet import Census
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.challenges import VENDORS
 from captcha_bypass.config import Config
-from captcha_bypass.egress.guard import Tally
 from captcha_bypass.errors import TaskError
-from captcha_bypass.metrics import MAX_DOMAINS, SOLVE_BUCKETS, Metrics, State
+from captcha_bypass.metrics import MAX_DOMAINS, SOLVE_BUCKETS, Metrics
 from captcha_bypass.models import SolveRequest
 from captcha_bypass.results import Solution
+from captcha_bypass.status import Browsers, Egress, Status, StatusBoard
 from captcha_bypass.tasks.base import Stats
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.worker import Worker
 from tests.support.scripted_queue import until
+from tests.support.status import NOTHING, ToldBrowsers
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
-CENSUS: dict[str, Any] = {"tasks": [3, 1], "starting": 1, "restarts": {"tasks": 2, "hang": 1}}
-TALLY: dict[str, Any] = {
-    "bytes_sent": 5,
-    "bytes_received": 7,
-    "connections": 3,
-    "failures": {"dns_error": 2, "blocked_address": 1},
-}
+BROWSERS = Browsers(tasks=[3, 1], starting=1, restarts={"tasks": 2, "hang": 1})
+EGRESS = Egress(
+    bytes_sent=5,
+    bytes_received=7,
+    connections=3,
+    failures={"dns_error": 2, "blocked_address": 1},
+)
 
 
 def parse(text: str) -> Samples:
@@ -56,8 +53,8 @@ def parse(text: str) -> Samples:
     return found
 
 
-def of(metrics: Metrics, state: State | None = None) -> Samples:
-    return parse(metrics.exposition(state or State(Stats(0, 0, 0))).decode())
+def of(metrics: Metrics, status: Status = NOTHING) -> Samples:
+    return parse(metrics.exposition(status).decode())
 
 
 def key(metric: str, **labels: str) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -98,8 +95,8 @@ class Pages:
     async def __aexit__(self, *_: object) -> None:
         """Nothing is to be stopped."""
 
-    def census(self) -> Census:
-        return Census(**CENSUS)
+    def census(self) -> Browsers:
+        return BROWSERS
 
     @asynccontextmanager
     async def page(self, *, permit: object, **_: object) -> AsyncIterator[Any]:
@@ -172,16 +169,8 @@ async def make_service() -> AsyncIterator[MakeService]:
             )
             metrics, pages = Metrics(domains=config.metrics_domains), Pages()
             pool: Any = pages
-            numbers: Any = {"census": lambda: CENSUS, "tally": lambda: TALLY}
-            api = NativeApi(
-                config,
-                queue,
-                status=BrowserStatus,
-                sessions=Sessions(most=1, ttl=1.0),
-                tally=lambda: TALLY,
-            )
-            app = web.Application(middlewares=middlewares(config))
-            app.add_routes(api.routes() + MetricsApi(metrics, queue, **numbers).routes())
+            board = StatusBoard(queue, ToldBrowsers(numbers=BROWSERS), EGRESS)
+            app = application(config, queue, Sessions(most=1, ttl=1.0), board, metrics)
             stack.enter_context(patch("captcha_bypass.worker.solve", pages.solve))
             await queue.start(Worker(pool, 10_000, report=metrics.task_ended), config.workers)
             stack.push_async_callback(queue.stop, 0)
@@ -297,7 +286,9 @@ async def test_application_counts_tasks_and_gives_them_its_proxy() -> None:
 def test_numbers_of_browsers_and_egress_are_passed_on() -> None:
     metrics = Metrics()
     for _ in range(2):  # a scrape adds nothing
-        found = of(metrics, State(Stats(1, 2, 3), CENSUS, TALLY))
+        found = of(
+            metrics, replace(NOTHING, tasks=Stats(1, 2, 3), browsers=BROWSERS, egress=EGRESS)
+        )
         ours = {k: v for k, v in found.items() if k[0].startswith("captcha_bypass_")}
         assert ours == {
             key("captcha_bypass_queue_depth"): 1,
@@ -313,11 +304,6 @@ def test_numbers_of_browsers_and_egress_are_passed_on() -> None:
             key("captcha_bypass_egress_failures_total", code="dns_error"): 2,
             key("captcha_bypass_egress_failures_total", code="blocked_address"): 1,
         }
-
-
-def test_names_of_the_numbers_are_those_that_fleet_and_guard_have() -> None:
-    assert set(CENSUS) == set(Census.__dataclass_fields__)
-    assert set(TALLY) == set(Tally.__dataclass_fields__)
 
 
 def test_process_is_measured_and_no_other_metric_is_there() -> None:

@@ -146,7 +146,7 @@ async def test_connections_are_bounded_and_free_again(monkeypatch: pytest.Monkey
         await second.connect(server.destination)
         async with browsing(guard) as third:
             assert await read_to_the_end(third) == 0
-        assert guard._egress.tally.failures == {"too_many_connections": 1}
+        assert guard._egress.counts.failures == {"too_many_connections": 1}
         first.writer.write_eof()
         assert await first.reader.read() == b""
         async with browsing(guard) as fourth:
@@ -180,7 +180,7 @@ async def test_pages_that_take_all_connections_leave_others_their_share(
         assert greedy == [50, 10]  # the first half goes to the first, then each has its share
         assert [await take(guard, 12) for guard in all_guards[2:]] == [10, 10, 10]
         assert egress.open_connections == 90 <= connections.most_connections()
-        assert egress.tally.failures == {"too_many_connections": 5}  # once a task
+        assert egress.counts.failures == {"too_many_connections": 5}  # once a task
         assert len([r for r in caplog.records if "too many connections" in r.message]) == 5
     assert egress.open_connections == 0
 

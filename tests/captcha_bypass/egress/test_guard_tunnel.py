@@ -165,6 +165,6 @@ async def test_many_tunnels_at_once_do_not_mix() -> None:
 
 
 def counted(guard: Guard) -> int:
-    tally = guard._egress.tally
-    assert tally.connections == 50
-    return tally.bytes_sent + tally.bytes_received
+    counts = guard._egress.counts
+    assert counts.connections == 50
+    return counts.bytes_sent + counts.bytes_received

@@ -9,8 +9,8 @@ from unittest.mock import patch
 
 import pytest
 
-from captcha_bypass.api.status import BrowserStatus
-from captcha_bypass.app import MAX_BODY_BYTES
+from captcha_bypass.api.application import MAX_BODY_BYTES
+from captcha_bypass.status import Readiness
 from captcha_bypass.tasks.base import Stats
 from tests.captcha_bypass.api.flaresolverr.scripted import (
     CANARY,
@@ -244,12 +244,9 @@ async def test_full_queue_is_500_and_recovers(make: Make) -> None:
 
 
 async def test_stopping_service_takes_nothing_new(scripted: Scripted) -> None:
-    scripted.v1.stopping[0] = True
+    await scripted.v1.queue.stop(0)
     for command in (GET, POST, {"cmd": "sessions.create"}):
         assert "stopping" in await scripted.v1.message(**command)
-    scripted.v1.stopping[0] = False
-    await scripted.v1.queue.stop(0)
-    assert "stopping" in await scripted.v1.message(**GET)
 
 
 async def test_task_that_a_shutdown_ends_is_told_so(scripted: Scripted) -> None:
@@ -293,18 +290,18 @@ async def test_too_many_cookies_are_refused_before_each_is_looked_at(scripted: S
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("now", "said"),
     [
-        (BrowserStatus(), "Timeout after 1.0 seconds."),
-        (BrowserStatus(starting=True), "no page: why"),
-        (BrowserStatus(unavailable="broken"), "no page: why"),
+        (Readiness(), "Timeout after 1.0 seconds."),
+        (Readiness(starting=True), "no page: why"),
+        (Readiness(unavailable="broken"), "no page: why"),
     ],
     ids=str,
 )
 async def test_task_without_a_page_says_why_there_is_no_browser_or_that_time_was_up(
-    scripted: Scripted, status: BrowserStatus, said: str
+    scripted: Scripted, now: Readiness, said: str
 ) -> None:
-    scripted.v1.status[0] = status
+    scripted.v1.browsers.now = now
     outcome = {"error": {"code": "browser_unavailable", "message": "no page: why"}}
     command = {"cmd": "request.get", "url": "http://site.test/", "maxTimeout": 1000}
     answer = await scripted.answer(outcome, **command)

@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from unittest.mock import AsyncMock
 from uuid import UUID
@@ -19,29 +19,41 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import ValidationError
 
 from captcha_bypass import __version__
-from captcha_bypass.api.access import middlewares
-from captcha_bypass.api.native import NativeApi
-from captcha_bypass.api.status import BrowserStatus
-from captcha_bypass.app import MAX_BODY_BYTES
+from captcha_bypass.api.application import MAX_BODY_BYTES, application
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
+from captcha_bypass.metrics import Metrics
 from captcha_bypass.models import SolveRequest, Task
-from captcha_bypass.tasks.base import Stats
+from captcha_bypass.status import Browsers, Egress, Readiness, StatusBoard
+from captcha_bypass.tasks.base import Record, Stats
 from captcha_bypass.tasks.memory import MemoryQueue
 from tests.support.native_tasks import BASE, RESULT_COOKIES, SOLUTION
 from tests.support.scripted_queue import FOR_EVER, Script, until
+from tests.support.status import ToldBrowsers
 
 JSON = {"Content-Type": "application/json"}
 CANARY = "CANARY-d41d8cd9"
 
 
+class WatchedQueue(MemoryQueue):
+    """Tells how many requests are held until their task ends."""
+
+    held = 0
+
+    async def wait(self, task_id: str, seconds: float) -> Record | None:
+        self.held += 1
+        try:
+            return await super().wait(task_id, seconds)
+        finally:
+            self.held -= 1
+
+
 @dataclass
 class Service:
     client: TestClient[web.Request, web.Application]
-    api: NativeApi
-    queue: MemoryQueue
+    queue: WatchedQueue
     script: Script
-    status: BrowserStatus
+    browsers: ToldBrowsers
 
     async def solve(self, **fields: object) -> str:
         """Submit a good request and return the task's id."""
@@ -76,29 +88,24 @@ async def make_service() -> AsyncIterator[MakeService]:
 
         async def make(*, warning: str | None = None, **settings: Any) -> Service:  # noqa: ANN401
             config = Config(**{"workers": 1, "max_timeout": 300.0, **settings})
-            queue = MemoryQueue(
+            queue = WatchedQueue(
                 max_pending=config.max_queue,
                 result_ttl=config.result_ttl,
                 max_results_bytes=config.max_results_bytes,
             )
             script = Script()
-            api = NativeApi(
-                config,
-                queue,
-                status=lambda: replace(made.status, warning=warning),
-                tally=lambda: {"bytes_received": 7, "connections": 1},
-                sessions=Sessions(most=1, ttl=1.0),
+            browsers = ToldBrowsers(
+                Readiness(browser="firefox 140.0", warning=warning),
+                Browsers(tasks=[3], starting=0, restarts={"tasks": 2}),
             )
-            app = web.Application(middlewares=middlewares(config), client_max_size=MAX_BODY_BYTES)
-            app.add_routes(api.routes())
+            board = StatusBoard(queue, browsers, Egress(bytes_received=7, connections=1))
+            sessions = Sessions(most=1, ttl=1.0)
+            app = application(config, queue, sessions, board, Metrics())
             await queue.start(script, config.workers)
             stack.push_async_callback(queue.stop, 0)
             server = TestServer(app, handler_cancellation=True)
             client = await stack.enter_async_context(TestClient(server))
-            census = {"tasks": [3], "starting": 0, "restarts": {"tasks": 2}}
-            status = BrowserStatus(browser="firefox 140.0", census=census)
-            made = Service(client, api, queue, script, status)
-            return made
+            return Service(client, queue, script, browsers)
 
         yield make
 
@@ -267,9 +274,9 @@ async def test_bad_wait_is_refused_by_name(service: Service, wait: str) -> None:
 
 async def waiting(service: Service, task_id: str) -> asyncio.Task[ClientResponse]:
     """Begin a long-poll, and return once the service holds it."""
-    held = service.api._waiting
+    held = service.queue.held
     poll = asyncio.create_task(service.client.get(f"/result/{task_id}?wait=30"))
-    await until(lambda: service.api._waiting == held + 1)
+    await until(lambda: service.queue.held == held + 1)
     return poll
 
 
@@ -308,14 +315,14 @@ async def test_place_of_a_request_that_waited_is_free_again_once_it(
         poll = await waiting(service, task_id)
         if how == "hangs up":
             poll.cancel()
-            await until(lambda: service.api._waiting == 0)
+            await until(lambda: service.queue.held == 0)
             await service.client.delete(f"/task/{task_id}")
         elif how == "is answered":
             await service.end(task_id)
         else:
             await service.client.delete(f"/task/{task_id}")
         await asyncio.wait({poll}, timeout=10)
-        assert service.api._waiting == 0
+        assert service.queue.held == 0
 
 
 # DELETE
@@ -382,19 +389,19 @@ async def test_health_shows_the_warning_when_another_browser_stands_in(
 
 
 async def test_health_is_503_with_the_reason_while_there_is_no_browser(service: Service) -> None:
-    service.status = BrowserStatus(unavailable="no browser could be started")
+    service.browsers.now = Readiness(unavailable="no browser could be started")
     response = await service.client.get("/health")
     assert response.status == 503
     assert await response.json() == {
         "status": "unavailable",
         "reason": "no browser could be started",
     }
-    service.status = BrowserStatus()
+    service.browsers.now = Readiness()
     assert (await service.client.get("/health")).status == 200
 
 
 async def test_health_is_503_until_the_first_browser_is_ready(service: Service) -> None:
-    service.status = BrowserStatus(starting=True)
+    service.browsers.now = Readiness(starting=True)
     response = await service.client.get("/health")
     assert response.status == 503
     assert await response.json() == {"status": "starting"}
@@ -424,8 +431,9 @@ async def test_body_nested_without_end_is_refused(service: Service, opening: str
 
 @pytest.mark.parametrize("stopping", [False, True])
 async def test_live_is_200_whatever_the_browsers_do(service: Service, stopping: bool) -> None:
-    service.status = BrowserStatus(unavailable="no browser could be started")
-    service.api.stopping = stopping
+    service.browsers.now = Readiness(unavailable="no browser could be started")
+    if stopping:
+        await service.queue.stop(0)
     async with service.client.get("/live") as response:
         assert (response.status, await response.json()) == (200, {"status": "live"})
     async with service.client.head("/live") as response:
@@ -433,7 +441,7 @@ async def test_live_is_200_whatever_the_browsers_do(service: Service, stopping: 
 
 
 async def test_health_is_503_while_the_service_is_stopping(service: Service) -> None:
-    service.api.stopping = True
+    await service.queue.stop(0)
     response = await service.client.get("/health")
     assert response.status == 503
     body = await response.json()
@@ -493,17 +501,14 @@ async def test_full_queue_is_503_with_retry_after_and_recovers(make_service: Mak
     await service.solve()
 
 
-@pytest.mark.parametrize("who", ["api", "queue"])
+@pytest.mark.parametrize("body", [BASE, {}], ids=["valid", "invalid"])
 async def test_stopping_service_takes_no_task_and_still_gives_results(
-    service: Service, who: str
+    service: Service, body: dict[str, Any]
 ) -> None:
     task_id = await service.running()
     await service.end(task_id)
-    if who == "api":
-        service.api.stopping = True
-    else:
-        await service.queue.stop(0)
-    response = await service.client.post("/solve", json=BASE)
+    await service.queue.stop(0)
+    response = await service.client.post("/solve", json=body)
     assert response.status == 503
     assert int(response.headers["Retry-After"]) > 0
     assert (await error_of(response))["code"] == "shutting_down"

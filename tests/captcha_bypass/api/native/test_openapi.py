@@ -17,19 +17,19 @@ from schemathesis import checks
 from schemathesis.specs.openapi import checks as openapi_checks
 
 from captcha_bypass import __version__, errors, fields, models
-from captcha_bypass.api.access import middlewares
+from captcha_bypass.api.application import application
 from captcha_bypass.api.metrics import MetricsApi
 from captcha_bypass.api.native import MAX_WAIT, NativeApi
 from captcha_bypass.api.openapi import document
-from captcha_bypass.api.status import BrowserStatus
-from captcha_bypass.app import MAX_BODY_BYTES
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
 from captcha_bypass.errors import RequestError, RequestErrorCode, TaskErrorCode
 from captcha_bypass.metrics import Metrics
+from captcha_bypass.status import Browsers, Egress, Readiness, StatusBoard
 from captcha_bypass.tasks.base import JsonDict
 from captcha_bypass.tasks.memory import MemoryQueue
 from tests.support.native_tasks import SOLUTION
+from tests.support.status import ToldBrowsers
 
 #: Tasks that the service knows, so that generated requests also meet results.
 COMPLETED, FAILED = "0" * 8, "1" * 8
@@ -45,19 +45,9 @@ async def handler(task_id: str, payload: JsonDict) -> JsonDict:
 async def serve(ready: threading.Event, found: dict[str, Any]) -> None:
     queue = MemoryQueue(max_pending=100_000, result_ttl=600, max_results_bytes=2**28)
     config = Config(workers=4)
-    api = NativeApi(
-        config,
-        queue,
-        status=lambda: BrowserStatus(
-            browser="firefox 140.0",
-            census={"tasks": [3], "starting": 0, "restarts": {"tasks": 2}},
-        ),
-        tally=dict,
-        sessions=Sessions(most=1, ttl=1.0),
-    )
-    app = web.Application(middlewares=middlewares(config), client_max_size=MAX_BODY_BYTES)
-    app.add_routes(api.routes())
-    app.add_routes(MetricsApi(Metrics(), queue, census=dict, tally=dict).routes())
+    browsers = ToldBrowsers(Readiness(browser="firefox 140.0"), Browsers([3], 0, {"tasks": 2}))
+    board = StatusBoard(queue, browsers, Egress())
+    app = application(config, queue, Sessions(most=1, ttl=1.0), board, Metrics())
     await queue.start(handler, 4)
     for task_id in (COMPLETED, FAILED):
         await queue.submit(task_id, {}, 5)
@@ -144,14 +134,9 @@ def test_description_names_the_version_of_the_service() -> None:
 
 def test_every_route_is_described() -> None:
     queue = MemoryQueue(max_pending=1, result_ttl=1, max_results_bytes=1)
-    api = NativeApi(
-        Config(workers=1),
-        queue,
-        status=BrowserStatus,
-        tally=dict,
-        sessions=Sessions(most=1, ttl=1.0),
-    )
-    table = api.routes() + MetricsApi(Metrics(), queue, census=dict, tally=dict).routes()
+    board = StatusBoard(queue, ToldBrowsers(), Egress())
+    api = NativeApi(Config(workers=1), queue, Sessions(most=1, ttl=1.0), board)
+    table = api.routes() + MetricsApi(Metrics(), board).routes()
     plain = [(route.path.replace(":[^/]+}", "}"), route.method) for route in table]
     routes = {(path, method.lower()) for path, method in plain}
     described = {(path, method) for path, item in document()["paths"].items() for method in item}

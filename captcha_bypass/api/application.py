@@ -1,0 +1,57 @@
+"""The API as one aiohttp application: what every request passes, and all routes."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from captcha_bypass.api import flaresolverr_errors
+from captcha_bypass.api.access import guards
+from captcha_bypass.api.door import Door
+from captcha_bypass.api.errors import answered_as_json, refused
+from captcha_bypass.api.flaresolverr import FlareSolverrApi
+from captcha_bypass.api.metrics import MetricsApi
+from captcha_bypass.api.native import OPEN_PATHS, NativeApi
+from captcha_bypass.api.refusals import Refusals
+from captcha_bypass.api.sessions import SessionBook
+from captcha_bypass.config import Config
+from captcha_bypass.metrics import Metrics
+from captcha_bypass.status import StatusBoard
+from captcha_bypass.tasks.base import TaskQueue
+
+#: Bytes of a request body: 300 cookies of ordinary size fit in.
+MAX_BODY_BYTES = 256 * 1024
+
+DOOR = web.AppKey("DOOR", Door)
+
+
+def application(
+    config: Config, queue: TaskQueue, sessions: SessionBook, board: StatusBoard, metrics: Metrics
+) -> web.Application:
+    """Return the API over a queue; `app[DOOR]` makes the protocols of its connections."""
+    refusals = Refusals(metrics.refused)
+    door = Door(refusals)
+    app = web.Application(
+        middlewares=[door.middleware(), *middlewares(config, refusals)],
+        client_max_size=MAX_BODY_BYTES,
+    )
+    app[DOOR] = door
+    app.add_routes(NativeApi(config, queue, sessions, board).routes())
+    drop_in = FlareSolverrApi(config, queue, sessions, board, report=metrics.v1_request)
+    app.add_routes(drop_in.routes())
+    app.add_routes(MetricsApi(metrics, board).routes())
+    return app
+
+
+def middlewares(config: Config, refusals: Refusals) -> list[Middleware]:
+    """Return what every request passes before its route, the outermost first.
+
+    Args:
+        refusals: Told of each request that is refused.
+    """
+    return [
+        answered_as_json,
+        flaresolverr_errors.answered,
+        refused(refusals),
+        *guards(config, open_paths=OPEN_PATHS, elsewhere=flaresolverr_errors.KEY_IN_URL),
+    ]

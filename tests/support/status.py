@@ -1,0 +1,31 @@
+"""What the API tells of browsers, without browsers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from captcha_bypass.status import Browsers, Egress, Readiness, Status
+from captcha_bypass.tasks.base import Stats
+
+#: A service with nothing to do and nothing to do it with.
+NOTHING = Status(
+    tasks=Stats(0, 0, 0),
+    stopping=False,
+    readiness=Readiness(),
+    browsers=Browsers([], 0, {}),
+    egress=Egress(),
+)
+
+
+@dataclass
+class ToldBrowsers:
+    """Browsers that stand as a test says."""
+
+    now: Readiness = field(default_factory=Readiness)
+    numbers: Browsers = field(default_factory=lambda: Browsers([], 0, {}))
+
+    def readiness(self) -> Readiness:
+        return self.now
+
+    def browsers(self) -> Browsers:
+        return self.numbers
