@@ -17,6 +17,7 @@ from captcha_bypass.config import Config
 from captcha_bypass.config.environment import BARE_NAMES
 from tests.docs.exposition import metrics
 from tests.docs.pages import PAGES, Block, blocks_of
+from tests.support.repository import ROOT
 
 #: Run by test_pages.py, with a service.
 PLAYED = frozenset({"sh", "python", "json"})
@@ -76,10 +77,16 @@ def test_curl_says_why_it_fails_and_the_package_is_not_asked_of_pypi(block: Bloc
             assert not any(re.match(r"captcha[-_]bypass", word) for word in words)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_no_page_sends_readers_to_another_projects_package(page: str) -> None:
-    text = "\n".join([block.text for block in blocks_of(page)])
-    assert not re.search(r"install\s+['\"]?captcha[-_]bypass", text)
+def test_no_file_sends_readers_to_another_projects_package() -> None:
+    """The name on PyPI is not ours."""
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    names = [name for name in listed.stdout.split() if not name.startswith("tests/")]
+    assert "README.md" in names
+    for name in names:
+        text = (ROOT / name).read_text(errors="replace") if (ROOT / name).exists() else ""
+        assert not re.search(r"install +['\"]?captcha[-_]bypass\b", text), name
 
 
 def test_all_flags_in_scripts_exist() -> None:
