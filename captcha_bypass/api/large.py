@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from captcha_bypass.errors import TooManyWaiting
-from captcha_bypass.tasks.memory import weigh
+from captcha_bypass.tasks.base import weigh
 
 #: Bytes of memory from which an answer counts as large: below, making all of it takes about 1 ms.
 LARGE_BYTES = 128 * 1024

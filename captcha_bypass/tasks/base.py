@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -108,3 +109,13 @@ class TaskQueue(Protocol):
 
     async def stats(self) -> Stats:
         """Count tasks and slots."""
+
+
+def weigh(value: Any) -> int:  # noqa: ANN401 - any JSON value
+    """Estimate the bytes a JSON value holds in memory."""
+    size = sys.getsizeof(value)
+    if isinstance(value, dict):
+        return size + sum(weigh(key) + weigh(item) for key, item in value.items())
+    if isinstance(value, list):
+        return size + sum(weigh(item) for item in value)
+    return size

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from captcha_bypass.errors import QueueFull, ShuttingDown
-from captcha_bypass.tasks.base import Handler, JsonDict, Record, State, Stats
+from captcha_bypass.tasks.base import Handler, JsonDict, Record, State, Stats, weigh
 from captcha_bypass.tasks.pending import PendingOrder
 
 logger = logging.getLogger(__name__)
@@ -53,16 +51,6 @@ class _Entry:
     def record(self) -> Record:
         data, error = self.outcome.get("data"), self.outcome.get("error")
         return Record(self.task_id, self.state, data, error, self.owner)
-
-
-def weigh(value: Any) -> int:  # noqa: ANN401 - any JSON value
-    """Estimate the bytes a JSON value holds in memory."""
-    size = sys.getsizeof(value)
-    if isinstance(value, dict):
-        return size + sum(weigh(key) + weigh(item) for key, item in value.items())
-    if isinstance(value, list):
-        return size + sum(weigh(item) for item in value)
-    return size
 
 
 class MemoryQueue:

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from captcha_bypass.tasks import memory
-from captcha_bypass.tasks.base import JsonDict, State, Stats
-from captcha_bypass.tasks.memory import MemoryQueue, weigh
+from captcha_bypass.tasks.base import JsonDict, State, Stats, weigh
+from captcha_bypass.tasks.memory import MemoryQueue
 from tests.support.scripted_queue import Script, at_once, ended, until
 
 T = TypeVar("T")
