@@ -13,7 +13,7 @@ help: ## Show this list
 
 demo: $(INSTALLED) ## Open a challenged page through the service and prove the cookies with plain Python
 	@bash .ci/setup browser
-	@$(PYTHON_ENV) examples/demo.py $(ARGS)
+	@$(PYTHON_ENV) -m demo.demo $(ARGS)
 
 test: $(INSTALLED) ## Run all tests, those with a real Firefox too
 	@bash .ci/setup firefox xvfb networks curl
@@ -47,7 +47,7 @@ verify-camoufox: $(INSTALLED) ## Check what only Camoufox itself can show, with 
 
 clean: ## Remove .venv and everything else that was generated
 	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis benchmarks/results
-	find captcha_bypass captcha_bypass_scrapy benchmarks examples tests -name __pycache__ -prune -exec rm -rf {} +
+	find captcha_bypass captcha_bypass_scrapy benchmarks demo examples tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml .ci/setup
 	@bash .ci/setup venv

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from examples.challenge_pages import SUCCESS_TEXT
+from demo.challenge_pages import SUCCESS_TEXT
 
 #: Seconds a contestant may take for one solve; more counts as failed.
 SOLVE_SECONDS = 60

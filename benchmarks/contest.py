@@ -67,7 +67,7 @@ def say(line: str) -> None:
 
 @contextmanager
 def _challenge_site(work: float) -> Iterator[str]:
-    command = [sys.executable, "examples/challenge_site.py", "--port", "0", "--work", str(work)]
+    command = [sys.executable, "demo/challenge_site.py", "--port", "0", "--work", str(work)]
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
     )

@@ -18,7 +18,7 @@ from typing import Any
 
 from playwright.async_api import Browser, Playwright, async_playwright
 
-from examples.challenge_pages import SUCCESS_TEXT
+from demo.challenge_pages import SUCCESS_TEXT
 
 Answer = dict[str, Any]
 Solve = Callable[[str], Awaitable[Answer]]

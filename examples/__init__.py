@@ -1,1 +1,1 @@
-"""Runnable examples, and the local site that the tests and the benchmarks visit."""
+"""Runnable examples, one idea each."""

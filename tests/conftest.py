@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestServer
 
-from examples.challenge_site import SiteOptions, create_site
+from demo.challenge_site import SiteOptions, create_site
 from tests.support.hard_site import create_hard_site
 from tests.support.service import Client, Service, client_of, run_service
 

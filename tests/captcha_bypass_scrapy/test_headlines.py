@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import BaseTestServer, TestServer
 
-from examples.challenge_site import STATS, SiteOptions, create_site
+from demo.challenge_site import STATS, SiteOptions, create_site
 from tests.captcha_bypass_scrapy.crawling import Crawler
 from tests.support.proxies import exits
 

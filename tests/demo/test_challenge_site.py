@@ -14,7 +14,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 from playwright.async_api import async_playwright
 
-from examples.challenge_site import STATS, SiteOptions, create_site
+from demo.challenge_site import STATS, SiteOptions, create_site
 from tests.support.repository import ROOT
 
 WELCOME = "Welcome, you are through"
@@ -412,7 +412,7 @@ async def test_the_counters_are_served_by_page_and_reset(visitor: Visitor) -> No
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("how", [["examples/challenge_site.py"], ["-m", "examples.challenge_site"]])
+@pytest.mark.parametrize("how", [["demo/challenge_site.py"], ["-m", "demo.challenge_site"]])
 async def test_the_program_says_where_it_is_and_ends_cleanly(
     how: list[str], number: signal.Signals
 ) -> None:

@@ -15,7 +15,7 @@ import yaml
 from aiohttp.test_utils import TestServer
 
 from captcha_bypass.config import Config
-from examples.challenge_site import STATS
+from demo.challenge_site import STATS
 from tests.docs.stage import SUCCESS_TEXT
 from tests.support.repository import ROOT
 from tests.support.service import Client

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from aiohttp.test_utils import TestServer
 
-from examples.challenge_site import SiteOptions, create_site
+from demo.challenge_site import SiteOptions, create_site
 from tests.support.fire import dead, seeded, settled, works
 from tests.support.service import client_of, eventually, run_service
 from tests.support.soak_figures import BELONGINGS, Meter

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from aiohttp.test_utils import TestServer
 
-from examples.challenge_pages import SUCCESS_TEXT
+from demo.challenge_pages import SUCCESS_TEXT
 from tests.support.fire import contents, hit, parents
 from tests.support.service import Client, Json, Service
 

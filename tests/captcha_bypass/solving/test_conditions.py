@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
-from examples.challenge_site import STATS
+from demo.challenge_site import STATS
 from tests.support.hard_site import SEEN
 from tests.support.service import Client, client_of, run_service
 

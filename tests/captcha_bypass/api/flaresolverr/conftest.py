@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from examples.challenge_pages import html, html_page
-from examples.challenge_site import SiteOptions, create_site
+from demo.challenge_pages import html, html_page
+from demo.challenge_site import SiteOptions, create_site
 from tests.captcha_bypass.api.flaresolverr.browserless import Browserless
 from tests.captcha_bypass.api.flaresolverr.scripted import Make, Scripted
 from tests.support.flaresolverr_service import FakeSessions, serving

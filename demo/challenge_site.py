@@ -1,6 +1,6 @@
 r"""A small local website behind a JavaScript proof-of-work, for the demo, tests and benchmarks.
 
-    python examples/challenge_site.py --port 8080 [--host 127.0.0.1] [--work 0.4]
+    python demo/challenge_site.py --port 8080 [--host 127.0.0.1] [--work 0.4]
 
 The puzzle: a challenge is 32 random bytes, written as 64 hex digits in the page's
 `<script id="challenge" type="application/json">{"id", "puzzles", "target"}</script>`. For each
@@ -32,9 +32,9 @@ from pathlib import Path
 
 from aiohttp import web
 
-if not __package__:  # run as a script: only examples/ itself is on the path then
+if not __package__:  # run as a script: only demo/ itself is on the path then
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from examples import challenge_pages as pages
+from demo import challenge_pages as pages
 
 # Measured in Firefox ESR on a 2-core machine; it only turns `work` into a number of hashes.
 HASHES_PER_SECOND = 2_000_000

@@ -2,9 +2,9 @@
 
 Start the site and the service first, then crawl:
 
-    python examples/challenge_site.py --port 8080
+    python demo/challenge_site.py --port 8080
     captcha-bypass
-    scrapy runspider examples/challenged_spider.py -a site=http://127.0.0.1:8080 -O pages.jsonl
+    scrapy runspider demo/challenged_spider.py -a site=http://127.0.0.1:8080 -O pages.jsonl
 """
 
 import os

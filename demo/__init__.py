@@ -1,0 +1,1 @@
+"""The challenged site that `make demo`, the tests and the benchmarks visit, and the demo."""
