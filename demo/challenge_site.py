@@ -18,16 +18,10 @@ by the cookie `clearance`; /expires/n?seconds=5 by `clearance_expires`; /uses/n?
 
 import argparse
 import asyncio
-import hashlib
-import math
-import secrets
 import signal
-import struct
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import web
@@ -35,163 +29,31 @@ from aiohttp import web
 if not __package__:  # run as a script: only demo/ itself is on the path then
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from demo import challenge_pages as pages
+from demo.challenge_gate import Gate, Grant, SiteOptions, Stats, owner
 
-# Measured in Firefox ESR on a 2-core machine; it only turns `work` into a number of hashes.
-HASHES_PER_SECOND = 2_000_000
-
-
-@dataclass(frozen=True)
-class SiteOptions:
-    """How hard and how lasting the site's challenges are.
-
-    Attributes:
-        work: About how many seconds a browser needs for one challenge; 0 accepts any nonces.
-        puzzles: Number of puzzles in a challenge; the time's spread is work / sqrt(puzzles).
-        challenge_seconds: How long a challenge may be answered.
-        clearance_seconds: How long a clearance lasts where its page sets no other time.
-        cookie: What the clearance of the plain pages is called.
-        clock: Returns the time in seconds; tests put in their own.
-    """
-
-    work: float = 0.4
-    puzzles: int = 64
-    challenge_seconds: float = 60
-    clearance_seconds: float = 3600
-    cookie: str = "clearance"
-    clock: Callable[[], float] = time.monotonic
-
-    @property
-    def target(self) -> int:
-        """The bound in 1..2**32 that the first four bytes of each hash must be below."""
-        return max(1, int(2**32 / max(1.0, self.work * HASHES_PER_SECOND / self.puzzles)))
-
-
-@dataclass
-class Stats:
-    """What the site has done since its start or reset: path (no query) -> count."""
-
-    challenges: Counter[str] = field(default_factory=Counter)
-    """Challenge pages served."""
-    passes: Counter[str] = field(default_factory=Counter)
-    """Clearances given, by the page that had asked for them."""
-    pages: Counter[str] = field(default_factory=Counter)
-    """Guarded pages served, that is, behind their challenge."""
-    rejected: Counter[str] = field(default_factory=Counter)
-    """Clearance cookies not accepted: unknown, expired, used up, or of another UA or IP."""
-
-    def reset(self) -> None:
-        """Set every counter back to zero."""
-        for counter in (self.challenges, self.passes, self.pages, self.rejected):
-            counter.clear()
-
-
-@dataclass(frozen=True)
-class _Grant:
-    """What solving a challenge gives: a cookie's name, its seconds and its number of uses."""
-
-    cookie: str
-    seconds: float
-    uses: float = math.inf
-
-
-@dataclass
-class _Clearance:
-    """A token's realm, its owner (User-Agent, IP), when it ends and the uses it has left."""
-
-    cookie: str
-    owner: tuple[str, str]
-    ends: float
-    uses: float
-
-
-def _owner(request: web.Request) -> tuple[str, str]:
-    return request.headers.get("User-Agent", ""), request.remote or ""
-
-
-class _Gate:
-    """Gives out challenges and clearances, and checks both."""
-
-    def __init__(self, options: SiteOptions, stats: Stats) -> None:
-        self._options = options
-        self._stats = stats
-        self._challenges: dict[str, tuple[float, str, _Grant]] = {}  # id: (end, path, grant)
-        self._clearances: dict[str, _Clearance] = {}  # by token
-
-    def challenge(self, path: str, grant: _Grant) -> dict[str, object]:
-        """Return a new challenge, in the shape the page's script takes."""
-        now = self._options.clock()
-        # All live equally long, so the oldest are first and the sweep stops at a live one.
-        while self._challenges and next(iter(self._challenges.values()))[0] <= now:
-            del self._challenges[next(iter(self._challenges))]
-        challenge = secrets.token_hex(32)
-        self._challenges[challenge] = (now + self._options.challenge_seconds, path, grant)
-        return {
-            "id": challenge,
-            "puzzles": self._options.puzzles,
-            "target": self._options.target,
-        }
-
-    def clear(
-        self, challenge: str, nonces: list[object], owner: tuple[str, str]
-    ) -> tuple[str, str] | None:
-        """Use up a challenge; return a cookie (name, token), or None if it is not solved."""
-        now = self._options.clock()
-        ends, path, grant = self._challenges.pop(challenge, (-math.inf, "", None))
-        if grant is None or ends <= now or len(nonces) != self._options.puzzles:
-            return None
-        if not all(self._solves(challenge, i, nonce) for i, nonce in enumerate(nonces)):
-            return None
-        self._stats.passes[path] += 1
-        self._clearances = {t: c for t, c in self._clearances.items() if c.ends > now and c.uses}
-        token = secrets.token_urlsafe(24)
-        self._clearances[token] = _Clearance(grant.cookie, owner, now + grant.seconds, grant.uses)
-        return grant.cookie, token
-
-    def _solves(self, challenge: str, index: int, nonce: object) -> bool:
-        if not isinstance(nonce, int) or not 0 <= nonce < 2**32:
-            return False
-        message = bytes.fromhex(challenge) + struct.pack(">II", index, nonce)
-        first = int.from_bytes(hashlib.sha256(message).digest()[:4], "big")
-        return first < self._options.target
-
-    def admits(self, request: web.Request, cookie: str) -> bool:
-        """Say whether the request has a valid clearance, and take one use off it."""
-        token = request.cookies.get(cookie)
-        if token is None:
-            return False
-        found = self._clearances.get(token)
-        if (
-            found is None
-            or (found.cookie, found.owner) != (cookie, _owner(request))
-            or found.ends <= self._options.clock()
-            or found.uses < 1
-        ):
-            self._stats.rejected[request.path] += 1
-            return False
-        found.uses -= 1
-        return True
+__all__ = ["STATS", "SiteOptions", "create_site"]
 
 
 STATS = web.AppKey("STATS", Stats)
 _OPTIONS = web.AppKey("_OPTIONS", SiteOptions)
-_GATE = web.AppKey("_GATE", _Gate)
+_GATE = web.AppKey("_GATE", Gate)
 
 
-def _plain_grant(request: web.Request) -> _Grant:
+def _plain_grant(request: web.Request) -> Grant:
     options = request.app[_OPTIONS]
-    return _Grant(options.cookie, options.clearance_seconds)
+    return Grant(options.cookie, options.clearance_seconds)
 
 
-def _expires_grant(request: web.Request) -> _Grant:
-    return _Grant("clearance_expires", pages.number(request, "seconds", 5))
+def _expires_grant(request: web.Request) -> Grant:
+    return Grant("clearance_expires", pages.number(request, "seconds", 5))
 
 
-def _uses_grant(request: web.Request) -> _Grant:
+def _uses_grant(request: web.Request) -> Grant:
     seconds = request.app[_OPTIONS].clearance_seconds
-    return _Grant("clearance_uses", seconds, int(pages.number(request, "uses", 2)))
+    return Grant("clearance_uses", seconds, int(pages.number(request, "uses", 2)))
 
 
-async def _challenge(request: web.Request, grant: _Grant | None) -> web.Response:
+async def _challenge(request: web.Request, grant: Grant | None) -> web.Response:
     """Answer with a challenge; one that cannot be passed if nothing is granted for it."""
     form = None
     if request.method == "POST":
@@ -204,7 +66,7 @@ async def _challenge(request: web.Request, grant: _Grant | None) -> web.Response
 
 
 def _guarded(
-    page: pages.Handler, grant_for: Callable[[web.Request], _Grant] = _plain_grant
+    page: pages.Handler, grant_for: Callable[[web.Request], Grant] = _plain_grant
 ) -> pages.Handler:
     """Return a handler that answers with `page` to the cleared and a challenge to others."""
 
@@ -248,7 +110,7 @@ async def _clear(request: web.Request) -> web.Response:
         body = None
     match body:
         case {"id": str(challenge), "nonces": [*nonces]}:
-            cleared = request.app[_GATE].clear(challenge, nonces, _owner(request))
+            cleared = request.app[_GATE].clear(challenge, nonces, owner(request))
         case _:
             raise web.HTTPBadRequest(text='send {"id": "...", "nonces": [...]} as JSON')
     if cleared is None:
@@ -269,7 +131,7 @@ def create_site(options: SiteOptions | None = None) -> web.Application:
     app = web.Application()
     app[_OPTIONS] = options or SiteOptions()
     app[STATS] = Stats()
-    app[_GATE] = _Gate(app[_OPTIONS], app[STATS])
+    app[_GATE] = Gate(app[_OPTIONS], app[STATS])
     app.on_response_prepare.append(_on_prepare)
     routes: dict[str, pages.Handler] = {
         "/": _guarded(pages.content("page")),

@@ -9,23 +9,20 @@ started is stopped again. Exit code 0 means that all of it held.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import re
 import signal
 import sys
 import time
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 from yarl import URL
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+from demo.programs import START_TIMEOUT, DemoError, running, say, stop, uninterrupted
 
 CHALLENGE_SITE = Path(__file__).with_name("challenge_site.py")
 SPIDER = Path(__file__).with_name("challenged_spider.py")
@@ -36,13 +33,6 @@ STAT = re.compile(
 )
 SUCCESS_TEXT = "Welcome, you are through"
 SOLVE_TIMEOUT = 60.0
-START_TIMEOUT = 900.0  # the service may have to download a browser first
-STOP_TIMEOUT = 20.0
-ADDRESS = re.compile(rb"http://127\.0\.0\.1:\d+(?=\D)")
-
-
-class DemoError(Exception):
-    """A step did not do what it promises; the message says which, and what was seen instead."""
 
 
 @dataclass(frozen=True)
@@ -59,92 +49,6 @@ class Clearance:
         if with_cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies)
         return headers
-
-
-def say(line: str) -> None:
-    """Print one line at once, in order with what the started programs print."""
-    print(line, flush=True)
-
-
-@asynccontextmanager
-async def running(name: str, *arguments: str) -> AsyncIterator[URL]:
-    """Run `python ARGUMENTS` for as long as the block lasts; yields the address it listens on."""
-    say(f"\n==> Starting the {name}")
-    # A session of its own: Ctrl+C reaches this program alone, which then stops the others in order.
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-u",
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    echo: asyncio.Task[None] | None = None
-    try:
-        try:
-            async with asyncio.timeout(START_TIMEOUT):
-                address = await _listening_address(process, name)
-        except TimeoutError:
-            raise DemoError(f"the {name} did not listen within {START_TIMEOUT:.0f} s") from None
-        echo = asyncio.create_task(_echo(process))
-        yield address
-    finally:
-        await _see_through(_stop(process, name))
-        if echo is not None:
-            echo.cancel()
-            await asyncio.wait([echo])
-
-
-async def _listening_address(process: asyncio.subprocess.Process, name: str) -> URL:
-    seen = b""
-    while chunk := await _output(process):
-        seen = (seen + chunk)[-2000:]
-        if found := ADDRESS.search(seen):
-            return URL(found[0].decode())
-    code = await process.wait()
-    raise DemoError(f"the {name} ended with exit code {code} before it listened")
-
-
-async def _echo(process: asyncio.subprocess.Process) -> None:
-    while await _output(process):
-        pass
-
-
-async def _output(process: asyncio.subprocess.Process) -> bytes:
-    """Read what the program printed and print it too, as it comes: progress has no line ends."""
-    assert process.stdout is not None
-    chunk = await process.stdout.read(4096)
-    sys.stdout.write(chunk.decode(errors="replace"))
-    sys.stdout.flush()
-    return chunk
-
-
-async def _stop(process: asyncio.subprocess.Process, name: str) -> None:
-    if process.returncode is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        async with asyncio.timeout(STOP_TIMEOUT):
-            code = await process.wait()
-        say(f"==> Stopped the {name} (exit code {code})")
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        say(f"==> Killed the {name}: it did not stop within {STOP_TIMEOUT:.0f} s")
-
-
-async def _see_through(clean_up: Coroutine[Any, Any, None]) -> None:
-    """Wait until a clean-up is over; a Ctrl+C on the way takes effect after it."""
-    task = asyncio.create_task(clean_up)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
 
 
 async def solve(session: aiohttp.ClientSession, service: URL, page: URL) -> Clearance:
@@ -258,7 +162,7 @@ async def crawl(service: URL, site: URL) -> None:
                 say(f"    {log[-1].partition('INFO: ')[2] or log[-1]}")
         await process.wait()
     finally:
-        await _see_through(_stop(process, "crawl"))
+        await uninterrupted(stop(process, "crawl"))
     stats = {name: int(value) for name, value in STAT.findall("\n".join(log))}
     for name in sorted(stats):
         say(f"    {name + ':':48}{stats[name]}")
