@@ -6,7 +6,7 @@ PYTHON_ENV := .venv/bin/python
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench run lint lock verify-camoufox clean
+.PHONY: help demo check test soak bench run lint lock verify-camoufox clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 14
@@ -14,6 +14,9 @@ help: ## Show this list
 demo: $(INSTALLED) ## Open a challenged page through the service and prove the cookies with plain Python
 	@bash .ci/setup browser
 	@$(PYTHON_ENV) -m demo.demo $(ARGS)
+
+check: lint ## Run `make lint` and all tests that need no browser: two minutes
+	$(PYTHON_ENV) -m pytest -n 2 --dist loadfile -m "not browser and not soak" $(ARGS)
 
 test: $(INSTALLED) ## Run all tests, those with a real Firefox too
 	@bash .ci/setup firefox xvfb networks curl
@@ -31,11 +34,15 @@ run: $(INSTALLED) ## Run the service in the foreground (ARGS="--workers 2 ...")
 	@bash .ci/setup browser
 	$(PYTHON_ENV) -m captcha_bypass $(ARGS)
 
-lint: $(INSTALLED) ## Check style, formatting, types and the Dockerfile
+lint: $(INSTALLED) ## Check style, formatting, types, imports, the Dockerfile and the workflows
 	$(PYTHON_ENV) -m ruff check
 	$(PYTHON_ENV) -m ruff format --check
 	$(PYTHON_ENV) -m mypy
+	.venv/bin/lint-imports --no-logo
 	.venv/bin/hadolint Dockerfile
+	.venv/bin/zizmor --offline --no-progress .github
+	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/{bug,page}.yml
 
 lock: $(INSTALLED) ## Write the image's dependencies anew, as docker/requirements.txt (ARGS=--upgrade for newer ones)
 	.venv/bin/uv pip compile pyproject.toml --group build --universal --python-version 3.13 --generate-hashes \
@@ -46,7 +53,7 @@ verify-camoufox: $(INSTALLED) ## Check what only Camoufox itself can show, with 
 	$(PYTHON_ENV) -m tests.verify $(ARGS)
 
 clean: ## Remove .venv and everything else that was generated
-	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis benchmarks/results
+	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis benchmarks/results
 	find captcha_bypass captcha_bypass_scrapy benchmarks demo examples tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml .ci/setup
