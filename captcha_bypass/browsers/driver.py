@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 from playwright._impl._driver import compute_driver_executable
-from playwright.async_api import Playwright
+from playwright.async_api import Error, Playwright
 
 from captcha_bypass import isolated
 from captcha_bypass.background import within
@@ -65,7 +65,7 @@ class Driver:
         """Whether the driver, not a browser, does what it is asked within ANSWER_SECONDS."""
         try:
             await within(ANSWER_SECONDS, self.beat())
-        except Exception as error:  # noqa: BLE001 - a dead driver raises plain Exception
+        except (Error, OSError) as error:  # TimeoutError and ConnectionError are OSErrors
             logger.debug("the driver does not answer: %s", type(error).__name__)
             return False
         return True
@@ -126,7 +126,7 @@ class Driver:
         try:
             async with asyncio.timeout(DRIVER_SECONDS if process is None else 3):
                 await link.stop()
-        except Exception as error:  # noqa: BLE001 - a dead driver raises plain Exception
+        except (Error, OSError) as error:
             logger.debug("the driver did not stop in order: %s", type(error).__name__)
         finally:
             if process is not None:

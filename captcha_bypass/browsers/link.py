@@ -16,7 +16,7 @@ from typing import Any
 from playwright._impl._connection import Connection
 from playwright._impl._object_factory import create_remote_object
 from playwright._impl._transport import PipeTransport
-from playwright.async_api import Playwright
+from playwright.async_api import Error, Playwright
 
 logger = logging.getLogger(__name__)
 
@@ -67,9 +67,11 @@ class Link:
         return Playwright(ready.result())
 
     async def stop(self) -> None:
-        """Stop the driver in order; calls that wait for it fail."""
-        if not self._stopped:
-            self._stopped = True
+        """Stop the driver in order, if it ever ran; calls that wait for it fail."""
+        if self._stopped or self._reading is None:
+            return
+        self._stopped = True
+        if self._transport.has_begun:
             await self._connection.stop_async()
 
     async def gone(self) -> None:
@@ -80,8 +82,9 @@ class Link:
         error = None if reading.cancelled() else reading.exception()
         failed = self._transport.on_error_future
         if not failed.done():
-            # What Playwright itself says; without it, calls under way would wait for ever.
-            failed.set_exception(Exception("Connection closed while reading from the driver"))
+            # Without it, calls under way would wait for ever. Playwright's own reader says the same, by
+            # a plain Exception, which nobody could tell from a bug.
+            failed.set_exception(Error("Connection closed while reading from the driver"))
         failed.exception()  # retrieved: there may be no call under way
         if not self._stopped:
             if error is not None:
@@ -90,6 +93,11 @@ class Link:
 
 
 class _Transport(PipeTransport):
+    @property
+    def has_begun(self) -> bool:
+        """Whether the driver's process was started."""
+        return hasattr(self, "_output")
+
     async def run(self) -> None:
         stdout = self._proc.stdout
         assert stdout is not None  # noqa: S101 - connect() made it a pipe

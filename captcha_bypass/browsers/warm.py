@@ -220,7 +220,7 @@ class WarmBrowser:
         """Leave a page for an empty one, for the next task; False if that cannot be done in time."""
         try:
             await within(CLEAR_SECONDS, _clear(tab.page))
-        except Exception as error:  # noqa: BLE001 - a dead driver raises plain Exception
+        except (Error, TimeoutError) as error:
             logger.debug("a page could not be cleared: %s", type(error).__name__)
             return False
         return True
@@ -243,7 +243,7 @@ class WarmBrowser:
             await within(self._engine.pace.close_seconds, closing)
         except TimeoutError:
             return self.dead
-        except Exception as error:  # noqa: BLE001 - a dead driver raises plain Exception
+        except Error as error:
             logger.debug("a page was gone before it was closed: %s", type(error).__name__)
         return True
 
@@ -259,16 +259,17 @@ class WarmBrowser:
         """End the browser: in order if it is healthy, and for certain in any case."""
         self._launching.cancel()
         await asyncio.wait({self._launching})
-        if self.launched is not None and not self.dead:
-            self.dead = True
-            try:
-                await within(self._engine.pace.close_seconds, self.launched.browser.close())
-            except Exception as error:  # noqa: BLE001 - it is killed next, whatever it says
-                logger.debug("a browser did not close by itself: %s", type(error).__name__)
+        in_order = self.launched is not None and not self.dead
         self.dead = True
-        await kill_marked(BROWSER_MARK, self.label)
-        for guard in list(self._guards):
-            await self._cut(guard)
+        try:
+            if self.launched is not None and in_order:
+                await within(self._engine.pace.close_seconds, self.launched.browser.close())
+        except (Error, TimeoutError) as error:
+            logger.debug("a browser did not close by itself: %s", type(error).__name__)
+        finally:
+            await kill_marked(BROWSER_MARK, self.label)
+            for guard in list(self._guards):
+                await self._cut(guard)
 
     async def _cut(self, guard: Guard) -> None:
         self._guards.discard(guard)

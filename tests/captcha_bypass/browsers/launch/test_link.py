@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.async_api import Error
 
 from captcha_bypass.browsers import link
 from captcha_bypass.browsers.driver import Driver
@@ -64,7 +65,7 @@ async def test_event_that_cannot_be_read_ends_the_calls_and_the_next_driver_work
 ) -> None:
     call, _ = await wire.asked()
     wire.arrives(DEEP)
-    with pytest.raises(Exception, match="Connection closed"):
+    with pytest.raises(Error, match="Connection closed"):
         await asyncio.wait_for(call, 5)
     assert wire.lost == 1
     assert not wire.driver.alive
@@ -78,7 +79,7 @@ async def test_message_that_is_too_large_is_not_waited_for(
     monkeypatch.setattr(link, "MAX_MESSAGE", 100_000)
     call, _ = await wire.asked()
     wire.arrives(b"x" * 100_001)
-    with pytest.raises(Exception, match="Connection closed"):
+    with pytest.raises(Error, match="Connection closed"):
         await asyncio.wait_for(call, 5)
     assert wire.lost == 1
 
@@ -86,7 +87,7 @@ async def test_message_that_is_too_large_is_not_waited_for(
 async def test_answer_that_cannot_be_read_is_an_error_of_its_call_alone(wire: Wire) -> None:
     call, number = await wire.asked()
     wire.arrives(b'{"id":%d,"result":' % number + DEEP + b"}")
-    with pytest.raises(Exception, match="cannot be read"):
+    with pytest.raises(Error, match="cannot be read"):
         await asyncio.wait_for(call, 5)
     assert wire.lost == 0
     assert wire.driver.alive
@@ -99,7 +100,7 @@ async def test_answer_of_any_size_arrives(wire: Wire, size: int) -> None:
     wire.arrives(
         json.dumps({"id": number, "error": {"error": error}}, separators=(",", ":")).encode()
     )
-    with pytest.raises(Exception, match=r"x{10}") as caught:
+    with pytest.raises(Error, match=r"x{10}") as caught:
         await asyncio.wait_for(call, 20)
     assert str(caught.value).count("x") >= size
     assert wire.lost == 0
