@@ -75,15 +75,15 @@ def create_app(config: Config, find: Find) -> web.Application:
 
 def _startup(config: Config, find: Find, egress: Egress, sessions: Sessions) -> Startup:
     limits = Limits(
-        config.workers,
-        config.tasks_per_browser,
-        config.max_browser_bytes,
-        config.max_sessions,
-        config.session_ttl,
+        slots=config.workers,
+        tasks_per_browser=config.tasks_per_browser,
+        max_browser_bytes=config.max_browser_bytes,
     )
 
     def make_pool(engine: Engine) -> BrowserPool:
-        return BrowserPool(engine, egress, config.headless, limits, sessions)
+        return BrowserPool(
+            engine, egress, headless=config.headless, limits=limits, sessions=sessions
+        )
 
     return Startup(find, make_pool)
 

@@ -10,8 +10,9 @@ from types import TracebackType
 from typing import Self
 
 from captcha_bypass.browsers.engines import Engine
-from captcha_bypass.browsers.lease import Tab
-from captcha_bypass.browsers.pool import BrowserPool, no_page
+from captcha_bypass.browsers.lease import no_page
+from captcha_bypass.browsers.pool import BrowserPool
+from captcha_bypass.browsers.tabs import Tab
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import StartupError
 from captcha_bypass.models import SessionKey

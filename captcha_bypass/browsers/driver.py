@@ -35,8 +35,7 @@ class Driver:
         self._link: Link | None = None
         self._playwright: Playwright | None = None
         self._process: psutil.Process | None = None
-        #: Called when the driver died, or cannot be heard any more; its owner's.
-        self.on_lost: Callable[[], None] = lambda: None
+        self._on_lost: Callable[[], None] = lambda: None
 
     async def playwright(self) -> Playwright:
         """Return a working Playwright, starting the driver if there is none or it died."""
@@ -49,6 +48,10 @@ class Driver:
             await self._start()
             assert self._playwright is not None  # noqa: S101 - _start sets it or raises
             return self._playwright
+
+    def when_lost(self, call: Callable[[], None]) -> None:
+        """Have that called when the driver has died, or cannot be heard any more."""
+        self._on_lost = call
 
     @property
     def pid(self) -> int:
@@ -82,6 +85,12 @@ class Driver:
         if self._process is not None:
             kill([self._process])
 
+    async def kill_if_it_hangs(self) -> None:
+        """Find out whether it does what it is asked; a browser that hung may not have been what hung."""
+        if self.alive and not await self.answers():
+            logger.warning("the Playwright driver hangs: killing it")
+            self.kill()
+
     async def close(self) -> None:
         """Stop the driver; kill it if it does not."""
         async with self._lock:
@@ -107,7 +116,7 @@ class Driver:
 
     def _on_end(self) -> None:
         self.kill()  # what it says is lost, so it is of no use
-        self.on_lost()
+        self._on_lost()
 
     def _find(self) -> psutil.Process | None:
         mine = str(self._workspace.path)

@@ -10,14 +10,13 @@ from types import TracebackType
 from typing import Self
 
 from captcha_bypass.background import Background
-from captcha_bypass.browsers.causes import Cause, part
-from captcha_bypass.browsers.driver import Driver
+from captcha_bypass.browsers.causes import HANGS
 from captcha_bypass.browsers.engines import Engine
 from captcha_bypass.browsers.exits import Exits
 from captcha_bypass.browsers.launcher import Launcher
 from captcha_bypass.browsers.lease import Lease
-from captcha_bypass.browsers.reaper import Workspace
-from captcha_bypass.browsers.warm import WarmBrowser
+from captcha_bypass.browsers.tabs import Means
+from captcha_bypass.browsers.warm import Browser
 from captcha_bypass.config.memory import PAGES_PER_BROWSER
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.errors import TaskError, Unguarded
@@ -31,39 +30,51 @@ TASKS_AHEAD = 4
 RETRY_SECONDS = 5.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How many pages are lent at once, and when a browser is replaced; see Config."""
+    """How many pages are lent at once, and when a browser is replaced; see Config.
 
-    slots: int = 1
-    tasks_per_browser: int = 100
-    max_browser_bytes: int = 2 * 1024**3
-    sessions: int = 20
-    session_ttl: float = 1800.0
+    Attributes:
+        slots: Config.workers.
+    """
+
+    slots: int
+    tasks_per_browser: int
+    max_browser_bytes: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is to be done about the browsers next.
+
+    Attributes:
+        close: Those that are finished.
+        start: Whether one more is needed.
+        prepare: The one that makes a page ready for the next task.
+    """
+
+    close: list[Browser]
+    start: bool
+    prepare: Browser | None
 
 
 class Fleet:
-    """The browsers of one service. Used as `async with Fleet(...) as fleet`."""
+    """The browsers of one service. Used as `async with Fleet(...) as fleet`.
+
+    Whatever happens to a browser, it tells `update`, which decides at once and without asking anybody,
+    and does in the background what it has decided.
+    """
 
     def __init__(
-        self,
-        engine: Engine,
-        launcher: Launcher,
-        driver: Driver,
-        workspace: Workspace,
-        egress: Egress,
-        limits: Limits,
+        self, engine: Engine, launcher: Launcher, egress: Egress, *, limits: Limits
     ) -> None:
         self._engine = engine
         self._launcher = launcher
-        self._driver = driver
-        driver.on_lost = self._check_all
-        self._workspace = workspace
-        self._egress = egress
+        launcher.driver.when_lost(self._check_all)
         self._limits = limits
         self._clock = asyncio.get_running_loop().time
         #: Those that are starting or running, the oldest first.
-        self.browsers: list[WarmBrowser] = []
+        self._browsers: list[Browser] = []
         self._restarts: Counter[str] = Counter()
         self._failure: str | None = None
         self._retry_at = 0.0
@@ -72,11 +83,13 @@ class Fleet:
         self.broken: asyncio.Future[Unguarded] = asyncio.get_running_loop().create_future()
         #: Set once the first browser has started and passed its self-check.
         self.ready = asyncio.Event()
+        #: Work on browsers that nobody waits for; ended with the fleet.
         self.background = Background()
-        self._exits = Exits(egress, self.background)
+        exits = Exits(egress, self.background)
+        self._means = Means(engine, egress, exits, self.background)
 
     async def __aenter__(self) -> Self:
-        self.plan()
+        self.update()
         return self
 
     async def __aexit__(
@@ -89,102 +102,87 @@ class Fleet:
         await self.background.close()
 
     @property
+    def browsers(self) -> list[Browser]:
+        """Those that are starting or running, the oldest first; the list is the caller's."""
+        return list(self._browsers)
+
+    @property
     def unavailable(self) -> str | None:
         """Why no browser can be had; None while one runs, or may still start."""
-        return None if any(b.launched and not b.dead for b in self.browsers) else self._failure
+        return None if any(b.is_running for b in self._browsers) else self._failure
 
-    def obstacle(self, browser: WarmBrowser) -> str:
-        """Say why a task got no page of a browser in time."""
-        if browser.launched is not None:
-            return "its browser was too busy to open one"
+    @property
+    def obstacle(self) -> str:
+        """See warm.Owner."""
         return self._failure or f"{self._engine.name} was still starting"
 
     def census(self) -> Browsers:
         """Count browsers, without asking them."""
-        running = [browser for browser in self.browsers if browser.launched]
+        started = [browser for browser in self._browsers if browser.has_started]
         return Browsers(
-            tasks=[browser.served for browser in running],
-            starting=len(self.browsers) - len(running),
+            tasks=[browser.occupants.served for browser in started],
+            starting=len(self._browsers) - len(started),
             restarts=dict(self._restarts),
         )
 
-    def reserve(self, lease: Lease, *, alone: bool) -> WarmBrowser:
+    def lend(self, *, alone: bool) -> Lease:
         """Give a task its place in a browser, which may still be starting."""
         browser = self._next(alone=alone)
-        while browser is not None and not browser.alive:
-            self.check(browser)  # died just now
-            browser = self._next(alone=alone)
+        while browser is not None:
+            browser.check()
+            if not browser.is_dead:
+                break
+            browser = self._next(alone=alone)  # it died just now
         browser = browser or self._start()
-        browser.exclusive = alone
-        self.seat(browser, lease)
-        return browser
+        lease = Lease(browser, alone=alone)
+        browser.seat(lease)
+        return lease
 
-    def for_sessions(self) -> WarmBrowser:
-        """Return the browser that new sessions live in, which may still be starting.
+    def home_for_session(self) -> Browser:
+        """Return the browser that a new session lives in, which may still be starting.
 
         One that was started for a session which ended meanwhile serves the next: else whoever
         begins and ends them would start one each time.
         """
-        keeping = [b for b in self.browsers if b.sessions and not b.dead and not b.retiring]
-        unused = [b for b in self.browsers if b.accepting and not b.leases]
-        unused.sort(key=lambda b: (b.launched is None, b.served))
+        keeping = [b for b in self._browsers if b.occupants.sessions and b.is_staying]
+        unused = [b for b in self._browsers if b.accepts_tasks and not b.occupants.tasks]
+        unused.sort(key=lambda b: (not b.has_started, b.occupants.served))
         return next(iter([*keeping, *unused]), None) or self._start()
 
-    def seat(self, browser: WarmBrowser, lease: Lease) -> None:
-        """Give a task a place in a certain browser."""
-        browser.leases.add(lease)
-        browser.served += 1
-        self.plan()
-
-    def release(self, browser: WarmBrowser, lease: Lease) -> None:
-        """Take a task's place back; its page is closed already, or is being closed."""
-        browser.leases.discard(lease)
-        browser.exclusive = False
-        browser.idle_since = self._clock()
-        if browser.served >= self._limits.tasks_per_browser and not browser.sessions:
-            self.retire(browser, "tasks")
-        elif browser.retiring:
-            self.retire(browser, browser.retiring)
-        self.plan()
-
-    def retire(self, browser: WarmBrowser, cause: Cause) -> None:
-        """Give a browser no more tasks, and close it once it has none, and no sessions."""
-        browser.retiring = browser.retiring or cause
-        if not browser.leases and not browser.sessions and not browser.dead:
-            self.background.run(self._remove(browser, browser.retiring))
-
-    async def kill(self, browser: WarmBrowser, cause: Cause, culprit: Lease | None = None) -> None:
-        """Kill a browser that hangs; the tasks that merely shared it are told that they lost it."""
-        if not browser.dead and not self._closing:
-            part(browser.leases, cause, culprit)
-            browser.dead = True  # it would go on while it is asked to close
-            await self._remove(browser, cause)
-            self.background.run(self._question_driver())
-
-    def check(self, browser: WarmBrowser) -> None:
-        """Deal with a browser that may have died."""
-        if browser.dead or browser.launched is None:
-            return
-        if not self._driver.alive:
-            self._bury(browser, "driver")
-        elif not browser.alive or not browser.launched.browser.is_connected():
-            self._bury(browser, "crash")
-
-    def plan(self) -> None:
-        """Start what the next tasks will need."""
+    def update(self) -> None:
+        """Bring the browsers in line with what has happened; called after each change."""
         if self._closing:
             return
+        step = self._decide()
+        for browser in step.close:
+            self._browsers.remove(browser)
+            self.background.run(self._close(browser))
+            if browser.cause not in (
+                None,
+                "idle",
+            ):  # nothing was wrong with it, nothing replaces it
+                self._restarts[str(browser.cause)] += 1
+        if step.start:
+            self._start()
+        if step.prepare is not None:
+            step.prepare.tabs.prepare()
+
+    def _decide(self) -> Step:
+        """Say what the next tasks will need, and what is needed no more."""
         most = self._limits.tasks_per_browser
         wanted = min(self._limits.slots + TASKS_AHEAD, max(1, most // 2))
-        left = sum(most - browser.served for browser in self.browsers if browser.accepting)
-        if left < wanted and self._clock() >= self._retry_at:
-            self._start()
+        usable = [browser for browser in self._browsers if browser.accepts_tasks]
+        left = sum(browser.occupants.tasks_left for browser in usable)
         ready = self._next()
-        spare = any(browser.has_spare for browser in self.browsers if browser.accepting)
-        if ready and ready.launched and not spare:
-            ready.prepare()
+        is_ready = ready is not None and ready.has_started
+        spare = any(browser.has_spare for browser in usable)
+        return Step(
+            close=[browser for browser in self._browsers if browser.is_finished],
+            start=left < wanted and self._clock() >= self._retry_at,
+            prepare=ready if is_ready and not spare else None,
+        )
 
-    def _next(self, *, alone: bool = False) -> WarmBrowser | None:
+    def _next(self, *, alone: bool = False) -> Browser | None:
         """Choose the browser for the next task, or None if all are full.
 
         First the one with a page ready, then the oldest, so that it is used up; last one that is
@@ -193,90 +191,52 @@ class Fleet:
         room = 0 if alone else PAGES_PER_BROWSER - 1
         fitting = [
             browser
-            for browser in self.browsers
-            if browser.accepting
-            and len(browser.leases) <= room
-            and browser.served < self._limits.tasks_per_browser
+            for browser in self._browsers
+            if browser.accepts_tasks
+            and browser.occupants.tasks <= room
+            and browser.occupants.tasks_left > 0
         ]
-        return min(fitting, key=lambda b: (b.launched is None, not b.has_spare), default=None)
+        return min(fitting, key=lambda b: (not b.has_started, not b.has_spare), default=None)
 
-    def _start(self) -> WarmBrowser:
-        browser = WarmBrowser(
-            self._engine,
-            self._launcher,
-            self._egress,
-            self.background,
-            self._exits,
-            report=self._on_report,
-        )
-        self.browsers.append(browser)
-        self.background.run(self._watch_start(browser))
+    def _start(self) -> Browser:
+        browser = Browser(self._means, self._launcher, self._limits.tasks_per_browser, self)
+        self._browsers.append(browser)
         return browser
 
-    def _on_report(self, browser: WarmBrowser, cause: Cause) -> None:
-        if cause in ("page_crash", "popups"):
-            self.retire(browser, cause)
-        elif cause == "open":
-            self.background.run(self.kill(browser, cause))
-        else:
-            self.check(browser)
-
-    async def _watch_start(self, browser: WarmBrowser) -> None:
-        try:
-            await browser.started()
-        except (TaskError, Unguarded) as error:
-            self._failure = str(error)
-            self._retry_at = self._clock() + RETRY_SECONDS
-            browser.dead = True
-            self.browsers.remove(browser)
-            logger.error("%s", error)
-            if isinstance(error, Unguarded) and not self.broken.done():
-                self.broken.set_result(error)
-        else:
-            self._failure = None
-            self._retry_at = 0.0
-            self.ready.set()
-            self._clear_leftovers()
-            self.plan()
-
-    def _bury(self, browser: WarmBrowser, cause: Cause) -> None:
-        part(browser.leases, cause)
-        browser.dead = True
-        self.background.run(self._remove(browser, cause))
-
-    async def _remove(self, browser: WarmBrowser, cause: Cause) -> None:
-        """End a browser for certain and account for it."""
-        if browser not in self.browsers:
-            return
-        self.browsers.remove(browser)
-        if cause != "idle":  # nothing was wrong with it, and nothing replaces it
-            self._restarts[cause] += 1
-        self.plan()
-        if cause not in ("tasks", "memory", "idle", "page_crash", "popups"):
-            browser.dead = True  # it will not close by itself
-        await browser.close()
-        logger.info(
-            "browser closed" if cause == "idle" else "browser replaced",
-            extra={
-                "cause": cause,
-                "tasks": browser.served,
-                "seconds": round(self._clock() - browser.started_at, 3),
-            },
-        )
+    def on_started(self) -> None:
+        """See warm.Owner."""
+        self._failure = None
+        self._retry_at = 0.0
+        self.ready.set()
         self._clear_leftovers()
+        self.update()
+
+    def on_not_started(self, error: TaskError | Unguarded) -> None:
+        """See warm.Owner."""
+        self._failure = str(error)
+        self._retry_at = self._clock() + RETRY_SECONDS
+        logger.error("%s", error)
+        if isinstance(error, Unguarded) and not self.broken.done():
+            self.broken.set_result(error)
+        self.update()
+
+    async def _close(self, browser: Browser) -> None:
+        """End a browser for certain, and say why."""
+        await browser.close()
+        if browser.cause is not None:  # else it has never run
+            message = "browser closed" if browser.cause == "idle" else "browser replaced"
+            seconds = round(browser.seconds, 3)
+            told = {"cause": browser.cause, "tasks": browser.occupants.served, "seconds": seconds}
+            logger.info(message, extra=told)
+        self._clear_leftovers()
+        if browser.cause in HANGS:
+            await self._launcher.driver.kill_if_it_hangs()
 
     def _clear_leftovers(self) -> None:
-        if all(browser.launched for browser in self.browsers):
-            profiles = [b.launched.profile for b in self.browsers if b.launched]
-            self._workspace.clear_leftovers([profile for profile in profiles if profile])
-
-    async def _question_driver(self) -> None:
-        """A browser that hung may not have been the one that hung."""
-        if self._driver.alive and not await self._driver.answers():
-            logger.warning("the Playwright driver hangs: killing it")
-            self._driver.kill()
-            self._check_all()
+        if all(browser.has_started for browser in self._browsers):
+            profiles = [browser.process.profile for browser in self._browsers]
+            self._launcher.workspace.clear_leftovers([profile for profile in profiles if profile])
 
     def _check_all(self) -> None:
-        for browser in list(self.browsers):
-            self.check(browser)
+        for browser in self.browsers:
+            browser.check()

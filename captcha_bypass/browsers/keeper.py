@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+from weakref import WeakKeyDictionary
 
 from captcha_bypass.browsers.fleet import Fleet
-from captcha_bypass.browsers.reaper import weigh_tree
-
-logger = logging.getLogger(__name__)
+from captcha_bypass.browsers.rounds import every
+from captcha_bypass.browsers.warm import Browser
 
 #: Seconds between two looks at the browsers.
 TEND_EVERY = 1.0
@@ -30,41 +29,39 @@ class Keeper:
         self._max_browser_bytes = max_browser_bytes
         self._clock = asyncio.get_running_loop().time
         self._weigh_at = 0.0
+        #: How many tasks each had taken when it was last weighed.
+        self._weighed: WeakKeyDictionary[Browser, int] = WeakKeyDictionary()
 
     async def keep(self) -> None:
         """Tend the fleet for ever, whatever goes wrong."""
-        while True:
-            await asyncio.sleep(TEND_EVERY)
-            try:
-                await self._tend()
-            except Exception:
-                logger.exception("looking after the browsers failed")
+        await every(TEND_EVERY, self._tend)
 
     async def _tend(self) -> None:
-        for browser in list(self._fleet.browsers):
-            self._fleet.check(browser)
+        for browser in self._fleet.browsers:
+            browser.check()
         self._close_idle()
-        self._fleet.plan()
+        self._fleet.update()
         if self._clock() >= self._weigh_at:
             self._weigh_at = self._clock() + WEIGH_EVERY
             await self._retire_large()
 
     def _close_idle(self) -> None:
         """Close browsers that had nothing to do for long; the one with most tasks left stays."""
-        ready = [b for b in self._fleet.browsers if b.launched and b.accepting]
-        for browser in sorted(ready, key=lambda b: -b.served)[:-1]:
-            if not browser.leases and self._clock() - browser.idle_since > IDLE_SECONDS:
-                self._fleet.retire(browser, "idle")
+        ready = [b for b in self._fleet.browsers if b.has_started and b.accepts_tasks]
+        for browser in sorted(ready, key=lambda b: b.occupants.tasks_left)[:-1]:
+            if browser.occupants.idle_seconds > IDLE_SECONDS:
+                browser.retire("idle")
 
     async def _retire_large(self) -> None:
-        for browser in list(self._fleet.browsers):
-            unused = not browser.leases and browser.weighed == browser.served
-            if browser.launched is None or browser.dead or unused:
+        for browser in self._fleet.browsers:
+            served = browser.occupants.served
+            unused = not browser.occupants.tasks and self._weighed.get(browser, 0) == served
+            if unused or not browser.is_running:
                 continue
-            browser.weighed = browser.served
-            size = await asyncio.to_thread(weigh_tree, browser.launched.root)
-            if size > self._max_browser_bytes and not browser.dead:
-                self._fleet.retire(browser, "memory")
-            if size > 2 * self._max_browser_bytes and browser.sessions:
+            self._weighed[browser] = served
+            size = await browser.process.weigh()
+            if size > self._max_browser_bytes:
+                browser.retire("memory")
+            if size > 2 * self._max_browser_bytes and browser.occupants.sessions:
                 # Their users come back as often as they like, so it would never be closed.
-                await self._fleet.kill(browser, "memory")
+                await browser.kill("memory")

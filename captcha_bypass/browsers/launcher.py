@@ -9,13 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from playwright.async_api import Browser
+from playwright.async_api import Browser, BrowserContext, Error
 
-from captcha_bypass.background import uninterrupted
+from captcha_bypass.background import uninterrupted, within
 from captcha_bypass.browsers.display import VirtualDisplay
 from captcha_bypass.browsers.driver import Driver
 from captcha_bypass.browsers.engines import Engine
-from captcha_bypass.browsers.reaper import BROWSER_MARK, Workspace, kill_marked, marked_child
+from captcha_bypass.browsers.reaper import (
+    BROWSER_MARK,
+    Workspace,
+    is_alive,
+    kill_marked,
+    marked_child,
+    weigh_tree,
+)
 from captcha_bypass.browsers.selfcheck import check_guarded
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.errors import TaskError, Unguarded
@@ -29,15 +36,46 @@ logger = logging.getLogger(__name__)
 LAUNCH_SECONDS = 30.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Launched:
-    """A browser that runs."""
+    """A browser that runs, or has run.
+
+    Attributes:
+        root: Its first process, the parent of all others.
+        profile: Its profile, removed when it is dead; None if its command line names none.
+    """
 
     browser: Browser
-    #: Its first process, the parent of all others.
     root: psutil.Process
-    #: Its profile, removed when it is dead; None if its command line names none.
     profile: Path | None
+    _pulse: BrowserContext | None = None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its process runs, and Playwright is heard by it."""
+        return is_alive(self.root) and self.browser.is_connected()
+
+    async def beat(self) -> None:
+        """Return once it has answered a question that concerns none of its pages."""
+        if self._pulse is None:
+            # Without a page it costs next to nothing; it goes nowhere.
+            self._pulse = await self.browser.new_context()
+        await self._pulse.cookies()
+
+    async def weigh(self) -> int:
+        """Return the bytes of memory that its processes hold; 0 for one that is gone."""
+        return await asyncio.to_thread(weigh_tree, self.root)
+
+    async def close(self, seconds: float) -> None:
+        """Ask it to end; whoever asks kills what is left of it after that.
+
+        Args:
+            seconds: What it gets for that.
+        """
+        try:
+            await within(seconds, self.browser.close())
+        except (Error, TimeoutError) as error:
+            logger.debug("a browser did not close by itself: %s", type(error).__name__)
 
 
 class Launcher:
@@ -46,6 +84,8 @@ class Launcher:
     The first one that starts must show that nothing goes past its guard.
 
     Args:
+        driver: Started again where it has died.
+        workspace: Where their files are.
         headless: Whether it has no window.
         display: Where those with a window show it; None: wherever this process would.
     """
@@ -61,8 +101,8 @@ class Launcher:
         display: VirtualDisplay | None,
     ) -> None:
         self._engine = engine
-        self._driver = driver
-        self._workspace = workspace
+        self.driver = driver
+        self.workspace = workspace
         self._egress = egress
         self._checked = False
         self._headless = headless
@@ -90,7 +130,7 @@ class Launcher:
             await uninterrupted(_abort(launch, label))
             raise
         except TimeoutError:
-            self._driver.kill()
+            self.driver.kill()
             await uninterrupted(_abort(launch, label))
             raise self._failed(f"no browser within {LAUNCH_SECONDS:.0f} s") from None
         except Unguarded:
@@ -102,14 +142,14 @@ class Launcher:
             raise self._failed(_reason(error)) from error
 
     async def _start(self, label: str) -> Launched:
-        playwright = await self._driver.playwright()
-        env = self._workspace.environment(label)
+        playwright = await self.driver.playwright()
+        env = self.workspace.environment(label)
         if self._display is not None:
             env |= self._display.environment()
         browser = await self._engine.launch(
-            playwright, self._workspace, env, headless=self._headless
+            playwright, self.workspace, env, headless=self._headless
         )
-        root = marked_child(self._driver.pid, BROWSER_MARK, label)
+        root = marked_child(self.driver.pid, BROWSER_MARK, label)
         if not self._checked:
             await check_guarded(self._engine, browser, self._egress)
             self._checked = True

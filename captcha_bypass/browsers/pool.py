@@ -1,4 +1,4 @@
-"""Lends pages of warm browsers, and replaces browsers before or after they go bad."""
+"""Lends pages of warm browsers, and sees to their end."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ from typing import Self, TypeVar
 
 from playwright.async_api import Error
 
-from captcha_bypass.background import uninterrupted, within
+from captcha_bypass.background import uninterrupted
 from captcha_bypass.browsers.display import virtual_display
 from captcha_bypass.browsers.driver import Driver
 from captcha_bypass.browsers.engines import Engine
-from captcha_bypass.browsers.failures import translate
 from captcha_bypass.browsers.fleet import Fleet, Limits
 from captcha_bypass.browsers.keeper import Keeper
 from captcha_bypass.browsers.launcher import Launcher
-from captcha_bypass.browsers.lease import Lease, Tab
+from captcha_bypass.browsers.lease import Lease
 from captcha_bypass.browsers.reaper import Workspace
-from captcha_bypass.browsers.sessions import Session, Sessions, session_lost
-from captcha_bypass.browsers.warm import WarmBrowser
+from captcha_bypass.browsers.sessions import Sessions
+from captcha_bypass.browsers.tabs import Tab
 from captcha_bypass.browsers.watch import Watch
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.routes import Permit
-from captcha_bypass.errors import BrowserLost, TaskError, Unguarded
+from captcha_bypass.errors import TaskError, Unguarded
 from captcha_bypass.models import SessionKey
 from captcha_bypass.status import Browsers
 
@@ -33,11 +32,6 @@ T = TypeVar("T")
 
 #: Past the deadline by so many seconds, a page's browser is killed whatever it is doing.
 KILL_GRACE = 5.0
-#: Seconds that a cancelled task's page gets to close, of whatever engine, before its browser is killed:
-#: with the kill it is dead within two.
-CANCEL_SECONDS = 1.5
-#: Seconds within which Firefox shows that a page's process has died; 0.05 s is normal.
-NOTICE_SECONDS = 0.3
 
 
 class BrowserPool:
@@ -50,24 +44,19 @@ class BrowserPool:
         egress: What every page's traffic goes through.
         headless: `true`, `false` or `virtual`, see Config.
         limits: How many pages are lent at once, and when a browser is replaced.
-        sessions: Contexts that outlive their tasks; by default some of its own.
+        sessions: Contexts that outlive their tasks; they end with the pool.
     """
 
     def __init__(
-        self,
-        engine: Engine,
-        egress: Egress,
-        headless: str = "true",
-        limits: Limits = Limits(),  # noqa: B008 - frozen
-        sessions: Sessions | None = None,
+        self, engine: Engine, egress: Egress, *, headless: str, limits: Limits, sessions: Sessions
     ) -> None:
         self.engine = engine
         self._egress = egress
         self._headless = headless
         self._limits = limits
+        self._sessions = sessions
         self._stack = AsyncExitStack()
         self._fleet: Fleet
-        self.sessions = sessions or Sessions(most=limits.sessions, ttl=limits.session_ttl)
 
     @property
     def unavailable(self) -> str | None:
@@ -106,12 +95,12 @@ class BrowserPool:
             launcher = Launcher(
                 self.engine, driver, workspace, egress, headless=headless, display=display
             )
-            fleet = Fleet(self.engine, launcher, driver, workspace, egress, self._limits)
+            fleet = Fleet(self.engine, launcher, egress, limits=self._limits)
             self._fleet = await stack.enter_async_context(fleet)
-            self.sessions.live_in(fleet)
-            fleet.background.run(self.sessions.keep())
-            fleet.background.run(Keeper(fleet, self._limits.max_browser_bytes).keep())
-            fleet.background.run(Watch(fleet, driver, self._limits.max_browser_bytes).keep())
+            await stack.enter_async_context(self._sessions)
+            most_bytes = self._limits.max_browser_bytes
+            fleet.background.run(Keeper(fleet, most_bytes).keep())
+            fleet.background.run(Watch(fleet, driver, most_bytes).keep())
             self._stack = stack.pop_all()
         return self
 
@@ -153,127 +142,39 @@ class BrowserPool:
                 `too_much_memory`, `too_much_work`,
                 `session_lost`, `too_many_sessions`, or what is wrong with the proxy.
         """
-        lease = Lease()
         if session is None:
-            browser = self._fleet.reserve(lease, alone=alone)
-            async with self._lend(browser, browser, lease, deadline, permit) as tab:
-                yield tab
-            return
-        kept = self.sessions.join(session, lease, permit, max_age)
-        try:
-            async with self._lend(kept, kept.browser, lease, deadline, permit) as tab:
-                yield tab
-        except BrowserLost as error:
-            if kept.served or kept.over:  # or deleted meanwhile
-                raise session_lost() from error
-            raise  # nothing was in it yet
-        finally:
-            self.sessions.leave(kept, lease)
+            lease = self._fleet.lend(alone=alone)
+        else:
+            home = self._fleet.home_for_session
+            lease = self._sessions.lend(session, permit.upstream, max_age, home)
+        async with self._lend(lease, deadline, permit) as tab:
+            yield tab
 
     @asynccontextmanager
-    async def _lend(
-        self,
-        place: WarmBrowser | Session,
-        browser: WarmBrowser,
-        lease: Lease,
-        deadline: float,
-        permit: Permit,
-    ) -> AsyncIterator[Tab]:
-        """Lend a page of a browser, or of a session in it."""
+    async def _lend(self, lease: Lease, deadline: float, permit: Permit) -> AsyncIterator[Tab]:
+        """Open a leased page, and see to its end whatever happens meanwhile."""
         try:
-            async with asyncio.timeout_at(deadline + KILL_GRACE) as lease.scope:
+            async with lease.until(deadline + KILL_GRACE):
                 async with asyncio.timeout_at(deadline):
-                    lease.tab = await self._open(place, browser, permit)
-                lease.tab.guard.on_overrun = lease.interrupt
+                    tab = await lease.open(permit)
                 try:
-                    yield lease.tab
+                    yield tab
                 finally:
-                    lease.over = True
+                    lease.end()
         except asyncio.CancelledError:
-            if lease.tab is not None:
-                await uninterrupted(self._close_at_once(place, browser, lease.tab))
+            await lease.close_at_once()
             raise
         except TimeoutError:
-            try:
-                lease.raise_if_dead()
-            except TaskError:
-                self._close_later(place, browser, lease)
-                raise
-            if lease.tab is None:
-                raise no_page(self._fleet.obstacle(browser)) from None
-            await uninterrupted(self._fleet.kill(browser, "hang", lease))
+            await lease.handle_timeout()
             raise
-        except Exception as error:
-            try:
-                await self._raise_if_dead(browser, lease, error)
-            finally:
-                self._close_later(place, browser, lease)
+        except (Error, TaskError) as error:
+            explained = await lease.explain(error)
+            if explained is not error:
+                raise explained from error
             raise
-        else:
-            self._close_later(place, browser, lease)
         finally:
-            self._fleet.release(browser, lease)
-
-    async def _open(
-        self, place: WarmBrowser | Session, browser: WarmBrowser, permit: Permit
-    ) -> Tab:
-        try:
-            await browser.started()
-        except Unguarded as error:
-            raise TaskError("browser_unavailable", str(error)) from error
-        try:
-            return await place.open(permit)
-        except TimeoutError:
-            await uninterrupted(self._fleet.kill(browser, "open"))
-            raise BrowserLost from None
-        except Exception as error:
-            self._fleet.check(browser)
-            failed = translate(error)
-            if browser.dead or permit.upstream is None or failed.code == "browser_crashed":
-                # It has not shown this task's page yet, so the task is not to blame.
-                self._fleet.retire(browser, "open")
-                raise BrowserLost from error
-            raise failed from error
-
-    async def _raise_if_dead(self, browser: WarmBrowser, lease: Lease, error: Exception) -> None:
-        # What fails first when a page or its browser dies is not always what says so: to look no
-        # longer at a page fails as well where the driver is gone.
-        failed = translate(error) if isinstance(error, Error) else error
-        if isinstance(failed, TaskError) and failed.code in ("browser_crashed", "navigation_error"):
-            await asyncio.sleep(NOTICE_SECONDS)
-            self._fleet.check(browser)
-            lease.raise_if_dead()
-        if failed is not error:
-            raise failed from error
-
-    def _close_later(
-        self, place: WarmBrowser | Session, browser: WarmBrowser, lease: Lease
-    ) -> None:
-        if lease.tab is not None and not browser.dead:
-            self._fleet.background.run(self._close_tab(place, browser, lease.tab))
-
-    async def _close_at_once(
-        self, place: WarmBrowser | Session, browser: WarmBrowser, tab: Tab
-    ) -> None:
-        try:
-            await within(CANCEL_SECONDS, self._close_tab(place, browser, tab))
-        except TimeoutError:
-            await self._fleet.kill(browser, "close")
-
-    async def _close_tab(
-        self, place: WarmBrowser | Session, browser: WarmBrowser, tab: Tab
-    ) -> None:
-        if not await place.close_tab(tab):
-            await self._fleet.kill(browser, "close")
-
-
-def no_page(reason: str) -> TaskError:
-    """Return the error for a task whose time was up before it had a page."""
-    return TaskError(
-        "browser_unavailable",
-        f"There was no page for this task within its timeout: {reason}. Send it again later, or "
-        "with a longer timeout.",
-    )
+            self._fleet.background.run(lease.close())
+            lease.place.release(lease)
 
 
 async def _in_thread(stack: AsyncExitStack, context: AbstractContextManager[T]) -> T:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -14,10 +13,9 @@ import psutil
 from captcha_bypass.background import within
 from captcha_bypass.browsers.driver import Driver
 from captcha_bypass.browsers.fleet import Fleet
-from captcha_bypass.browsers.reaper import resident_trees, weigh_tree
-from captcha_bypass.browsers.warm import WarmBrowser
-
-logger = logging.getLogger(__name__)
+from captcha_bypass.browsers.reaper import resident_trees
+from captcha_bypass.browsers.rounds import every
+from captcha_bypass.browsers.warm import Browser
 
 #: Seconds between two looks; a script can take a gigabyte a second.
 LOOK_EVERY = 0.25
@@ -65,70 +63,70 @@ class Watch:
         self._fleet = fleet
         self._driver = driver
         self._max_bytes = max(max_browser_bytes, LEAST_BYTES) + BROWSER_BYTES
-        self._beats: dict[WarmBrowser, _Beat] = {}
+        self._beats: dict[Browser, _Beat] = {}
         self._driver_beat: _Beat | None = None
 
     async def keep(self) -> None:
         """Watch for ever, whatever goes wrong."""
-        while True:
-            await asyncio.sleep(LOOK_EVERY)
-            try:
-                busy = [b for b in self._fleet.browsers if b.leases and b.launched and not b.dead]
-                if busy:
-                    await self._weigh(busy)
-                    await self._listen(busy)
-            except Exception:
-                logger.exception("watching the browsers failed")
+        await every(LOOK_EVERY, self._look)
 
-    async def _weigh(self, busy: list[WarmBrowser]) -> None:
-        roots = [browser.launched.root for browser in busy if browser.launched]
-        rough = await asyncio.to_thread(resident_trees, [root.pid for root in roots])
-        for browser, root in zip(busy, roots, strict=True):
+    async def _look(self) -> None:
+        busy = [b for b in self._fleet.browsers if b.occupants.tasks and b.is_running]
+        if busy:
+            await self._weigh(busy)
+            await self._listen(busy)
+
+    async def _weigh(self, busy: list[Browser]) -> None:
+        pids = [browser.process.root.pid for browser in busy]
+        rough = await asyncio.to_thread(resident_trees, pids)
+        for browser, pid in zip(busy, pids, strict=True):
             # Memory that its processes share counts for each: the exact figure takes longer.
-            if rough[root.pid] > self._max_bytes and not browser.dead:
-                size = await asyncio.to_thread(weigh_tree, root)
+            if rough[pid] > self._max_bytes and not browser.is_dead:
+                size = await browser.process.weigh()
                 if size > self._max_bytes:
-                    await self._fleet.kill(browser, "memory")
+                    await browser.kill("memory")
 
-    async def _listen(self, busy: list[WarmBrowser]) -> None:
+    async def _listen(self, busy: list[Browser]) -> None:
         for gone in set(self._beats) - set(busy):
             self._beats.pop(gone).asked.cancel()
-        starved = [browser for browser in busy if self._spent(browser) >= STARVED_CPU]
-        tasks = sum(len(browser.leases) for browser in self._fleet.browsers)
+        spent = {browser: self._follow(browser) for browser in busy}
+        tasks = sum(browser.occupants.tasks for browser in self._fleet.browsers)
         beat, pid = self._driver_beat, self._driver.pid
-        if beat is None or self._renew(beat):
+        if beat is None or self._is_due(beat):
             self._driver_beat = self._ask(self._driver.beat, pid)
         elif beat.spent(pid) >= STARVED_CPU and tasks > 1:
             # It reads what all browsers say: the one that says most is the busiest.
-            busiest = max(busy, key=self._spent)
-            if self._spent(busiest) >= STRAINED_CPU:
-                await self._fleet.kill(busiest, "busy")
+            busiest = max(busy, key=spent.__getitem__)
+            if spent[busiest] >= STRAINED_CPU:
+                await busiest.kill("busy")
             return
-        for browser in starved:
-            mine = len(browser.leases)
-            if mine > 1 or (tasks > mine and self._spent(browser) >= HOGGING_CPU):
-                await self._fleet.kill(browser, "busy")
+        for browser in busy:
+            others = tasks > browser.occupants.tasks and spent[browser] >= HOGGING_CPU
+            if spent[browser] >= STARVED_CPU and (browser.occupants.tasks > 1 or others):
+                await browser.kill("busy")
 
-    def _spent(self, browser: WarmBrowser) -> float:
-        """Return the CPU seconds that a browser has spent while a question to it waits."""
-        assert browser.launched is not None  # noqa: S101 - only those that run are watched
-        pid = browser.launched.root.pid
+    def _follow(self, browser: Browser) -> float:
+        """Return the CPU seconds that a browser has spent while a question to it waits.
+
+        Where it has answered, it is asked again; where it is slow to, it gets no more tasks.
+        """
+        process = browser.process
+        pid = process.root.pid
         beat = self._beats.get(browser)
-        if beat is None or self._renew(beat):
-            self._beats[browser] = self._ask(browser.beat, pid)
-            browser.strained = False
+        if beat is None or self._is_due(beat):
+            self._beats[browser] = self._ask(process.beat, pid)
+            browser.relax()
             return 0.0
         spent = beat.spent(pid)
-        if spent >= STRAINED_CPU and not browser.strained:
-            browser.strained = True
-            self._fleet.plan()
+        if spent >= STRAINED_CPU:
+            browser.strain()
         return spent
 
     def _ask(self, question: Callable[[], Coroutine[Any, Any, None]], pid: int) -> _Beat:
         asked = self._fleet.background.start(_answered(question))
         return _Beat(asked, time.monotonic(), _cpu_seconds(pid))
 
-    def _renew(self, beat: _Beat) -> bool:
+    def _is_due(self, beat: _Beat) -> bool:
         return beat.asked.done() and time.monotonic() - beat.at >= BEAT_EVERY
 
 

@@ -12,12 +12,15 @@ import psutil
 from playwright.async_api import Error
 
 from captcha_bypass.browsers.engines import Firefox
+from captcha_bypass.browsers.fleet import Limits
 from captcha_bypass.browsers.launcher import LAUNCH_SECONDS, Launched
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import TaskError
 from captcha_bypass.models import SolveRequest
 from captcha_bypass.results import Solution
 
+#: The settings' defaults, for a pool with one slot.
+LIMITS = Limits(slots=1, tasks_per_browser=100, max_browser_bytes=2 * 1024**3)
 GONE = "Target page, context or browser has been closed"
 
 
@@ -156,6 +159,7 @@ class World:
 
     def __init__(self) -> None:
         self.alive = True
+        self.driver = self.workspace = self
         self.frozen = self.launch_fails = self.open_hangs = self.close_hangs = False
         self.browsers: dict[str, FakeBrowser] = {}
         self.opened: list[str] = []
@@ -176,9 +180,13 @@ class World:
         self.browsers[label] = browser
         return Launched(browser, browser.root, None)
 
-    async def answers(self) -> bool:
+    def when_lost(self, call: Callable[[], None]) -> None:
+        """Nobody is told: the browsers are looked at often enough."""
+
+    async def kill_if_it_hangs(self) -> None:
         await asyncio.sleep(3 if self.frozen else 0.002)
-        return not self.frozen
+        if self.alive and self.frozen:
+            self.kill()
 
     def kill(self) -> None:
         """The driver dies, and its browsers with it."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 from aiohttp import web
@@ -13,7 +14,8 @@ from aiohttp import web
 from captcha_bypass.background import Background
 from captcha_bypass.browsers import exits, warm
 from captcha_bypass.browsers.exits import Exits
-from captcha_bypass.browsers.warm import WarmBrowser
+from captcha_bypass.browsers.tabs import Means
+from captcha_bypass.browsers.warm import Browser
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination, Rules
@@ -170,10 +172,11 @@ async def test_page_made_ahead_serves_a_proxied_task_whose_time_zone_is_not_know
 ) -> None:
     world, background, engine = World(), Background(), FittingEngine()
     monkeypatch.setattr(warm, "kill_marked", world.kill_marked)
-    stand_ins: Any = (engine, world, FakeEgress(), background, Zones(zone))
-    browser = WarmBrowser(*stand_ins, report=lambda browser, cause: None)
+    stand_ins: Any = (engine, FakeEgress(), Zones(zone), background)
+    launcher, owner = cast("Any", world), cast("Any", Mock())
+    browser = Browser(Means(*stand_ins), launcher, max_tasks=100, owner=owner)
     await browser.started()
-    browser.prepare()
+    browser.tabs.prepare()
     site = Destination("site.test", 80)
     upstream = Upstream("http", Destination("proxy.test", 80)) if proxied else None
     await browser.open(Permit(site, upstream))

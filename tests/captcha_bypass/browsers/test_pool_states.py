@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
@@ -19,12 +20,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from captcha_bypass.browsers.fleet import Fleet, Limits
+from captcha_bypass.browsers.fleet import Fleet
 from captcha_bypass.browsers.keeper import IDLE_SECONDS, Keeper
 from captcha_bypass.browsers.pool import BrowserPool
+from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.worker import Worker
-from tests.support.fake_browsers import FakeEgress, FakeEngine, World
+from tests.support.fake_browsers import LIMITS, FakeEgress, FakeEngine, World
 from tests.support.virtual_time import VirtualLoop
 
 SLOTS = 3
@@ -60,9 +62,10 @@ class Machine(RuleBasedStateMachine):
         engine: Any = FakeEngine()
         egress: Any = FakeEgress()
         self.guards = egress.open
-        pool = BrowserPool(engine, egress)
-        limits = Limits(slots=SLOTS, tasks_per_browser=5)
-        self.fleet = pool._fleet = Fleet(engine, world, world, world, egress, limits)
+        limits = replace(LIMITS, slots=SLOTS, tasks_per_browser=5)
+        sessions = Sessions(most=1, ttl=60.0)
+        pool = BrowserPool(engine, egress, headless="true", limits=limits, sessions=sessions)
+        self.fleet = pool._fleet = Fleet(engine, world, egress, limits=limits)
         await self.fleet.__aenter__()
         self.fleet.background.run(Keeper(self.fleet, limits.max_browser_bytes).keep())
         self.queue = MemoryQueue(max_pending=1000, result_ttl=10_000, max_results_bytes=2**28)

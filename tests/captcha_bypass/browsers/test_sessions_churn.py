@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 
-from captcha_bypass.browsers.fleet import Fleet, Limits
-from captcha_bypass.browsers.lease import Lease
+from captcha_bypass.browsers.fleet import Fleet
 from captcha_bypass.browsers.sessions import Sessions
-from captcha_bypass.egress.routes import Permit
-from captcha_bypass.egress.rules import Destination
 from captcha_bypass.models import SessionKey
-from tests.support.fake_browsers import FakeEgress, FakeEngine, World
+from tests.support.fake_browsers import LIMITS, FakeEgress, FakeEngine, World
 from tests.support.virtual_time import VirtualLoop
 
-PERMIT = Permit(Destination.of("http://site.test/"), None)
 #: Two with a task, one ahead of the next, one for sessions.
 MOST = 4
 
@@ -37,24 +34,22 @@ class Busy:
         engine: Any = FakeEngine()
         egress: Any = FakeEgress()
         world: Any = self.world
-        self.fleet = Fleet(engine, world, world, world, egress, Limits(slots=2))
+        self.fleet = Fleet(engine, world, egress, limits=replace(LIMITS, slots=2))
         self.sessions = Sessions(most=2, ttl=60.0)
-        self.sessions.live_in(self.fleet)
 
     async def start(self) -> None:
         await self.fleet.__aenter__()
         for _ in range(2):
-            await self.fleet.reserve(Lease(), alone=True).started()
+            browser: Any = self.fleet.lend(alone=True).place
+            await browser.started()
 
     async def churn(self, *, with_task: bool) -> int:
         """Begin and end sessions; return how many browsers were started in all."""
         for number in range(12):
             key = SessionKey("", f"n{number}")
             if with_task:
-                lease = Lease()
-                session = self.sessions.join(key, lease, PERMIT, None)
-                self.sessions.leave(session, lease)
-                self.fleet.release(session.browser, lease)
+                lease = self.sessions.lend(key, None, None, self.fleet.home_for_session)
+                lease.place.release(lease)
             else:
                 assert self.sessions.create(key, None)
             assert await self.sessions.destroy(key)

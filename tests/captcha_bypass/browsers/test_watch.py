@@ -14,61 +14,75 @@ import pytest
 
 from captcha_bypass.background import Background
 from captcha_bypass.browsers import watch
-from captcha_bypass.browsers.causes import FAULTS, Cause, part
+from captcha_bypass.browsers.causes import FAULTS, Cause
 from captcha_bypass.browsers.lease import Lease
+from captcha_bypass.browsers.occupants import Occupants
 from captcha_bypass.browsers.reaper import resident_trees
+from captcha_bypass.browsers.tabs import Tab
 from captcha_bypass.browsers.watch import Watch
+from captcha_bypass.egress.routes import Permit
+from captcha_bypass.egress.rules import Destination
 from captcha_bypass.errors import BrowserLost, TaskError
 
 MIB = 1024**2
+PERMIT = Permit(Destination.of("http://site.test/"))
 
 
 class Browser:
     """One that answers, uses CPU and holds memory as it is told."""
 
-    def __init__(self, pid: int, tasks: int) -> None:
-        self.launched = SimpleNamespace(root=SimpleNamespace(pid=pid))
-        self.leases = set(range(tasks))
-        self.dead = self.strained = False
+    def __init__(self, world: World, pid: int, tasks: int) -> None:
+        self._world = world
+        self.root = SimpleNamespace(pid=pid)
+        self.process = self
+        self.occupants = SimpleNamespace(tasks=tasks)
+        self.is_running, self.is_dead = True, False
+        self.strained = False
         self.answering = asyncio.Event()
         self.answering.set()
 
     async def beat(self) -> None:
         await self.answering.wait()
 
+    async def weigh(self) -> int:
+        return self._world.exact.get(self.root.pid, 0)
+
+    async def kill(self, cause: str) -> None:
+        self.is_running, self.is_dead = False, True
+        self._world.fleet.browsers.remove(self)
+        self._world.killed.append((self.root.pid, cause))
+
+    def strain(self) -> None:
+        self.strained = True
+
+    def relax(self) -> None:
+        self.strained = False
+
 
 class Fleet:
-    """Some browsers, and what is done to them."""
+    """Some browsers."""
 
     def __init__(self) -> None:
         self.browsers: list[Browser] = []
         self.background = Background()
-        self.killed: list[tuple[int, str]] = []
-
-    async def kill(self, browser: Browser, cause: str) -> None:
-        browser.dead = True
-        self.browsers.remove(browser)
-        self.killed.append((browser.launched.root.pid, cause))
-
-    def plan(self) -> None:
-        """Nothing is started here."""
 
 
 class World:
-    """A fleet that is watched, and what its processes use."""
+    """A fleet that is watched, what its processes use, and what is done to them."""
 
     def __init__(self) -> None:
         self.fleet = Fleet()
+        self.killed: list[tuple[int, str]] = []
         self.share: dict[int, float] = {}
         self.rough: dict[int, int] = {}
         self.exact: dict[int, int] = {}
-        self.driver = Browser(0, 0)
+        self.driver = Browser(self, 0, 0)
         fleet: Any = self.fleet
         driver: Any = SimpleNamespace(beat=self.driver.beat, pid=0)
         self.watch = Watch(fleet, driver, max_browser_bytes=1024 * MIB)
 
     def browser(self, pid: int, tasks: int = 1) -> Browser:
-        browser = Browser(pid, tasks)
+        browser = Browser(self, pid, tasks)
         self.fleet.browsers.append(browser)
         return browser
 
@@ -77,7 +91,7 @@ class World:
 
     async def after(self, seconds: float) -> list[tuple[int, str]]:
         await asyncio.sleep(seconds)
-        return self.fleet.killed
+        return self.killed
 
 
 @pytest.fixture
@@ -96,7 +110,6 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     monkeypatch.setattr(
         watch, "resident_trees", lambda pids: {pid: world.rough.get(pid, 0) for pid in pids}
     )
-    monkeypatch.setattr(watch, "weigh_tree", lambda root: world.exact.get(root.pid, 0))
     world.fleet.background.run(world.watch.keep())
     yield world
     await world.fleet.background.close()
@@ -173,29 +186,49 @@ async def test_browser_that_is_slow_to_answer_gets_no_more_tasks_until_it_does(
     assert not browser.strained
 
 
-def lease(url: str) -> Lease:
-    found = Lease()
-    tab: Any = SimpleNamespace(page=SimpleNamespace(url=url), guard=SimpleNamespace(overrun=None))
-    found.tab = tab
-    return found
+class Opened:
+    """A place with one page, which is at an address."""
+
+    def __init__(self, url: str) -> None:
+        page = SimpleNamespace(url=url)
+        self._tab: Any = SimpleNamespace(page=page, guard=SimpleNamespace(overrun=None))
+
+    async def open(self, permit: object) -> Tab:
+        tab: Tab = self._tab
+        return tab
+
+    def loss(self, *, suspect: bool) -> TaskError:
+        return BrowserLost(suspect=suspect)
+
+
+async def lent(occupants: Occupants, url: str) -> Lease:
+    place: Any = Opened(url)
+    lease = Lease(place)
+    await lease.open(PERMIT)
+    occupants.seat(lease)
+    return lease
 
 
 @pytest.mark.parametrize("cause", list(FAULTS))
-def test_only_page_that_was_shown_is_told_what_it_did(cause: Cause) -> None:
-    page, fresh = lease("http://site.test/"), lease("about:blank")
-    part([page] if cause == "crash" else [page, fresh], cause)
+async def test_only_page_that_was_shown_is_told_what_it_did(cause: Cause) -> None:
+    occupants = Occupants(100)
+    page = await lent(occupants, "http://site.test/")
+    fresh = await lent(Occupants(100) if cause == "crash" else occupants, "about:blank")
+    occupants.tell_end(cause)
     with pytest.raises(TaskError) as caught:
         page.raise_if_dead()
     assert caught.value.code == FAULTS[cause][0]
     if cause != "crash":
-        assert fresh.lost
-        assert not fresh.suspect
+        with pytest.raises(BrowserLost) as lost:
+            fresh.raise_if_dead()
+        assert not lost.value.suspect
 
 
 @pytest.mark.parametrize("cause", list(FAULTS))
-def test_pages_of_which_any_may_have_done_it_start_again_alone(cause: Cause) -> None:
-    pages = [lease("http://site.test/"), lease("http://other.test/")]
-    part(pages, cause)
+async def test_pages_of_which_any_may_have_done_it_start_again_alone(cause: Cause) -> None:
+    occupants = Occupants(100)
+    pages = [await lent(occupants, f"http://{host}.test/") for host in ("site", "other")]
+    occupants.tell_end(cause)
     for page in pages:
         with pytest.raises(BrowserLost) as caught:
             page.raise_if_dead()

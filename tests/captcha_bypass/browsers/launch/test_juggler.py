@@ -17,6 +17,7 @@ from captcha_bypass.browsers.exits import Exits
 from captcha_bypass.browsers.pool import BrowserPool
 from captcha_bypass.browsers.preferences import PREFS
 from captcha_bypass.browsers.reaper import BROWSER_MARK, INSTANCE_MARK
+from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.rules import Rules
 from captcha_bypass.egress.upstream import Upstream
@@ -25,6 +26,7 @@ from captcha_bypass.tasks.base import JsonDict
 from captcha_bypass.worker import Worker
 from tests.support import fake_juggler
 from tests.support.camoufox_bundle import lay_out
+from tests.support.fake_browsers import LIMITS
 from tests.support.service import eventually
 
 #: Short, so that a peer that is silent is found out soon.
@@ -89,7 +91,9 @@ async def juggler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     monkeypatch.setattr(camoufox.utils, "launch_options", lambda **own: real(**own, **beside))
     engine = Camoufox(version="0")
     engine.pace = QUICK
-    async with BrowserPool(engine, Egress(Rules(trust_named=True))) as pool:
+    egress, sessions = Egress(Rules(trust_named=True)), Sessions(most=1, ttl=60.0)
+    pool = BrowserPool(engine, egress, headless="true", limits=LIMITS, sessions=sessions)
+    async with pool:
         yield Juggler(tmp_path, engine, pool)
 
 

@@ -26,7 +26,7 @@ class Wire:
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
         self.lost = 0
-        driver.on_lost = self._on_lost
+        driver.when_lost(self._on_lost)
 
     def _on_lost(self) -> None:
         self.lost += 1
