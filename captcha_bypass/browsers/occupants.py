@@ -46,8 +46,8 @@ class Occupants:
 
     @property
     def tasks_left(self) -> int:
-        """Tasks until the browser is used up."""
-        return self._most - self._served
+        """Tasks until the browser is used up; sessions may give it more."""
+        return max(0, self._most - self._served)
 
     @property
     def are_gone(self) -> bool:

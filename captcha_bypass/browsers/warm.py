@@ -169,8 +169,7 @@ class Browser:
     def release(self, lease: Lease) -> None:
         """See Place."""
         self.occupants.release(lease)
-        if self.occupants.tasks_left <= 0 and not self.occupants.sessions:
-            self.retire("tasks")
+        self._retire_if_used_up()
         self._owner.update()
 
     def begin_session(self) -> None:
@@ -180,7 +179,13 @@ class Browser:
     def end_session(self) -> None:
         """Keep one session less."""
         self.occupants.end_session()
+        self._retire_if_used_up()
         self._owner.update()
+
+    def _retire_if_used_up(self) -> None:
+        # One that keeps sessions goes on with their tasks, however many those are.
+        if not self.occupants.tasks_left and not self.occupants.sessions:
+            self.retire("tasks")
 
     @property
     def obstacle(self) -> str:

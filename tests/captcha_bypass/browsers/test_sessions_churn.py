@@ -29,12 +29,13 @@ def loop() -> Iterator[VirtualLoop]:
 class Busy:
     """A fleet whose browsers that run have a task each."""
 
-    def __init__(self) -> None:
+    def __init__(self, tasks_per_browser: int = 100) -> None:
         self.world = World()
         engine: Any = FakeEngine()
         egress: Any = FakeEgress()
         world: Any = self.world
-        self.fleet = Fleet(engine, world, egress, limits=replace(LIMITS, slots=2))
+        limits = replace(LIMITS, slots=2, tasks_per_browser=tasks_per_browser)
+        self.fleet = Fleet(engine, world, egress, limits=limits)
         self.sessions = Sessions(most=2, ttl=60.0)
 
     async def start(self) -> None:
@@ -69,6 +70,30 @@ def test_sessions_that_come_and_go_share_the_browsers_that_were_started(
         assert loop.run(busy.churn(with_task=with_task)) <= MOST
         loop.advance(10)
         assert len(busy.world.living()) <= MOST
+        loop.run(busy.fleet.__aexit__(None, None, None))
+
+
+def test_browser_that_sessions_have_used_up_is_replaced_by_one(loop: VirtualLoop) -> None:
+    async def make() -> Busy:
+        return Busy(tasks_per_browser=5)
+
+    async def use_up(busy: Busy) -> int:
+        """Give one session many times as many tasks as a browser gets, and end it."""
+        key = SessionKey("", "long")
+        for _ in range(100):
+            lease = busy.sessions.lend(key, None, None, busy.fleet.home_for_session)
+            lease.place.release(lease)
+        assert await busy.sessions.destroy(key)
+        for _ in range(20):
+            busy.fleet.update()
+        return len(busy.fleet.browsers)
+
+    busy = loop.run(make())
+    with patch("captcha_bypass.browsers.warm.kill_marked", busy.world.kill_marked):
+        loop.run(busy.start())
+        assert loop.run(use_up(busy)) <= MOST
+        loop.advance(5)
+        assert busy.fleet.census().restarts == {"tasks": 1}
         loop.run(busy.fleet.__aexit__(None, None, None))
 
 
