@@ -23,7 +23,8 @@ class Occupants:
         self._most = most
         self._leases: set[Lease] = set()
         self._sessions = self._served = 0
-        self._idle_since = _now()
+        self._clock = asyncio.get_running_loop().time
+        self._idle_since = self._clock()
 
     def __repr__(self) -> str:
         """Count them."""
@@ -62,7 +63,7 @@ class Occupants:
     @property
     def idle_seconds(self) -> float:
         """How long there has been no task; 0 while there is one."""
-        return 0.0 if self._leases else _now() - self._idle_since
+        return 0.0 if self._leases else self._clock() - self._idle_since
 
     def seat(self, lease: Lease) -> None:
         """Give a place to a task, for itself or for a session that it is of."""
@@ -72,7 +73,7 @@ class Occupants:
     def release(self, lease: Lease) -> None:
         """Take a task's place back."""
         self._leases.discard(lease)
-        self._idle_since = _now()
+        self._idle_since = self._clock()
 
     def begin_session(self) -> None:
         """Take one more session in."""
@@ -105,7 +106,3 @@ class Occupants:
             else:
                 # Which of several it was cannot be told: each gets a browser for itself next.
                 lease.lose(suspect=cause in SUSPICIOUS and lease.was_shown)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

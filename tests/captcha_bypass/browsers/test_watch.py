@@ -14,18 +14,10 @@ import pytest
 
 from captcha_bypass.background import Background
 from captcha_bypass.browsers import watch
-from captcha_bypass.browsers.causes import FAULTS, Cause
-from captcha_bypass.browsers.lease import Lease
-from captcha_bypass.browsers.occupants import Occupants
 from captcha_bypass.browsers.reaper import resident_trees
-from captcha_bypass.browsers.tabs import Tab
 from captcha_bypass.browsers.watch import Watch
-from captcha_bypass.egress.routes import Permit
-from captcha_bypass.egress.rules import Destination
-from captcha_bypass.errors import BrowserLost, TaskError
 
 MIB = 1024**2
-PERMIT = Permit(Destination.of("http://site.test/"))
 
 
 class Browser:
@@ -184,55 +176,6 @@ async def test_browser_that_is_slow_to_answer_gets_no_more_tasks_until_it_does(
     browser.answering.set()
     await asyncio.sleep(0.2)
     assert not browser.strained
-
-
-class Opened:
-    """A place with one page, which is at an address."""
-
-    def __init__(self, url: str) -> None:
-        page = SimpleNamespace(url=url)
-        self._tab: Any = SimpleNamespace(page=page, guard=SimpleNamespace(overrun=None))
-
-    async def open(self, permit: object) -> Tab:
-        tab: Tab = self._tab
-        return tab
-
-    def loss(self, *, suspect: bool) -> TaskError:
-        return BrowserLost(suspect=suspect)
-
-
-async def lent(occupants: Occupants, url: str) -> Lease:
-    place: Any = Opened(url)
-    lease = Lease(place)
-    await lease.open(PERMIT)
-    occupants.seat(lease)
-    return lease
-
-
-@pytest.mark.parametrize("cause", list(FAULTS))
-async def test_only_page_that_was_shown_is_told_what_it_did(cause: Cause) -> None:
-    occupants = Occupants(100)
-    page = await lent(occupants, "http://site.test/")
-    fresh = await lent(Occupants(100) if cause == "crash" else occupants, "about:blank")
-    occupants.tell_end(cause)
-    with pytest.raises(TaskError) as caught:
-        page.raise_if_dead()
-    assert caught.value.code == FAULTS[cause][0]
-    if cause != "crash":
-        with pytest.raises(BrowserLost) as lost:
-            fresh.raise_if_dead()
-        assert not lost.value.suspect
-
-
-@pytest.mark.parametrize("cause", list(FAULTS))
-async def test_pages_of_which_any_may_have_done_it_start_again_alone(cause: Cause) -> None:
-    occupants = Occupants(100)
-    pages = [await lent(occupants, f"http://{host}.test/") for host in ("site", "other")]
-    occupants.tell_end(cause)
-    for page in pages:
-        with pytest.raises(BrowserLost) as caught:
-            page.raise_if_dead()
-        assert caught.value.suspect
 
 
 def test_memory_of_a_tree_is_that_of_all_its_processes() -> None:
