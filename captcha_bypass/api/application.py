@@ -5,13 +5,13 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from captcha_bypass.api import flaresolverr_errors
 from captcha_bypass.api.access import guards
 from captcha_bypass.api.door import Door
 from captcha_bypass.api.errors import answered_as_json, refused
-from captcha_bypass.api.flaresolverr import FlareSolverrApi
+from captcha_bypass.api.flaresolverr import errors as flaresolverr
+from captcha_bypass.api.flaresolverr.routes import FlareSolverrApi
 from captcha_bypass.api.metrics import MetricsApi
-from captcha_bypass.api.native import OPEN_PATHS, NativeApi
+from captcha_bypass.api.native.routes import OPEN_PATHS, NativeApi
 from captcha_bypass.api.refusals import Refusals
 from captcha_bypass.api.sessions import SessionBook
 from captcha_bypass.config import Config
@@ -51,7 +51,7 @@ def middlewares(config: Config, refusals: Refusals) -> list[Middleware]:
     """
     return [
         answered_as_json,
-        flaresolverr_errors.answered,
+        flaresolverr.answered,
         refused(refusals),
-        *guards(config, open_paths=OPEN_PATHS, elsewhere=flaresolverr_errors.KEY_IN_URL),
+        *guards(config, open_paths=OPEN_PATHS, elsewhere=flaresolverr.KEY_IN_URL),
     ]

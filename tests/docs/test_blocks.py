@@ -12,7 +12,7 @@ import promql_parser
 import pytest
 import yaml
 
-from captcha_bypass.api.openapi import document
+from captcha_bypass.api.native.openapi import document
 from captcha_bypass.config import Config
 from captcha_bypass.config.environment import BARE_NAMES
 from tests.docs.exposition import metrics

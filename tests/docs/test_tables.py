@@ -9,10 +9,10 @@ from typing import get_args
 import pytest
 
 from captcha_bypass import __version__, errors
-from captcha_bypass.api.answers import TaskView
 from captcha_bypass.api.connection import Reason
-from captcha_bypass.api.flaresolverr_requests import Command
-from captcha_bypass.api.openapi import document
+from captcha_bypass.api.flaresolverr.commands import Command
+from captcha_bypass.api.native.answers import TaskView
+from captcha_bypass.api.native.openapi import document
 from captcha_bypass.challenges import VENDORS
 from captcha_bypass.config import Config
 from captcha_bypass.config.memory import needed_bytes

@@ -11,7 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from captcha_bypass.api.openapi import document
+from captcha_bypass.api.native.openapi import document
 from captcha_bypass.config import Config
 from captcha_bypass.config.memory import needed_bytes
 from tests.support.repository import ROOT

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from captcha_bypass.api.flaresolverr_requests import Command, Refused
+from captcha_bypass.api.flaresolverr.commands import Command, Refused
 from captcha_bypass.config import Config
 from captcha_bypass.models import Task
 from tests.support.flaresolverr_service import Json

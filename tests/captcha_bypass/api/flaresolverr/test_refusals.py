@@ -281,7 +281,7 @@ async def test_other_paths_and_methods_are_answered_as_everywhere(
 
 
 async def test_too_many_cookies_are_refused_before_each_is_looked_at(scripted: Scripted) -> None:
-    with patch("captcha_bypass.api.flaresolverr_requests._cookie") as looked_at:
+    with patch("captcha_bypass.api.flaresolverr.commands._cookie") as looked_at:
         message = await scripted.v1.message(
             cmd="request.get", url="http://site.test/", cookies=[{}] * 60_000
         )

@@ -31,7 +31,7 @@ async def test_answered_task_leaves_nothing_in_the_queue(scripted: Scripted) -> 
 async def test_task_is_waited_for_however_often_a_look_ends_in_vain(
     scripted: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("captcha_bypass.api.flaresolverr.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("captcha_bypass.api.flaresolverr.routes.LOOK_SECONDS", 0.01)
     sent, _ = await scripted.running(**GET)
     await asyncio.sleep(0.1)
     scripted.end(DATA)

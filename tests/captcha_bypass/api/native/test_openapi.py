@@ -19,8 +19,8 @@ from schemathesis.specs.openapi import checks as openapi_checks
 from captcha_bypass import __version__, errors, fields, models
 from captcha_bypass.api.application import application
 from captcha_bypass.api.metrics import MetricsApi
-from captcha_bypass.api.native import MAX_WAIT, NativeApi
-from captcha_bypass.api.openapi import document
+from captcha_bypass.api.native.openapi import document
+from captcha_bypass.api.native.routes import MAX_WAIT, NativeApi
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
 from captcha_bypass.errors import RequestError, RequestErrorCode, TaskErrorCode

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from captcha_bypass.api.access import KeyPlace
 from captcha_bypass.api.errors import Handler
-from captcha_bypass.api.flaresolverr_answers import failure
+from captcha_bypass.api.flaresolverr.answers import failure
 from captcha_bypass.errors import RequestError
 
 V1_PATH = "/v1"

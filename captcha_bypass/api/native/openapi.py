@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from captcha_bypass import __version__
-from captcha_bypass.api.answers import (
+from captcha_bypass.api.native.answers import (
     ErrorAnswer,
     Health,
     Live,

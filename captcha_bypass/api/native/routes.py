@@ -10,7 +10,9 @@ from pydantic import BaseModel, ValidationError
 
 from captcha_bypass import __version__
 from captcha_bypass.api.access import owner_of
-from captcha_bypass.api.answers import (
+from captcha_bypass.api.errors import invalid, read_body
+from captcha_bypass.api.large import Outbox
+from captcha_bypass.api.native.answers import (
     Health,
     Live,
     RemoveAnswer,
@@ -19,11 +21,9 @@ from captcha_bypass.api.answers import (
     TaskView,
     Unavailable,
 )
-from captcha_bypass.api.errors import invalid, read_body
-from captcha_bypass.api.large import Outbox
-from captcha_bypass.api.openapi import document
+from captcha_bypass.api.native.openapi import document
 from captcha_bypass.api.sessions import SessionBook
-from captcha_bypass.api.submitting import submit
+from captcha_bypass.api.submission import submit
 from captcha_bypass.config import Config
 from captcha_bypass.errors import (
     FieldError,

@@ -13,11 +13,11 @@ from pydantic_core import from_json
 from captcha_bypass import __version__
 from captcha_bypass.api.access import owner_of
 from captcha_bypass.api.errors import read_body
-from captcha_bypass.api.flaresolverr_answers import failure, solution, success
-from captcha_bypass.api.flaresolverr_errors import COMMAND_PATHS
-from captcha_bypass.api.flaresolverr_requests import Command, Refused
+from captcha_bypass.api.flaresolverr.answers import failure, solution, success
+from captcha_bypass.api.flaresolverr.commands import Command, Refused
+from captcha_bypass.api.flaresolverr.errors import COMMAND_PATHS
 from captcha_bypass.api.sessions import SessionBook
-from captcha_bypass.api.submitting import submit
+from captcha_bypass.api.submission import submit
 from captcha_bypass.background import uninterrupted
 from captcha_bypass.config import Config
 from captcha_bypass.egress.upstream import Upstream

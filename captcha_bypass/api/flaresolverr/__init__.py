@@ -1,0 +1,1 @@
+"""FlareSolverr's API over ours."""
