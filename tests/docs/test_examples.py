@@ -21,12 +21,7 @@ from tests.support.repository import ROOT
 from tests.support.service import Client
 
 EXAMPLES = ROOT / "examples"
-SHORT = sorted(
-    path.name
-    for path in EXAMPLES.iterdir()
-    # The demo is on its way to a folder of its own.
-    if path.is_file() and not path.name.startswith(("__init__", "challenge", "demo"))
-)
+SHORT = sorted(path.name for path in EXAMPLES.iterdir() if path.is_file())
 COMPOSE: dict[str, Any] = yaml.safe_load((EXAMPLES / "compose.yaml").read_text())["services"]
 
 
