@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from captcha_bypass.background import Background
 from captcha_bypass.browsers.causes import HANGS
 from captcha_bypass.browsers.engines import Engine
 from captcha_bypass.browsers.exits import Exits
@@ -17,6 +16,7 @@ from captcha_bypass.browsers.launcher import Launcher
 from captcha_bypass.browsers.lease import Lease
 from captcha_bypass.browsers.tabs import Means
 from captcha_bypass.browsers.warm import Browser
+from captcha_bypass.concurrency import Background
 from captcha_bypass.config.memory import PAGES_PER_BROWSER
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.errors import TaskError, Unguarded

@@ -11,7 +11,6 @@ from pathlib import Path
 import psutil
 from playwright.async_api import Browser, BrowserContext, Error
 
-from captcha_bypass.background import uninterrupted, within
 from captcha_bypass.browsers.display import VirtualDisplay
 from captcha_bypass.browsers.driver import Driver
 from captcha_bypass.browsers.engines import Engine
@@ -24,6 +23,7 @@ from captcha_bypass.browsers.reaper import (
     weigh_tree,
 )
 from captcha_bypass.browsers.selfcheck import check_guarded
+from captcha_bypass.concurrency import uninterrupted, within
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.errors import TaskError, Unguarded
 

@@ -10,7 +10,6 @@ from typing import Self, TypeVar
 
 from playwright.async_api import Error
 
-from captcha_bypass.background import uninterrupted
 from captcha_bypass.browsers.display import virtual_display
 from captcha_bypass.browsers.driver import Driver
 from captcha_bypass.browsers.engines import Engine
@@ -22,6 +21,7 @@ from captcha_bypass.browsers.reaper import Workspace
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.browsers.tabs import Tab
 from captcha_bypass.browsers.watch import Watch
+from captcha_bypass.concurrency import uninterrupted
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import TaskError, Unguarded

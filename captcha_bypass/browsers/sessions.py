@@ -7,11 +7,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from captcha_bypass.background import Background, uninterrupted
 from captcha_bypass.browsers.lease import Lease
 from captcha_bypass.browsers.rounds import every
 from captcha_bypass.browsers.session import Session, session_lost
 from captcha_bypass.browsers.warm import Browser
+from captcha_bypass.concurrency import Background, uninterrupted
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import TaskError, TooManySessions
 from captcha_bypass.models import SessionKey

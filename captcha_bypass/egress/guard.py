@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from captcha_bypass import status
-from captcha_bypass.background import Background
+from captcha_bypass.concurrency import Background
 from captcha_bypass.egress.connections import MAX_CONNECTIONS, has_room
 from captcha_bypass.egress.gate import Gate
 from captcha_bypass.egress.relay import Relay

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from captcha_bypass.background import Background, uninterrupted
+from captcha_bypass.concurrency import Background, uninterrupted
 from captcha_bypass.egress import upstream as proxies
 from captcha_bypass.egress.answers import CHUNK_BYTES, MAX_INTERIM, Answers
 from captcha_bypass.egress.heads import Head, read_head

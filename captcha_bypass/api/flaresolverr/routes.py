@@ -18,7 +18,7 @@ from captcha_bypass.api.flaresolverr.commands import Command, Refused
 from captcha_bypass.api.flaresolverr.errors import COMMAND_PATHS
 from captcha_bypass.api.sessions import SessionBook
 from captcha_bypass.api.submission import submit
-from captcha_bypass.background import uninterrupted
+from captcha_bypass.concurrency import uninterrupted
 from captcha_bypass.config import Config
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import ShuttingDown

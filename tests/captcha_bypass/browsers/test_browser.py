@@ -8,10 +8,10 @@ from unittest.mock import patch
 
 import pytest
 
-from captcha_bypass.background import Background
 from captcha_bypass.browsers.lease import Lease
 from captcha_bypass.browsers.tabs import Means
 from captcha_bypass.browsers.warm import Browser
+from captcha_bypass.concurrency import Background
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.errors import BrowserLost, TaskError

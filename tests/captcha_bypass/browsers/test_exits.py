@@ -11,11 +11,11 @@ from unittest.mock import Mock
 import pytest
 from aiohttp import web
 
-from captcha_bypass.background import Background
 from captcha_bypass.browsers import exits, warm
 from captcha_bypass.browsers.exits import Exits
 from captcha_bypass.browsers.tabs import Means
 from captcha_bypass.browsers.warm import Browser
+from captcha_bypass.concurrency import Background
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination, Rules

@@ -12,10 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
-from captcha_bypass.background import Background
 from captcha_bypass.browsers import watch
 from captcha_bypass.browsers.reaper import resident_trees
 from captcha_bypass.browsers.watch import Watch
+from captcha_bypass.concurrency import Background
 
 MIB = 1024**2
 

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from captcha_bypass.background import Background
+from captcha_bypass.concurrency import Background
 
 
 async def failing() -> None:
