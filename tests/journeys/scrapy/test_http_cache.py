@@ -9,7 +9,7 @@ import pytest
 
 from tests.captcha_bypass_scrapy.crawling import Crawler
 from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite
-from tests.captcha_bypass_scrapy.test_solving import urls
+from tests.journeys.scrapy.test_one_solve import urls
 
 
 def cache(tmp_path: Path, **settings: object) -> dict[str, Any]:

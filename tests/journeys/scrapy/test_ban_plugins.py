@@ -8,7 +8,7 @@ import pytest
 
 from tests.captcha_bypass_scrapy.crawling import Crawler
 from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite
-from tests.captcha_bypass_scrapy.test_solving import urls
+from tests.journeys.scrapy.test_one_solve import urls
 
 ADDON: dict[str, Any] = {
     "ADDONS": {"captcha_bypass_scrapy.Addon": 500},

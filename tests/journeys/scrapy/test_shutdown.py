@@ -10,7 +10,7 @@ import pytest
 
 from tests.captcha_bypass_scrapy.crawling import Crawler
 from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite
-from tests.captcha_bypass_scrapy.test_solving import urls
+from tests.journeys.scrapy.test_one_solve import urls
 
 
 async def test_interrupt_during_a_solve_loses_nothing(

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from tests.captcha_bypass_scrapy.crawling import Crawler
 from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, Json, page_of, serving
-from tests.captcha_bypass_scrapy.test_solving import all_pages, urls
+from tests.journeys.scrapy.test_one_solve import all_pages, urls
 from tests.support.proxies import exits
 
 

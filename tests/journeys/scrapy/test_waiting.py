@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 
 from tests.captcha_bypass_scrapy.crawling import Crawler
 from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, Json, failed, serving
-from tests.captcha_bypass_scrapy.test_solving import all_pages, urls
+from tests.journeys.scrapy.test_one_solve import all_pages, urls
 from tests.support.service import eventually
 
 #: What is in no queue while requests wait: Scrapy's own CONCURRENT_REQUESTS.

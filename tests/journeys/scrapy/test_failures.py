@@ -8,7 +8,7 @@ import pytest
 
 from tests.captcha_bypass_scrapy.crawling import Crawled, Crawler
 from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, Json, failed, page_of
-from tests.captcha_bypass_scrapy.test_solving import urls
+from tests.journeys.scrapy.test_one_solve import urls
 
 UNAUTHORIZED = {"error": {"code": "unauthorized", "message": "The API key is wrong."}}
 NOT_ALLOWED = {"error": {"code": "host_not_allowed", "message": "Use http://127.0.0.1:PORT."}}

@@ -1,0 +1,7 @@
+"""The crawls' fixtures are those of the middleware's own tests."""
+
+from __future__ import annotations
+
+from tests.captcha_bypass_scrapy.conftest import crawl, fake, fake_crawl, guarded
+
+__all__ = ["crawl", "fake", "fake_crawl", "guarded"]
