@@ -54,3 +54,7 @@ def test_the_index_and_the_readme_lead_to_every_page(page: str) -> None:
         link.partition("#")[0] for link in links_of("docs/README.md")
     }
     assert page in {link.partition("#")[0] for link in links_of("README.md")}
+
+
+def test_what_is_pending_is_not_there_yet() -> None:
+    assert not [name for name in PENDING if (ROOT / "docs" / name).exists()], "empty PENDING"

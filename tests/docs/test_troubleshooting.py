@@ -22,12 +22,12 @@ CASES = [
     ("/never/1", SUCCESS_TEXT),
     ("/page/1", "No such text"),
     ("/open/1", "No such text"),
-    ("/banned", "No such text"),
+    ("/banned", "Error 1020"),
     ("/silent", "No such text"),
     ("/never/2", "Just a moment"),
 ]
-#: Seconds: enough for the challenge.
-TIMEOUT = 5.0
+#: Seconds: enough for the challenge, and so on a machine that is busy.
+TIMEOUTS = (4.0, 20.0)
 
 
 @pytest.fixture
@@ -68,14 +68,21 @@ def claims() -> list[dict[str, Any]]:
 async def test_each_row_is_what_such_a_page_gives(client: Client, pages: str) -> None:
     other, site = pages.split()
 
-    async def solve(path: str, text: str) -> dict[str, Any]:
+    async def solve(path: str, text: str, timeout: float) -> dict[str, Any]:
         port = other if path in ("/banned", "/silent") else site
         url = f"http://127.0.0.1:{port}{path}"
-        return await client.solved(url=url, success_text=text, timeout=TIMEOUT)
+        view = await client.solve(url=url, success_text=text, timeout=timeout)
+        return dict(view["data"] or view["error"])
+
+    async def fields(path: str, text: str, claimed: dict[str, Any]) -> dict[str, Any]:
+        for timeout in TIMEOUTS:
+            data = await solve(path, text, timeout)
+            found = {name: data.get(name, "?") for name in claimed}
+            if found == claimed:
+                break
+        return found
 
     rows = claims()
-    assert len(rows) == len(CASES)
-    results = await asyncio.gather(*(solve(*case) for case in CASES))
-    for case, claimed, data in zip(CASES, rows, results, strict=True):
-        assert {name: data[name] for name in claimed} == claimed, case
-    assert all(len(claimed) > 0 for claimed in rows)
+    assert all(rows)
+    pairs = zip(CASES, rows, strict=True)
+    assert await asyncio.gather(*(fields(*case, claimed) for case, claimed in pairs)) == rows
