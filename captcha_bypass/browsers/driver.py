@@ -15,7 +15,8 @@ from playwright.async_api import Error, Playwright
 
 from captcha_bypass import isolated
 from captcha_bypass.browsers.link import Link
-from captcha_bypass.browsers.reaper import INSTANCE_MARK, Workspace, is_alive, kill
+from captcha_bypass.browsers.reaper import INSTANCE_MARK, is_alive, kill
+from captcha_bypass.browsers.workspace import Workspace
 from captcha_bypass.concurrency import within
 
 logger = logging.getLogger(__name__)

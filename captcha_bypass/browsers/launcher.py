@@ -16,13 +16,13 @@ from captcha_bypass.browsers.driver import Driver
 from captcha_bypass.browsers.engines import Engine
 from captcha_bypass.browsers.reaper import (
     BROWSER_MARK,
-    Workspace,
     is_alive,
     kill_marked,
     marked_child,
     weigh_tree,
 )
 from captcha_bypass.browsers.selfcheck import check_guarded
+from captcha_bypass.browsers.workspace import Workspace
 from captcha_bypass.concurrency import uninterrupted, within
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.errors import TaskError, Unguarded

@@ -17,10 +17,10 @@ from captcha_bypass.browsers.fleet import Fleet, Limits
 from captcha_bypass.browsers.keeper import Keeper
 from captcha_bypass.browsers.launcher import Launcher
 from captcha_bypass.browsers.lease import Lease
-from captcha_bypass.browsers.reaper import Workspace
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.browsers.tabs import Tab
 from captcha_bypass.browsers.watch import Watch
+from captcha_bypass.browsers.workspace import Workspace
 from captcha_bypass.concurrency import uninterrupted
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.routes import Permit

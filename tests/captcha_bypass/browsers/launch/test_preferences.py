@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from captcha_bypass.browsers.engines import find_firefox
+from captcha_bypass.browsers.installed import find_firefox
 from captcha_bypass.browsers.preferences import FIREFOX_PREFS, PREFS
 from tests.support.service import Client
 

@@ -12,7 +12,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from captcha_bypass.browsers import places
-from captcha_bypass.browsers.reaper import LOCKED, NOT_YET_LOCKED, Workspace
+from captcha_bypass.browsers.workspace import LOCKED, NOT_YET_LOCKED, Workspace
 from captcha_bypass.errors import StartupError
 from tests.support.namespaces import needs_root
 from tests.support.service import client_of, run_service
