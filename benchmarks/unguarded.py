@@ -8,7 +8,7 @@ from __future__ import annotations
 from playwright.async_api import Browser, BrowserContext
 
 from captcha_bypass import cli
-from captcha_bypass.browsers import engines, launcher, preferences
+from captcha_bypass.browsers.launch import engines, launcher, preferences
 
 
 async def _new_context(

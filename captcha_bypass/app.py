@@ -14,10 +14,10 @@ from captcha_bypass import __version__
 from captcha_bypass.api.application import DOOR, application
 from captcha_bypass.api.door import Door
 from captcha_bypass.api.errors import not_about_broken_http
-from captcha_bypass.browsers.engines import Engine
 from captcha_bypass.browsers.failures import not_about_lost_browsers
 from captcha_bypass.browsers.fleet import Limits
-from captcha_bypass.browsers.installed import find_engine
+from captcha_bypass.browsers.launch.engines import Engine
+from captcha_bypass.browsers.launch.installed import find_engine
 from captcha_bypass.browsers.pool import BrowserPool
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config

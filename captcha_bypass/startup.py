@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
-from captcha_bypass.browsers.engines import Engine
+from captcha_bypass.browsers.launch.engines import Engine
 from captcha_bypass.browsers.lease import no_page
 from captcha_bypass.browsers.pool import BrowserPool
 from captcha_bypass.browsers.tabs import Tab

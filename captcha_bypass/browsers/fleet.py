@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from captcha_bypass.browsers.causes import HANGS
-from captcha_bypass.browsers.engines import Engine
-from captcha_bypass.browsers.exits import Exits
-from captcha_bypass.browsers.launcher import Launcher
+from captcha_bypass.browsers.browser import Browser
+from captcha_bypass.browsers.launch.engines import Engine
+from captcha_bypass.browsers.launch.launcher import Launcher
 from captcha_bypass.browsers.lease import Lease
+from captcha_bypass.browsers.retirement import HANGS
 from captcha_bypass.browsers.tabs import Means
-from captcha_bypass.browsers.warm import Browser
+from captcha_bypass.browsers.time_zones import Exits
 from captcha_bypass.concurrency import Background
 from captcha_bypass.config.memory import PAGES_PER_BROWSER
 from captcha_bypass.egress.guard import Egress
@@ -113,7 +113,7 @@ class Fleet:
 
     @property
     def obstacle(self) -> str:
-        """See warm.Owner."""
+        """See browser.Owner."""
         return self._failure or f"{self._engine.name} was still starting"
 
     def census(self) -> Browsers:
@@ -204,7 +204,7 @@ class Fleet:
         return browser
 
     def on_started(self) -> None:
-        """See warm.Owner."""
+        """See browser.Owner."""
         self._failure = None
         self._retry_at = 0.0
         self.ready.set()
@@ -212,7 +212,7 @@ class Fleet:
         self.update()
 
     def on_not_started(self, error: TaskError | Unguarded) -> None:
-        """See warm.Owner."""
+        """See browser.Owner."""
         self._failure = str(error)
         self._retry_at = self._clock() + RETRY_SECONDS
         logger.error("%s", error)

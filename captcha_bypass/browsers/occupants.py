@@ -6,9 +6,9 @@ import asyncio
 
 from playwright.async_api import Page
 
-from captcha_bypass.browsers.causes import FAULTS, SUSPICIOUS, Cause
 from captcha_bypass.browsers.failures import CRASHED
 from captcha_bypass.browsers.lease import Lease
+from captcha_bypass.browsers.retirement import FAULTS, SUSPICIOUS, Cause
 from captcha_bypass.errors import TaskError
 
 

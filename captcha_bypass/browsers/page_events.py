@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from playwright.async_api import BrowserContext, Error, Frame, Page
 
-from captcha_bypass.browsers.causes import Cause
+from captcha_bypass.browsers.retirement import Cause
 
 logger = logging.getLogger(__name__)
 

@@ -10,17 +10,17 @@ from typing import Self, TypeVar
 
 from playwright.async_api import Error
 
-from captcha_bypass.browsers.display import virtual_display
-from captcha_bypass.browsers.driver import Driver
-from captcha_bypass.browsers.engines import Engine
 from captcha_bypass.browsers.fleet import Fleet, Limits
-from captcha_bypass.browsers.keeper import Keeper
-from captcha_bypass.browsers.launcher import Launcher
+from captcha_bypass.browsers.janitor import Keeper
+from captcha_bypass.browsers.launch.display import virtual_display
+from captcha_bypass.browsers.launch.driver import Driver
+from captcha_bypass.browsers.launch.engines import Engine
+from captcha_bypass.browsers.launch.launcher import Launcher
+from captcha_bypass.browsers.launch.workspace import Workspace
 from captcha_bypass.browsers.lease import Lease
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.browsers.tabs import Tab
-from captcha_bypass.browsers.watch import Watch
-from captcha_bypass.browsers.workspace import Workspace
+from captcha_bypass.browsers.watchdog import Watch
 from captcha_bypass.concurrency import uninterrupted
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.routes import Permit

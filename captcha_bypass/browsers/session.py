@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from captcha_bypass.browsers.causes import Cause
+from captcha_bypass.browsers.browser import Browser
 from captcha_bypass.browsers.lease import Lease
+from captcha_bypass.browsers.retirement import Cause
 from captcha_bypass.browsers.tabs import Tab, Tabs
-from captcha_bypass.browsers.warm import Browser
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import BrowserLost, TaskError

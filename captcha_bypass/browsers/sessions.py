@@ -7,10 +7,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from captcha_bypass.browsers.browser import Browser
 from captcha_bypass.browsers.lease import Lease
 from captcha_bypass.browsers.rounds import every
 from captcha_bypass.browsers.session import Session, session_lost
-from captcha_bypass.browsers.warm import Browser
 from captcha_bypass.concurrency import Background, uninterrupted
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import TaskError, TooManySessions

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 
 from playwright.async_api import Browser, BrowserContext, Error, Page, StorageState
 
-from captcha_bypass.browsers.causes import Cause
-from captcha_bypass.browsers.engines import Engine
-from captcha_bypass.browsers.exits import Exits
 from captcha_bypass.browsers.failures import translate
+from captcha_bypass.browsers.launch.engines import Engine
 from captcha_bypass.browsers.page_events import Owner as PageOwner
 from captcha_bypass.browsers.page_events import PageEvents
+from captcha_bypass.browsers.retirement import Cause
+from captcha_bypass.browsers.time_zones import Exits
 from captcha_bypass.concurrency import Background, uninterrupted, within
 from captcha_bypass.egress.guard import Egress, Guard
 from captcha_bypass.egress.routes import Permit

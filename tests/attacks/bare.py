@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from playwright.async_api import Browser, Error, Page, async_playwright
 
-from captcha_bypass.browsers.installed import find_firefox
+from captcha_bypass.browsers.launch.installed import find_firefox
 from tests.attacks.arena import Arena
 from tests.attacks.catalogue import APART, TOP
 from tests.attacks.target import SECRET

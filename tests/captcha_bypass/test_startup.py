@@ -19,7 +19,7 @@ import psutil
 import pytest
 from aiohttp.test_utils import TestServer
 
-from captcha_bypass.browsers.launcher import Launcher
+from captcha_bypass.browsers.launch.launcher import Launcher
 from captcha_bypass.errors import StartupError, TaskError
 from captcha_bypass.startup import Startup
 from tests.support.service import PATH, Service, alive, client_of, eventually, run_service

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestServer
 
-from captcha_bypass.browsers.engines import Firefox
+from captcha_bypass.browsers.launch.engines import Firefox
 from tests.support.hard_site import SEEN
 from tests.support.service import Client, Json, Service, client_of, eventually, run_service
 

@@ -15,7 +15,7 @@ from unittest.mock import patch
 import camoufox.browser_pin
 import camoufox.utils
 
-from captcha_bypass.browsers.installed import find_firefox
+from captcha_bypass.browsers.launch.installed import find_firefox
 from captcha_bypass.cli import main
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import psutil
 from playwright.async_api import Error
 
-from captcha_bypass.browsers.engines import Firefox
 from captcha_bypass.browsers.fleet import Limits
-from captcha_bypass.browsers.launcher import LAUNCH_SECONDS, Launched
+from captcha_bypass.browsers.launch.engines import Firefox
+from captcha_bypass.browsers.launch.launcher import LAUNCH_SECONDS, Launched
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import TaskError
 from captcha_bypass.models import SolveRequest

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 from aiohttp import web
 
-from captcha_bypass.browsers.preferences import FIREFOX_PREFS, PREFS
+from captcha_bypass.browsers.launch.preferences import FIREFOX_PREFS, PREFS
 from tests.verify.kit import Bench, Skip, check, commands
 
 IDENTITY = """

@@ -8,9 +8,9 @@ from unittest.mock import patch
 
 import pytest
 
+from captcha_bypass.browsers.browser import Browser
 from captcha_bypass.browsers.lease import Lease
 from captcha_bypass.browsers.tabs import Means
-from captcha_bypass.browsers.warm import Browser
 from captcha_bypass.concurrency import Background
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination
@@ -70,7 +70,7 @@ def world() -> World:
 @pytest.fixture
 def house(world: World) -> Iterator[House]:
     loop = VirtualLoop()
-    with patch("captcha_bypass.browsers.warm.kill_marked", world.kill_marked):
+    with patch("captcha_bypass.browsers.browser.kill_marked", world.kill_marked):
         yield House(loop, world)
         loop.shutdown()
 

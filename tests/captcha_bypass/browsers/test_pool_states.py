@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from captcha_bypass.browsers.fleet import Fleet
-from captcha_bypass.browsers.keeper import IDLE_SECONDS, Keeper
+from captcha_bypass.browsers.janitor import IDLE_SECONDS, Keeper
 from captcha_bypass.browsers.pool import BrowserPool
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.tasks.memory import MemoryQueue
@@ -49,9 +49,9 @@ class Machine(RuleBasedStateMachine):
         self.submitted: list[str] = []
         self.removed: set[str] = set()
         self.patches: list[Any] = [
-            patch("captcha_bypass.browsers.warm.kill_marked", self.world.kill_marked),
+            patch("captcha_bypass.browsers.browser.kill_marked", self.world.kill_marked),
             patch("captcha_bypass.worker.solve", self.world.solve),
-            patch("captcha_bypass.browsers.keeper.Keeper._retire_large", nothing),
+            patch("captcha_bypass.browsers.janitor.Keeper._retire_large", nothing),
         ]
         for each in self.patches:
             each.start()

@@ -65,7 +65,7 @@ def test_sessions_that_come_and_go_share_the_browsers_that_were_started(
         return Busy()
 
     busy = loop.run(make())
-    with patch("captcha_bypass.browsers.warm.kill_marked", busy.world.kill_marked):
+    with patch("captcha_bypass.browsers.browser.kill_marked", busy.world.kill_marked):
         loop.run(busy.start())
         assert loop.run(busy.churn(with_task=with_task)) <= MOST
         loop.advance(10)
@@ -89,7 +89,7 @@ def test_browser_that_sessions_have_used_up_is_replaced_by_one(loop: VirtualLoop
         return len(busy.fleet.browsers)
 
     busy = loop.run(make())
-    with patch("captcha_bypass.browsers.warm.kill_marked", busy.world.kill_marked):
+    with patch("captcha_bypass.browsers.browser.kill_marked", busy.world.kill_marked):
         loop.run(busy.start())
         assert loop.run(use_up(busy)) <= MOST
         loop.advance(5)

@@ -13,7 +13,7 @@ import camoufox.utils
 import pytest
 from aiohttp.test_utils import TestServer
 
-from captcha_bypass.browsers.installed import find_firefox
+from captcha_bypass.browsers.launch.installed import find_firefox
 from captcha_bypass.errors import StartupError
 from tests.support.service import PATH, client_of, run_service
 

@@ -12,12 +12,12 @@ from typing import Any
 import camoufox.utils
 import pytest
 
-from captcha_bypass.browsers.engines import Camoufox, Pace
-from captcha_bypass.browsers.exits import Exits
+from captcha_bypass.browsers.launch.engines import Camoufox, Pace
+from captcha_bypass.browsers.launch.preferences import PREFS
+from captcha_bypass.browsers.launch.processes import BROWSER_MARK, INSTANCE_MARK
 from captcha_bypass.browsers.pool import BrowserPool
-from captcha_bypass.browsers.preferences import PREFS
-from captcha_bypass.browsers.reaper import BROWSER_MARK, INSTANCE_MARK
 from captcha_bypass.browsers.sessions import Sessions
+from captcha_bypass.browsers.time_zones import Exits
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.rules import Rules
 from captcha_bypass.egress.upstream import Upstream

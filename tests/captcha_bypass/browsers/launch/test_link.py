@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from playwright.async_api import Error
 
-from captcha_bypass.browsers import link
-from captcha_bypass.browsers.driver import Driver
-from captcha_bypass.browsers.workspace import Workspace
+from captcha_bypass.browsers.launch import link
+from captcha_bypass.browsers.launch.driver import Driver
+from captcha_bypass.browsers.launch.workspace import Workspace
 from tests.support.service import eventually
 
 DEEP = b'{"a":' * 5000 + b"1" + b"}" * 5000

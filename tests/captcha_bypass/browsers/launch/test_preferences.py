@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from captcha_bypass.browsers.installed import find_firefox
-from captcha_bypass.browsers.preferences import FIREFOX_PREFS, PREFS
+from captcha_bypass.browsers.launch.installed import find_firefox
+from captcha_bypass.browsers.launch.preferences import FIREFOX_PREFS, PREFS
 from tests.support.service import Client
 
 #: Lines such as `pref("browser.cache.disk.enable", true);` in Firefox's own files.

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestServer
 
-from captcha_bypass.browsers import places
-from captcha_bypass.browsers.workspace import LOCKED, NOT_YET_LOCKED, Workspace
+from captcha_bypass.browsers.launch import folders
+from captcha_bypass.browsers.launch.workspace import LOCKED, NOT_YET_LOCKED, Workspace
 from captcha_bypass.errors import StartupError
 from tests.support.namespaces import needs_root
 from tests.support.service import client_of, run_service
@@ -139,7 +139,7 @@ def test_link_in_our_folder_is_not_followed(tmp_path: Path) -> None:
 
 
 def env_of(tmp_path: Path, home: Path, **more: str) -> dict[str, str]:
-    return places.home_variables({"HOME": str(home), **more}, tmp_path / "ours")
+    return folders.home_variables({"HOME": str(home), **more}, tmp_path / "ours")
 
 
 def test_home_that_can_be_written_to_is_left_alone(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_home_of_which_a_part_cannot_be_written_to_is_replaced(tmp_path: Path, f
     tried = f"""
 import os, sys
 from pathlib import Path
-from captcha_bypass.browsers.places import home_variables
+from captcha_bypass.browsers.launch.folders import home_variables
 os.chown(sys.argv[1], 65534, 65534)
 for place, _, _ in os.walk(sys.argv[2]):
     os.chown(place, 65534, 65534)
@@ -218,7 +218,7 @@ def noexec(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 def test_another_place_serves_where_programs_do_not_run_in_tmpdir(
     tmp_path: Path, shared: Path, noexec: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(places, "OTHER_ROOTS", (tmp_path / "none", tmp_path))
+    monkeypatch.setattr(folders, "OTHER_ROOTS", (tmp_path / "none", tmp_path))
     noexec.add(str(shared))
     with Workspace() as workspace:
         assert workspace.path.parent.parent == tmp_path
@@ -243,7 +243,7 @@ def test_tmpdir_that_cannot_be_written_to_is_told(
 def test_no_such_place_ends_the_start_with_a_remedy(
     shared: Path, noexec: set[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(places, "OTHER_ROOTS", ())
+    monkeypatch.setattr(folders, "OTHER_ROOTS", ())
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "none"))
     noexec.add(str(shared))
     with pytest.raises(StartupError, match=r"noexec.*set TMPDIR.*:exec"), Workspace():

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from captcha_bypass.browsers.workspace import Workspace
+from captcha_bypass.browsers.launch.workspace import Workspace
 from captcha_bypass.errors import StartupError
 
 

@@ -15,14 +15,14 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
-from captcha_bypass.browsers.engines import Camoufox, Engine, Firefox
-from captcha_bypass.browsers.fetching import (
+from captcha_bypass.browsers.launch.download import (
     LogProgress,
     Tell,
     TerminalProgress,
     fetch_camoufox,
     fetch_command,
 )
+from captcha_bypass.browsers.launch.engines import Camoufox, Engine, Firefox
 from captcha_bypass.config import Config
 from captcha_bypass.errors import StartupError
 

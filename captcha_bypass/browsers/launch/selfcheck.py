@@ -7,7 +7,7 @@ import asyncio
 from playwright.async_api import Browser, Error
 
 from captcha_bypass import status
-from captcha_bypass.browsers.engines import Engine
+from captcha_bypass.browsers.launch.engines import Engine
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.errors import TaskError, Unguarded
 

@@ -11,18 +11,18 @@ from pathlib import Path
 import psutil
 from playwright.async_api import Browser, BrowserContext, Error
 
-from captcha_bypass.browsers.display import VirtualDisplay
-from captcha_bypass.browsers.driver import Driver
-from captcha_bypass.browsers.engines import Engine
-from captcha_bypass.browsers.reaper import (
+from captcha_bypass.browsers.launch.display import VirtualDisplay
+from captcha_bypass.browsers.launch.driver import Driver
+from captcha_bypass.browsers.launch.engines import Engine
+from captcha_bypass.browsers.launch.processes import (
     BROWSER_MARK,
     is_alive,
     kill_marked,
     marked_child,
     weigh_tree,
 )
-from captcha_bypass.browsers.selfcheck import check_guarded
-from captcha_bypass.browsers.workspace import Workspace
+from captcha_bypass.browsers.launch.selfcheck import check_guarded
+from captcha_bypass.browsers.launch.workspace import Workspace
 from captcha_bypass.concurrency import uninterrupted, within
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.errors import TaskError, Unguarded

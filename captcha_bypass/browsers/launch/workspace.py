@@ -25,8 +25,8 @@ from typing import Self
 
 import psutil
 
-from captcha_bypass.browsers import places
-from captcha_bypass.browsers.reaper import BROWSER_MARK, INSTANCE_MARK, find, kill
+from captcha_bypass.browsers.launch import folders
+from captcha_bypass.browsers.launch.processes import BROWSER_MARK, INSTANCE_MARK, find, kill
 from captcha_bypass.errors import StartupError
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Workspace:
 
     Args:
         base: Where the folders of all services of this user stand, a folder that nobody else may
-            write to; default: see places.temporary_base.
+            write to; default: see folders.temporary_base.
 
     Raises:
         StartupError: on entering; no folder can be made, or none where programs can be run.
@@ -60,7 +60,7 @@ class Workspace:
         self.path = Path()
 
     def __enter__(self) -> Self:
-        base = self._given or places.temporary_base()
+        base = self._given or folders.temporary_base()
         base.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._sweep(base)
         try:
@@ -75,7 +75,7 @@ class Workspace:
         new = Path(tempfile.mkdtemp(prefix=NOT_YET_LOCKED, dir=base))
         self._lock = _try_lock(new)
         self.path = new.rename(base / new.name.replace(NOT_YET_LOCKED, LOCKED, 1))
-        self._home = places.home_variables(os.environ, self.path / "home")
+        self._home = folders.home_variables(os.environ, self.path / "home")
 
     def __exit__(
         self,

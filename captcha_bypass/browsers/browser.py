@@ -9,11 +9,11 @@ from uuid import uuid4
 
 from playwright.async_api import Page
 
-from captcha_bypass.browsers.causes import IN_ORDER, Cause
-from captcha_bypass.browsers.launcher import Launched, Launcher
+from captcha_bypass.browsers.launch.launcher import Launched, Launcher
+from captcha_bypass.browsers.launch.processes import BROWSER_MARK, kill_marked
 from captcha_bypass.browsers.lease import Lease
 from captcha_bypass.browsers.occupants import Occupants
-from captcha_bypass.browsers.reaper import BROWSER_MARK, kill_marked
+from captcha_bypass.browsers.retirement import IN_ORDER, Cause
 from captcha_bypass.browsers.tabs import Means, Tab, Tabs
 from captcha_bypass.concurrency import uninterrupted
 from captcha_bypass.egress.routes import Permit

@@ -12,9 +12,9 @@ from typing import Any
 import psutil
 import pytest
 
-from captcha_bypass.browsers import watch
-from captcha_bypass.browsers.reaper import resident_trees
-from captcha_bypass.browsers.watch import Watch
+from captcha_bypass.browsers import watchdog
+from captcha_bypass.browsers.launch.processes import resident_trees
+from captcha_bypass.browsers.watchdog import Watch
 from captcha_bypass.concurrency import Background
 
 MIB = 1024**2
@@ -97,10 +97,10 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
         ("STARVED_CPU", 0.2),
         ("HOGGING_CPU", 0.4),
     ):
-        monkeypatch.setattr(watch, name, seconds)
-    monkeypatch.setattr(watch, "_cpu_seconds", world.cpu)
+        monkeypatch.setattr(watchdog, name, seconds)
+    monkeypatch.setattr(watchdog, "_cpu_seconds", world.cpu)
     monkeypatch.setattr(
-        watch, "resident_trees", lambda pids: {pid: world.rough.get(pid, 0) for pid in pids}
+        watchdog, "resident_trees", lambda pids: {pid: world.rough.get(pid, 0) for pid in pids}
     )
     world.fleet.background.run(world.watch.keep())
     yield world

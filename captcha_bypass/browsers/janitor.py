@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from weakref import WeakKeyDictionary
 
+from captcha_bypass.browsers.browser import Browser
 from captcha_bypass.browsers.fleet import Fleet
 from captcha_bypass.browsers.rounds import every
-from captcha_bypass.browsers.warm import Browser
 
 #: Seconds between two looks at the browsers.
 TEND_EVERY = 1.0

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 from playwright.async_api import Browser, BrowserContext, Playwright
 
-from captcha_bypass.browsers.places import may_write
-from captcha_bypass.browsers.preferences import FIREFOX_PREFS, PREFS
-from captcha_bypass.browsers.workspace import Workspace
+from captcha_bypass.browsers.launch.folders import may_write
+from captcha_bypass.browsers.launch.preferences import FIREFOX_PREFS, PREFS
+from captcha_bypass.browsers.launch.workspace import Workspace
 
 #: Ctrl+C reaches the driver too; it must leave the browsers to us, or running tasks would die.
 SIGNALS_ARE_OURS: dict[str, Any] = {

@@ -10,11 +10,11 @@ from typing import Any
 
 import psutil
 
-from captcha_bypass.browsers.driver import Driver
+from captcha_bypass.browsers.browser import Browser
 from captcha_bypass.browsers.fleet import Fleet
-from captcha_bypass.browsers.reaper import resident_trees
+from captcha_bypass.browsers.launch.driver import Driver
+from captcha_bypass.browsers.launch.processes import resident_trees
 from captcha_bypass.browsers.rounds import every
-from captcha_bypass.browsers.warm import Browser
 from captcha_bypass.concurrency import within
 
 #: Seconds between two looks; a script can take a gigabyte a second.

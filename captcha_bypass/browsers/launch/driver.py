@@ -14,9 +14,9 @@ from playwright._impl._driver import compute_driver_executable
 from playwright.async_api import Error, Playwright
 
 from captcha_bypass import isolated
-from captcha_bypass.browsers.link import Link
-from captcha_bypass.browsers.reaper import INSTANCE_MARK, is_alive, kill
-from captcha_bypass.browsers.workspace import Workspace
+from captcha_bypass.browsers.launch.link import Link
+from captcha_bypass.browsers.launch.processes import INSTANCE_MARK, is_alive, kill
+from captcha_bypass.browsers.launch.workspace import Workspace
 from captcha_bypass.concurrency import within
 
 logger = logging.getLogger(__name__)

@@ -11,10 +11,11 @@ from unittest.mock import Mock
 import pytest
 from aiohttp import web
 
-from captcha_bypass.browsers import exits, warm
-from captcha_bypass.browsers.exits import Exits
+from captcha_bypass.browsers import browser as browser_module
+from captcha_bypass.browsers import time_zones
+from captcha_bypass.browsers.browser import Browser
 from captcha_bypass.browsers.tabs import Means
-from captcha_bypass.browsers.warm import Browser
+from captcha_bypass.browsers.time_zones import Exits
 from captcha_bypass.concurrency import Background
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.routes import Permit
@@ -90,7 +91,7 @@ async def test_task_that_is_cancelled_leaves_the_question_to_the_others(
 async def test_answer_holds_for_its_time_and_no_longer(
     known: Exits, proxy: Upstream, asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exits, "KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(time_zones, "KEEP_SECONDS", 0.0)
     assert await known.time_zone(proxy) == "Asia/Tokyo"
     asked.text = "2001:db8::9"
     assert await known.time_zone(proxy) == "America/Lima"
@@ -110,7 +111,7 @@ async def test_exit_that_is_not_known_is_no_time_zone_and_one_line(
 async def test_proxy_that_never_answers_costs_a_bounded_time(
     known: Exits, proxy: Upstream, asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exits, "ASK_SECONDS", 0.2)
+    monkeypatch.setattr(time_zones, "ASK_SECONDS", 0.2)
     asked.release.clear()
     async with asyncio.timeout(5):
         assert await known.time_zone(proxy) is None
@@ -130,7 +131,7 @@ async def test_password_of_a_proxy_is_in_no_line(
 async def test_number_of_proxies_that_are_kept_is_bounded(
     known: Exits, proxy: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exits, "MAX_KEPT", 2)
+    monkeypatch.setattr(time_zones, "MAX_KEPT", 2)
     for name in "abc":
         await known.time_zone(Upstream("http", proxy.destination, name, "", trusted=True))
     assert len(known._asked) == 2
@@ -171,7 +172,7 @@ async def test_page_made_ahead_serves_a_proxied_task_whose_time_zone_is_not_know
     zone: str | None, proxied: bool, opened: list[str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world, background, engine = World(), Background(), FittingEngine()
-    monkeypatch.setattr(warm, "kill_marked", world.kill_marked)
+    monkeypatch.setattr(browser_module, "kill_marked", world.kill_marked)
     stand_ins: Any = (engine, FakeEgress(), Zones(zone), background)
     launcher, owner = cast("Any", world), cast("Any", Mock())
     browser = Browser(Means(*stand_ins), launcher, max_tasks=100, owner=owner)
