@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import tarfile
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +58,20 @@ def test_the_index_and_the_readme_lead_to_every_page(page: str) -> None:
         link.partition("#")[0] for link in links_of("docs/README.md")
     }
     assert page in {link.partition("#")[0] for link in links_of("README.md")}
+
+
+def test_what_the_pages_lead_to_is_shipped_with_them(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as files:
+        shipped = {name.partition("/")[2] for name in files.getnames()}
+    for page in PAGES:
+        assert page in shipped
+        for link in links_of(page):
+            path = ((ROOT / page).parent / link.partition("#")[0]).resolve()
+            name = str(path.relative_to(ROOT))
+            assert link.startswith("#") or name in shipped or path.name in PENDING, link
 
 
 def test_what_is_pending_is_not_there_yet() -> None:
