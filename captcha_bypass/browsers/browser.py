@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from playwright.async_api import Page
 
-from captcha_bypass.browsers.launch.launcher import Launched, Launcher
+from captcha_bypass.browsers.launch.launcher import BrowserProcess, Launcher
 from captcha_bypass.browsers.launch.processes import BROWSER_MARK, kill_marked
 from captcha_bypass.browsers.lease import Lease
 from captcha_bypass.browsers.occupants import Occupants
@@ -70,7 +70,7 @@ class Browser:
         self._state = State.STARTING
         self._cause: Cause | None = None
         self._strained = False
-        self._process: Launched | None = None
+        self._process: BrowserProcess | None = None
         self._tabs: Tabs | None = None
         self._closing: asyncio.Task[None] | None = None
         self._launching = means.background.start(self._launch())
@@ -125,7 +125,7 @@ class Browser:
         return self._clock() - self._born
 
     @property
-    def process(self) -> Launched:
+    def process(self) -> BrowserProcess:
         """What was launched; only of one that has started."""
         assert self._process is not None  # noqa: S101 - see there
         return self._process
@@ -169,8 +169,7 @@ class Browser:
     def release(self, lease: Lease) -> None:
         """See Place."""
         self.occupants.release(lease)
-        self._retire_if_used_up()
-        self._owner.update()
+        self._on_leaving()
 
     def begin_session(self) -> None:
         """Keep one more session, and from now on no tasks but those of sessions."""
@@ -179,13 +178,12 @@ class Browser:
     def end_session(self) -> None:
         """Keep one session less."""
         self.occupants.end_session()
-        self._retire_if_used_up()
-        self._owner.update()
+        self._on_leaving()
 
-    def _retire_if_used_up(self) -> None:
-        # One that keeps sessions goes on with their tasks, however many those are.
-        if not self.occupants.tasks_left and not self.occupants.sessions:
+    def _on_leaving(self) -> None:
+        if self.occupants.have_used_it_up:
             self.retire("tasks")
+        self._owner.update()
 
     @property
     def obstacle(self) -> str:

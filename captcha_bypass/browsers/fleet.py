@@ -15,7 +15,7 @@ from captcha_bypass.browsers.launch.launcher import Launcher
 from captcha_bypass.browsers.lease import Lease
 from captcha_bypass.browsers.retirement import HANGS
 from captcha_bypass.browsers.tabs import Means
-from captcha_bypass.browsers.time_zones import Exits
+from captcha_bypass.browsers.time_zones import TimeZones
 from captcha_bypass.concurrency import Background
 from captcha_bypass.config.memory import PAGES_PER_BROWSER
 from captcha_bypass.egress.guard import Egress
@@ -85,8 +85,8 @@ class Fleet:
         self.ready = asyncio.Event()
         #: Work on browsers that nobody waits for; ended with the fleet.
         self.background = Background()
-        exits = Exits(egress, self.background)
-        self._means = Means(engine, egress, exits, self.background)
+        time_zones = TimeZones(egress, self.background)
+        self._means = Means(engine, egress, time_zones, self.background)
 
     async def __aenter__(self) -> Self:
         self.update()

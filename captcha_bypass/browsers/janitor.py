@@ -17,7 +17,7 @@ IDLE_SECONDS = 60.0
 WEIGH_EVERY = 5.0
 
 
-class Keeper:
+class Janitor:
     """Tends a fleet.
 
     Args:

@@ -56,6 +56,11 @@ class Occupants:
         return not self._leases and not self._sessions
 
     @property
+    def have_used_it_up(self) -> bool:
+        """Whether the browser may have no other task; with sessions it goes on, however many tasks."""
+        return not self.tasks_left and not self._sessions
+
+    @property
     def want_no_others(self) -> bool:
         """Whether a task has the browser for itself, or sessions do."""
         return self._sessions > 0 or any(lease.alone for lease in self._leases)

@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 from playwright.async_api import Error
 
 from captcha_bypass.browsers.fleet import Fleet, Limits
-from captcha_bypass.browsers.janitor import Keeper
+from captcha_bypass.browsers.janitor import Janitor
 from captcha_bypass.browsers.launch.display import virtual_display
 from captcha_bypass.browsers.launch.driver import Driver
 from captcha_bypass.browsers.launch.engines import Engine
@@ -20,7 +20,7 @@ from captcha_bypass.browsers.launch.workspace import Workspace
 from captcha_bypass.browsers.lease import Lease
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.browsers.tabs import Tab
-from captcha_bypass.browsers.watchdog import Watch
+from captcha_bypass.browsers.watchdog import Watchdog
 from captcha_bypass.concurrency import uninterrupted
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.routes import Permit
@@ -99,8 +99,8 @@ class BrowserPool:
             self._fleet = await stack.enter_async_context(fleet)
             await stack.enter_async_context(self._sessions)
             most_bytes = self._limits.max_browser_bytes
-            fleet.background.run(Keeper(fleet, most_bytes).keep())
-            fleet.background.run(Watch(fleet, driver, most_bytes).keep())
+            fleet.background.run(Janitor(fleet, most_bytes).keep())
+            fleet.background.run(Watchdog(fleet, driver, most_bytes).keep())
             self._stack = stack.pop_all()
         return self
 

@@ -16,7 +16,7 @@ from captcha_bypass.browsers.launch.engines import Engine
 from captcha_bypass.browsers.page_events import Owner as PageOwner
 from captcha_bypass.browsers.page_events import PageEvents
 from captcha_bypass.browsers.retirement import Cause
-from captcha_bypass.browsers.time_zones import Exits
+from captcha_bypass.browsers.time_zones import TimeZones
 from captcha_bypass.concurrency import Background, uninterrupted, within
 from captcha_bypass.egress.guard import Egress, Guard
 from captcha_bypass.egress.routes import Permit
@@ -50,7 +50,7 @@ class Means:
 
     engine: Engine
     egress: Egress
-    exits: Exits
+    time_zones: TimeZones
     background: Background
 
 
@@ -143,10 +143,10 @@ class Tabs:
             raise failed from error
 
     async def _time_zone(self, proxy: Upstream | None) -> str | None:
-        """Return that of a proxy's exit, if it is known and pages can have it."""
-        if proxy is None or not self._means.engine.fits_exit:
+        """Return that of the address a proxy goes out by, if it is known and pages can have it."""
+        if proxy is None or not self._means.engine.fits_time_zone:
             return None
-        return await self._means.exits.time_zone(proxy)
+        return await self._means.time_zones.of(proxy)
 
     def _begin(self, time_zone: str | None) -> asyncio.Task[Tab]:
         if time_zone is not None or self._spare is None:

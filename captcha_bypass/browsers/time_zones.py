@@ -1,4 +1,4 @@
-"""Where the exits of proxies are, so that a page's time zone agrees with the address it comes from."""
+"""The time zones of the addresses that proxies go out by: a page's zone agrees with where it comes from."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ logger = logging.getLogger(__name__)
 SERVICE = "https://api.ipify.org/"
 #: Seconds that the question may take; a task waits for it once per proxy.
 ASK_SECONDS = 5.0
-#: Seconds for which an answer holds, also none: exits of rotating proxies change.
+#: Seconds for which an answer holds, also none: rotating proxies change their address.
 KEEP_SECONDS = 600.0
-#: Proxies whose exits are kept; those that give each task a login of its own have any number.
+#: Proxies whose answers are kept; those that give each task a login of its own have any number.
 MAX_KEPT = 1000
 #: An address in text is 45 characters at most.
 ANSWER_BYTES = 64
 
 
-class Exits:
-    """Knows the time zones of proxies' exits: each proxy is asked once, and not for each task.
+class TimeZones:
+    """Knows the time zones of proxies: each proxy is asked once, and not for each task.
 
     Args:
         egress: Guards the question like what a page asks.
@@ -57,8 +57,8 @@ class Exits:
         #: Those asked, the oldest first, and until when the answer holds.
         self._asked: OrderedDict[Upstream, tuple[asyncio.Task[str | None], float]] = OrderedDict()
 
-    async def time_zone(self, proxy: Upstream) -> str | None:
-        """Return the IANA name of the time zone that a proxy's exit is in; None if unknown."""
+    async def of(self, proxy: Upstream) -> str | None:
+        """Return the IANA name of the zone of the address a proxy goes out by; None if unknown."""
         asked, until = self._asked.get(proxy, (None, 0.0))
         if asked is None or asked.cancelled() or self._clock() >= until:
             self._asked.pop(proxy, None)

@@ -52,7 +52,7 @@ class _Beat:
         return _cpu_seconds(pid) - self.cpu
 
 
-class Watch:
+class Watchdog:
     """Ends what a page does to its browser before other tasks suffer.
 
     Args:

@@ -13,7 +13,7 @@ from playwright.async_api import Error
 
 from captcha_bypass.browsers.fleet import Limits
 from captcha_bypass.browsers.launch.engines import Firefox
-from captcha_bypass.browsers.launch.launcher import LAUNCH_SECONDS, Launched
+from captcha_bypass.browsers.launch.launcher import LAUNCH_SECONDS, BrowserProcess
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import TaskError
 from captcha_bypass.models import SolveRequest
@@ -142,7 +142,7 @@ class FakeEgress:
 class FakeEngine:
     """Opens fake contexts."""
 
-    name, version, warning, fits_exit = "fake", "1", None, False
+    name, version, warning, fits_time_zone = "fake", "1", None, False
     pace = Firefox.pace
 
     async def new_context(
@@ -167,7 +167,7 @@ class World:
     def living(self) -> list[FakeBrowser]:
         return [browser for browser in self.browsers.values() if browser.root.running]
 
-    async def launch(self, label: str) -> Launched:
+    async def launch(self, label: str) -> BrowserProcess:
         await asyncio.sleep(2)
         if self.launch_fails:
             raise TaskError("browser_unavailable", "fake could not be started: told so")
@@ -178,7 +178,7 @@ class World:
         self.alive = True  # a driver that died is replaced at the next launch
         browser: Any = FakeBrowser(self)
         self.browsers[label] = browser
-        return Launched(browser, browser.root, None)
+        return BrowserProcess(browser, browser.root, None)
 
     def when_lost(self, call: Callable[[], None]) -> None:
         """Nobody is told: the browsers are looked at often enough."""

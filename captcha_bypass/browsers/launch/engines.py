@@ -39,8 +39,8 @@ class Engine(Protocol):
     version: str
     #: Why this engine stands in for another; None in the normal case.
     warning: str | None
-    #: Whether a context gets the time zone of a proxy's exit.
-    fits_exit: bool
+    #: Whether a page gets the time zone of the address that its proxy goes out by.
+    fits_time_zone: bool
     pace: Pace
 
     async def launch(
@@ -67,7 +67,7 @@ class Firefox:
     version: str
     warning: str | None = None
     name: str = "firefox"
-    fits_exit: bool = False
+    fits_time_zone: bool = False
     # 0.3 s and 0.05 s are normal, 2 s and 0.4 s on a machine that is overloaded.
     pace: Pace = Pace(open_seconds=15.0, close_seconds=1.5)
 
@@ -103,7 +103,7 @@ class Camoufox:
     version: str
     warning: str | None = None
     name: str = "camoufox"
-    fits_exit: bool = True
+    fits_time_zone: bool = True
     # Its protocol opens windows one after another, and closing waits for the window: inferred from
     # its sources, not measured, so it gets twice the time and more.
     pace: Pace = Pace(open_seconds=30.0, close_seconds=4.0)

@@ -37,7 +37,7 @@ LAUNCH_SECONDS = 30.0
 
 
 @dataclass
-class Launched:
+class BrowserProcess:
     """A browser that runs, or has run.
 
     Attributes:
@@ -108,7 +108,7 @@ class Launcher:
         self._headless = headless
         self._display = display
 
-    async def launch(self, label: str) -> Launched:
+    async def launch(self, label: str) -> BrowserProcess:
         """Start a browser whose processes are marked with `label`.
 
         Raises:
@@ -121,7 +121,7 @@ class Launcher:
             # A browser or driver that died while it started says nothing about the next one.
             return await self._launch_once(label)
 
-    async def _launch_once(self, label: str) -> Launched:
+    async def _launch_once(self, label: str) -> BrowserProcess:
         launch = asyncio.create_task(self._start(label))
         try:
             async with asyncio.timeout(LAUNCH_SECONDS):
@@ -141,7 +141,7 @@ class Launcher:
             await uninterrupted(kill_marked(BROWSER_MARK, label))
             raise self._failed(_reason(error)) from error
 
-    async def _start(self, label: str) -> Launched:
+    async def _start(self, label: str) -> BrowserProcess:
         playwright = await self.driver.playwright()
         env = self.workspace.environment(label)
         if self._display is not None:
@@ -153,14 +153,14 @@ class Launcher:
         if not self._checked:
             await check_guarded(self._engine, browser, self._egress)
             self._checked = True
-        return Launched(browser, root, _profile(root))
+        return BrowserProcess(browser, root, _profile(root))
 
     def _failed(self, reason: str) -> TaskError:
         message = f"{self._engine.name} could not be started: {reason}"
         return TaskError("browser_unavailable", message)
 
 
-async def _abort(launch: asyncio.Task[Launched], label: str) -> None:
+async def _abort(launch: asyncio.Task[BrowserProcess], label: str) -> None:
     """Kill what a launch started, or starts only now; a late browser is killed as well."""
     deadline = asyncio.get_running_loop().time() + LAUNCH_SECONDS
     while not launch.done() and asyncio.get_running_loop().time() < deadline:

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from captcha_bypass.browsers.fleet import Fleet
-from captcha_bypass.browsers.janitor import IDLE_SECONDS, Keeper
+from captcha_bypass.browsers.janitor import IDLE_SECONDS, Janitor
 from captcha_bypass.browsers.pool import BrowserPool
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.tasks.memory import MemoryQueue
@@ -51,7 +51,7 @@ class Machine(RuleBasedStateMachine):
         self.patches: list[Any] = [
             patch("captcha_bypass.browsers.browser.kill_marked", self.world.kill_marked),
             patch("captcha_bypass.worker.solve", self.world.solve),
-            patch("captcha_bypass.browsers.janitor.Keeper._retire_large", nothing),
+            patch("captcha_bypass.browsers.janitor.Janitor._retire_large", nothing),
         ]
         for each in self.patches:
             each.start()
@@ -67,7 +67,7 @@ class Machine(RuleBasedStateMachine):
         pool = BrowserPool(engine, egress, headless="true", limits=limits, sessions=sessions)
         self.fleet = pool._fleet = Fleet(engine, world, egress, limits=limits)
         await self.fleet.__aenter__()
-        self.fleet.background.run(Keeper(self.fleet, limits.max_browser_bytes).keep())
+        self.fleet.background.run(Janitor(self.fleet, limits.max_browser_bytes).keep())
         self.queue = MemoryQueue(max_pending=1000, result_ttl=10_000, max_results_bytes=2**28)
         await self.queue.start(Worker(pool, 10_000), SLOTS)
 

@@ -1,4 +1,4 @@
-"""A proxied page's time zone is its exit's: asked once per proxy, and never at a task's expense."""
+"""A proxied page's time zone is its proxy's: asked once per proxy, and never at a task's expense."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from captcha_bypass.browsers import browser as browser_module
 from captcha_bypass.browsers import time_zones
 from captcha_bypass.browsers.browser import Browser
 from captcha_bypass.browsers.tabs import Means
-from captcha_bypass.browsers.time_zones import Exits
+from captcha_bypass.browsers.time_zones import TimeZones
 from captcha_bypass.concurrency import Background
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.routes import Permit
@@ -56,31 +56,31 @@ async def proxy(asked: Asked) -> AsyncIterator[Upstream]:
 
 
 @pytest.fixture
-async def known(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Exits]:
+async def known(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TimeZones]:
     background = Background()
     async with Egress(Rules(trust_named=True)) as egress:
         places = {"203.0.113.9": "Asia/Tokyo", "2001:db8::9": "America/Lima"}
-        yield Exits(egress, background, service="http://address.test/", place=places.get)
+        yield TimeZones(egress, background, service="http://address.test/", place=places.get)
         await background.close()
 
 
 async def test_proxy_is_asked_once_for_any_number_of_tasks(
-    known: Exits, proxy: Upstream, asked: Asked
+    known: TimeZones, proxy: Upstream, asked: Asked
 ) -> None:
     asked.release.clear()
-    tasks = [asyncio.create_task(known.time_zone(proxy)) for _ in range(20)]
+    tasks = [asyncio.create_task(known.of(proxy)) for _ in range(20)]
     await asyncio.sleep(0.1)
     asked.release.set()
     assert set(await asyncio.gather(*tasks)) == {"Asia/Tokyo"}
-    assert await known.time_zone(proxy) == "Asia/Tokyo"
+    assert await known.of(proxy) == "Asia/Tokyo"
     assert asked.paths == ["http://address.test/"]
 
 
 async def test_task_that_is_cancelled_leaves_the_question_to_the_others(
-    known: Exits, proxy: Upstream, asked: Asked
+    known: TimeZones, proxy: Upstream, asked: Asked
 ) -> None:
     asked.release.clear()
-    first, second = (asyncio.create_task(known.time_zone(proxy)) for _ in range(2))
+    first, second = (asyncio.create_task(known.of(proxy)) for _ in range(2))
     await asyncio.sleep(0.1)
     first.cancel()
     asked.release.set()
@@ -89,68 +89,68 @@ async def test_task_that_is_cancelled_leaves_the_question_to_the_others(
 
 
 async def test_answer_holds_for_its_time_and_no_longer(
-    known: Exits, proxy: Upstream, asked: Asked, monkeypatch: pytest.MonkeyPatch
+    known: TimeZones, proxy: Upstream, asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time_zones, "KEEP_SECONDS", 0.0)
-    assert await known.time_zone(proxy) == "Asia/Tokyo"
+    assert await known.of(proxy) == "Asia/Tokyo"
     asked.text = "2001:db8::9"
-    assert await known.time_zone(proxy) == "America/Lima"
+    assert await known.of(proxy) == "America/Lima"
 
 
 @pytest.mark.parametrize("text", ["198.51.100.1", "no address", "9" * 10_000, ""])
-async def test_exit_that_is_not_known_is_no_time_zone_and_one_line(
-    known: Exits, proxy: Upstream, asked: Asked, text: str, caplog: pytest.LogCaptureFixture
+async def test_address_that_is_not_known_is_no_time_zone_and_one_line(
+    known: TimeZones, proxy: Upstream, asked: Asked, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked.text = text
     for _ in range(3):
-        assert await known.time_zone(proxy) is None
+        assert await known.of(proxy) is None
     assert len(asked.paths) == 1
     assert len([r for r in caplog.records if r.levelno == logging.WARNING]) == 1
 
 
 async def test_proxy_that_never_answers_costs_a_bounded_time(
-    known: Exits, proxy: Upstream, asked: Asked, monkeypatch: pytest.MonkeyPatch
+    known: TimeZones, proxy: Upstream, asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time_zones, "ASK_SECONDS", 0.2)
     asked.release.clear()
     async with asyncio.timeout(5):
-        assert await known.time_zone(proxy) is None
+        assert await known.of(proxy) is None
     asked.release.set()
 
 
 async def test_password_of_a_proxy_is_in_no_line(
-    known: Exits, proxy: Upstream, asked: Asked, caplog: pytest.LogCaptureFixture
+    known: TimeZones, proxy: Upstream, asked: Asked, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     asked.text = "nonsense"
     login = Upstream("http", proxy.destination, "user", "canary-7", trusted=True)
-    assert await known.time_zone(login) is None
+    assert await known.of(login) is None
     assert "canary-7" not in caplog.text
 
 
 async def test_number_of_proxies_that_are_kept_is_bounded(
-    known: Exits, proxy: Upstream, monkeypatch: pytest.MonkeyPatch
+    known: TimeZones, proxy: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time_zones, "MAX_KEPT", 2)
     for name in "abc":
-        await known.time_zone(Upstream("http", proxy.destination, name, "", trusted=True))
+        await known.of(Upstream("http", proxy.destination, name, "", trusted=True))
     assert len(known._asked) == 2
 
 
 class Zones:
-    """Exits that are known already."""
+    """Those of proxies, known already."""
 
     def __init__(self, zone: str | None) -> None:
         self.zone = zone
 
-    async def time_zone(self, proxy: Upstream) -> str | None:
+    async def of(self, proxy: Upstream) -> str | None:
         return self.zone
 
 
 class FittingEngine(FakeEngine):
     """Notes the time zones of its contexts."""
 
-    fits_exit = True
+    fits_time_zone = True
 
     def __init__(self) -> None:
         self.zones: list[str | None] = []

@@ -14,7 +14,7 @@ import pytest
 
 from captcha_bypass.browsers import watchdog
 from captcha_bypass.browsers.launch.processes import resident_trees
-from captcha_bypass.browsers.watchdog import Watch
+from captcha_bypass.browsers.watchdog import Watchdog
 from captcha_bypass.concurrency import Background
 
 MIB = 1024**2
@@ -71,7 +71,7 @@ class World:
         self.driver = Browser(self, 0, 0)
         fleet: Any = self.fleet
         driver: Any = SimpleNamespace(beat=self.driver.beat, pid=0)
-        self.watch = Watch(fleet, driver, max_browser_bytes=1024 * MIB)
+        self.watch = Watchdog(fleet, driver, max_browser_bytes=1024 * MIB)
 
     def browser(self, pid: int, tasks: int = 1) -> Browser:
         browser = Browser(self, pid, tasks)

@@ -17,7 +17,7 @@ from captcha_bypass.browsers.launch.preferences import PREFS
 from captcha_bypass.browsers.launch.processes import BROWSER_MARK, INSTANCE_MARK
 from captcha_bypass.browsers.pool import BrowserPool
 from captcha_bypass.browsers.sessions import Sessions
-from captcha_bypass.browsers.time_zones import Exits
+from captcha_bypass.browsers.time_zones import TimeZones
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.rules import Rules
 from captcha_bypass.egress.upstream import Upstream
@@ -140,10 +140,10 @@ async def test_contexts_are_plain_and_have_their_proxy_before_their_page(juggler
 async def test_context_has_the_time_zone_of_its_proxy_s_exit(
     juggler: Juggler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def time_zone(exits: Exits, proxy: Upstream) -> str:
+    async def of(time_zones: TimeZones, proxy: Upstream) -> str:
         return "Asia/Tokyo"
 
-    monkeypatch.setattr(Exits, "time_zone", time_zone)
+    monkeypatch.setattr(TimeZones, "of", of)
     await juggler.solve("ok", proxy={"server": "http://127.0.0.1:9"})
     zones = [m["params"] for m in juggler.sent() if m["method"] == "Browser.setTimezoneOverride"]
     assert [params["timezoneId"] for params in zones] == ["Asia/Tokyo"]
