@@ -19,7 +19,7 @@ from captcha_bypass_scrapy.clearance import Clearance
 from captcha_bypass_scrapy.errors import CrawlEnding, SolveError, SolverUnavailable
 from captcha_bypass_scrapy.handler import KEPT_PAGE_BYTES, page_wanted
 from captcha_bypass_scrapy.keys import SiteKey, home_key
-from captcha_bypass_scrapy.settings import Config
+from captcha_bypass_scrapy.settings import Config, Mode
 from captcha_bypass_scrapy.solves import FAILURES_BEFORE_GIVING_UP, Solve
 from tests.captcha_bypass_scrapy.engines import opened
 from tests.captcha_bypass_scrapy.fakes import FakeService, Json, failed, page_of
@@ -393,7 +393,7 @@ async def test_crawl_that_ends_meanwhile_gives_no_page(lab: Labs, fake: FakeServ
 )
 def test_browsers_page_is_wanted_for_gets_in_html_mode(
     request_: Request,
-    mode: Any,
+    mode: Mode,
     *,
     wanted: bool,
 ) -> None:
@@ -536,6 +536,7 @@ async def test_host_that_always_fails_is_given_up_for_a_while(lab: Labs, fake: F
     fake.seconds = 60
     async with lab() as found:
         waiting = await found.parked(Request(PAGE))
+        assert await eventually(lambda: len(fake.tasks) == 1, 5)
         last = found.solve_of(waiting)
         for _ in range(FAILURES_BEFORE_GIVING_UP):
             last = found.solves.start(
