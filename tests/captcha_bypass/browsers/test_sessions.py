@@ -1,7 +1,8 @@
-"""Whoever begins and ends sessions in a row starts no browsers in a row."""
+"""Sessions, their tasks and their browsers: none costs more browsers, or lives longer, than it should."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,12 +12,17 @@ import pytest
 
 from captcha_bypass.browsers.fleet import Fleet
 from captcha_bypass.browsers.sessions import Sessions
+from captcha_bypass.egress.routes import Permit
+from captcha_bypass.egress.rules import Destination
+from captcha_bypass.errors import TaskError
 from captcha_bypass.models import SessionKey
 from tests.support.fake_browsers import LIMITS, FakeEgress, FakeEngine, World
 from tests.support.virtual_time import VirtualLoop
 
 #: Two with a task, one ahead of the next, one for sessions.
 MOST = 4
+KEY = SessionKey("", "kept")
+PERMIT = Permit(Destination.of("http://site.test/"))
 
 
 @pytest.fixture
@@ -110,3 +116,47 @@ def test_session_can_be_begun_and_ended_before_there_is_a_browser(loop: VirtualL
     assert loop.run(begin("b")) == ["b"], "the first one's time was up"
     assert loop.run(sessions.destroy(SessionKey("", "b")))
     assert loop.run(begin("c")) == ["c"]
+
+
+def test_session_outlives_a_task_that_is_cancelled_before_its_browser_has_started(
+    loop: VirtualLoop,
+) -> None:
+    async def make() -> Busy:
+        return Busy()
+
+    async def cancel_first_task(busy: Busy) -> list[str]:
+        await busy.fleet.__aenter__()
+        lease = busy.sessions.lend(KEY, None, None, busy.fleet.home_for_session)
+        opening = asyncio.create_task(lease.open(PERMIT))
+        await asyncio.sleep(0.5)
+        opening.cancel()
+        await asyncio.wait({opening})
+        lease.place.release(lease)
+        return busy.sessions.names("")
+
+    busy = loop.run(make())
+    with patch("captcha_bypass.browsers.browser.kill_marked", busy.world.kill_marked):
+        assert loop.run(cancel_first_task(busy)) == ["kept"]
+        loop.run(busy.fleet.__aexit__(None, None, None))
+
+
+def test_session_whose_browser_died_is_told_to_its_next_task_and_once(loop: VirtualLoop) -> None:
+    async def make() -> Busy:
+        return Busy()
+
+    async def use(busy: Busy) -> None:
+        lease = busy.sessions.lend(KEY, None, None, busy.fleet.home_for_session)
+        await lease.open(PERMIT)
+        lease.place.release(lease)
+
+    busy = loop.run(make())
+    with patch("captcha_bypass.browsers.browser.kill_marked", busy.world.kill_marked):
+        loop.run(busy.fleet.__aenter__())
+        loop.run(use(busy))
+        for browser in busy.fleet.browsers:
+            loop.run(browser.kill("hang"))
+        with pytest.raises(TaskError) as caught:
+            loop.run(use(busy))
+        assert caught.value.code == "session_lost"
+        loop.run(use(busy))
+        loop.run(busy.fleet.__aexit__(None, None, None))
