@@ -38,7 +38,7 @@ class TimeZones:
         egress: Guards the question like what a page asks.
         background: Runs the question; a task that is cancelled leaves it to the others.
         service: URL that answers with the address that asks.
-        place: Tells an address' time zone; reads files. None: it does not know.
+        locate: Tells an address' time zone; reads files. None: it does not know.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class TimeZones:
         background: Background,
         *,
         service: str = SERVICE,
-        place: Callable[[str], str | None] | None = None,
+        locate: Callable[[str], str | None] | None = None,
     ) -> None:
         self._egress = egress
         self._background = background
         self._service = service
-        self._place = place or time_zone_of
+        self._locate = locate or time_zone_of
         self._clock = asyncio.get_running_loop().time
         #: Those asked, the oldest first, and until when the answer holds.
         self._asked: OrderedDict[Upstream, tuple[asyncio.Task[str | None], float]] = OrderedDict()
@@ -72,7 +72,7 @@ class TimeZones:
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 address = await self._address(proxy)
-            zone = await asyncio.to_thread(self._place, address)
+            zone = await asyncio.to_thread(self._locate, address)
             reason = "its address is in no GeoIP database; run `python -m camoufox fetch`"
         except Exception as error:  # noqa: BLE001 - whatever fails, the task goes on without
             zone, reason = None, f"its address cannot be had ({type(error).__name__})"

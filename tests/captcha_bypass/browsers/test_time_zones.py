@@ -60,7 +60,7 @@ async def known(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TimeZones]:
     background = Background()
     async with Egress(Rules(trust_named=True)) as egress:
         places = {"203.0.113.9": "Asia/Tokyo", "2001:db8::9": "America/Lima"}
-        yield TimeZones(egress, background, service="http://address.test/", place=places.get)
+        yield TimeZones(egress, background, service="http://address.test/", locate=places.get)
         await background.close()
 
 
