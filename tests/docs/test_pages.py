@@ -12,7 +12,8 @@ from tests.docs.pages import PAGES, blocks_of
 from tests.docs.stage import Stage
 from tests.support.service import Client
 
-pytestmark = pytest.mark.browser
+# A busy machine takes a minute for the longest page.
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 PLAYED = [page for page in PAGES if any(not block.why_not for block in blocks_of(page))]
 
 
