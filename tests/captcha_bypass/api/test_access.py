@@ -34,7 +34,7 @@ class NoBrowsers:
 
     is_ready, unavailable = True, None
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, *_: object, **__: object) -> None:
         pass
 
     async def __aenter__(self) -> Self:

@@ -262,7 +262,7 @@ async def test_application_counts_tasks_and_gives_them_its_proxy() -> None:
     pages, engine = Pages(), Mock(warning=None, version="153.0")
     config = Config(workers=1, proxy_url="http://10.0.0.1:3128")
     with (
-        patch("captcha_bypass.app.BrowserPool", lambda *_: pages),
+        patch("captcha_bypass.app.BrowserPool", lambda *_, **__: pages),
         patch("captcha_bypass.worker.solve", pages.solve),
     ):
         app = create_app(config, AsyncMock(return_value=engine))
