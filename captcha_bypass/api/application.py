@@ -13,7 +13,7 @@ from captcha_bypass.api.flaresolverr.routes import FlareSolverrApi
 from captcha_bypass.api.metrics import MetricsApi
 from captcha_bypass.api.native.routes import OPEN_PATHS, NativeApi
 from captcha_bypass.api.refusals import Refusals
-from captcha_bypass.api.sessions import SessionBook
+from captcha_bypass.api.sessions import Sessions
 from captcha_bypass.config import Config
 from captcha_bypass.metrics import Metrics
 from captcha_bypass.status import StatusBoard
@@ -26,7 +26,7 @@ DOOR = web.AppKey("DOOR", Door)
 
 
 def application(
-    config: Config, queue: TaskQueue, sessions: SessionBook, board: StatusBoard, metrics: Metrics
+    config: Config, queue: TaskQueue, sessions: Sessions, board: StatusBoard, metrics: Metrics
 ) -> web.Application:
     """Return the API over a queue; `app[DOOR]` makes the protocols of its connections."""
     refusals = Refusals(metrics.refused)

@@ -74,7 +74,7 @@ class Connection(asyncio.Protocol):
             return
         self.handler.connection_made(transport)
         self._door.rest(self)
-        self.wait(HEAD_SECONDS)
+        self._await_head(HEAD_SECONDS)
 
     def _head_fits(self, data: bytes) -> bool:
         """Whether the head that comes is not too large; of what comes after it, anything does."""
@@ -89,28 +89,31 @@ class Connection(asyncio.Protocol):
         self._tail = seen[-3:]
         if fits and self._head_bytes > HEAD_BYTES:
             # aiohttp gets this piece, and a moment to say what is wrong with it.
-            self._wait(ANSWER_SECONDS, partial(self.end, "large_head"))
+            self._set_timer(ANSWER_SECONDS, partial(self.end, "large_head"))
         return fits
+
+    def asked(self) -> None:
+        """Note that the head of its request is there, and an answer is being made."""
+        self._stop_timer()
 
     def answered(self) -> None:
         """Note that its request has an answer."""
         self._answered, self._asking = True, False
         self._head_bytes, self._tail = 0, b""
-        self.wait(IDLE_SECONDS)
+        self._await_head(IDLE_SECONDS)
 
-    def wait(self, seconds: float | None) -> None:
-        """Have so many seconds for the next request's head; None: it is there."""
-        if self._timer is not None:
-            self._timer.cancel()
-        if seconds is None:
-            self._timer = None
-        else:
-            self._wait(seconds, self._end_if_silent)
+    def _await_head(self, seconds: float) -> None:
+        """Have so many seconds for the next request's head."""
+        self._set_timer(seconds, self._end_if_silent)
 
-    def _wait(self, seconds: float, then: Callable[[], None]) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+    def _set_timer(self, seconds: float, then: Callable[[], None]) -> None:
+        self._stop_timer()
         self._timer = self._loop.call_later(seconds, then)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     @property
     def waiting_bytes(self) -> int:
@@ -124,7 +127,7 @@ class Connection(asyncio.Protocol):
 
     def _end_if_silent(self) -> None:
         if self.is_sending:
-            self.wait(IDLE_SECONDS)
+            self._await_head(IDLE_SECONDS)
         elif self._answered and not self._asking and self._transport is not None:
             self._door.leave(self)
             self._transport.close()  # it was kept for another request, as connections are
@@ -164,7 +167,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
-        self.wait(None)
+        self._stop_timer()
         if self._stall is not None:
             self._stall.cancel()
         self._door.leave(self)

@@ -111,7 +111,7 @@ class Door:
         connection = self._open.get(request.protocol)
         if connection is not None:
             self._idle.pop(connection, None)
-            connection.wait(None)
+            connection.asked()
 
     def _end(self, request: web.Request) -> None:
         """Note that there is an answer; some of it may still have to be sent."""
@@ -122,4 +122,4 @@ class Door:
 
     def tell(self, reason: Reason) -> None:
         """Say that a connection is refused or closed."""
-        self._refusals.bound(reason, _TEXTS[reason])
+        self._refusals.count_bound(reason, _TEXTS[reason])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -20,7 +19,6 @@ from captcha_bypass.errors import (
     MethodNotAllowed,
     NotFound,
     RequestError,
-    SlowBody,
     UnexpectedError,
 )
 
@@ -28,8 +26,6 @@ logger = logging.getLogger(__name__)
 
 #: Errors of one request that are told, and that are looked at: 24,000 take some 50 ms.
 MAX_FIELDS, MAX_ERRORS = 20, 1000
-#: Seconds for a body: 256 KiB at 10 kB a second.
-BODY_SECONDS = 30.0
 #: Characters of a field's path that are told; a key of a body may be as long as that.
 MAX_PATH_CHARS = 200
 
@@ -47,11 +43,11 @@ def refused(refusals: Refusals) -> Middleware:
         try:
             return await handler(request)
         except RequestError as error:
-            refusals.refused(error)
+            refusals.count(error)
             raise
         except Exception as error:
             refusal = _refusal(request, error)
-            refusals.refused(refusal)
+            refusals.count(refusal)
             raise refusal from error
 
     return counted
@@ -85,19 +81,6 @@ def _refusal(request: web.Request, error: Exception) -> RequestError:
 def not_about_broken_http(record: logging.LogRecord) -> bool:
     """Filter of aiohttp's log: its tracebacks of requests that are not HTTP quote them, keys too."""
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
-
-
-async def read_body(request: web.Request) -> bytes:
-    """Return a request's body.
-
-    Raises:
-        SlowBody: it does not arrive within BODY_SECONDS.
-    """
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            return await request.read()
-    except TimeoutError:
-        raise SlowBody(f"The body did not arrive within {BODY_SECONDS:g} seconds.") from None
 
 
 def answer(error: RequestError) -> web.Response:

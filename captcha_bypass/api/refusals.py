@@ -18,27 +18,27 @@ class Refusals:
     """Told of every request that is refused, and of connections that are.
 
     Args:
-        count: Called with each one's code.
+        report: Called with each one's code.
     """
 
-    def __init__(self, count: Callable[[str], None] = lambda code: None) -> None:
-        self._count = count
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report = report
         self._told_at: dict[str, float] = {}
 
-    def refused(self, error: RequestError) -> None:
-        """Count a request; a bound that was reached is also told."""
+    def count(self, error: RequestError) -> None:
+        """Count a request; a bound that it reached is also told."""
         if error.status in (408, 413, 503) and not isinstance(error, ShuttingDown):
-            self.bound(error.code, str(error))
+            self.count_bound(error.code, str(error))
         else:
-            self._count(error.code)
+            self._report(error.code)
 
-    def bound(self, code: str, text: str) -> None:
+    def count_bound(self, code: str, text: str) -> None:
         """Count a bound that was reached; one line a minute says so.
 
         Args:
             text: What happened, and what can be done; no secrets.
         """
-        self._count(code)
+        self._report(code)
         now = asyncio.get_running_loop().time()
         if now - self._told_at.get(code, -QUIET_SECONDS) >= QUIET_SECONDS:
             self._told_at[code] = now

@@ -8,7 +8,7 @@ from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.models import SessionKey
 
 
-class SessionBook(Protocol):
+class Sessions(Protocol):
     """Browser contexts that outlive their tasks, by owner and name."""
 
     def names(self, owner: str) -> list[str]:

@@ -1,13 +1,32 @@
-"""The one way from an API into the queue."""
+"""The one way from a request into the queue."""
 
 from __future__ import annotations
 
+import asyncio
 from uuid import uuid4
 
+from aiohttp import web
+
 from captcha_bypass.config import Config
-from captcha_bypass.errors import FieldError, InvalidRequest
+from captcha_bypass.errors import FieldError, InvalidRequest, SlowBody
 from captcha_bypass.models import SolveRequest, Task
 from captcha_bypass.tasks.base import TaskQueue
+
+#: Seconds for a body: 256 KiB at 10 kB a second.
+BODY_SECONDS = 30.0
+
+
+async def read_body(request: web.Request) -> bytes:
+    """Return a request's body.
+
+    Raises:
+        SlowBody: it does not arrive within BODY_SECONDS.
+    """
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.read()
+    except TimeoutError:
+        raise SlowBody(f"The body did not arrive within {BODY_SECONDS:g} seconds.") from None
 
 
 async def submit(queue: TaskQueue, config: Config, request: SolveRequest, owner: str) -> str:

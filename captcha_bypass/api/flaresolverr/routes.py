@@ -12,12 +12,11 @@ from pydantic_core import from_json
 
 from captcha_bypass import __version__
 from captcha_bypass.api.access import owner_of
-from captcha_bypass.api.errors import read_body
 from captcha_bypass.api.flaresolverr.answers import failure, solution, success
 from captcha_bypass.api.flaresolverr.commands import Command, Refused
 from captcha_bypass.api.flaresolverr.errors import COMMAND_PATHS
-from captcha_bypass.api.sessions import SessionBook
-from captcha_bypass.api.submission import submit
+from captcha_bypass.api.sessions import Sessions
+from captcha_bypass.api.submission import read_body, submit
 from captcha_bypass.concurrency import uninterrupted
 from captcha_bypass.config import Config
 from captcha_bypass.egress.upstream import Upstream
@@ -51,7 +50,7 @@ class FlareSolverrApi:
         self,
         config: Config,
         queue: TaskQueue,
-        sessions: SessionBook,
+        sessions: Sessions,
         board: StatusBoard,
         *,
         report: Callable[[str, str, float], None],
@@ -151,12 +150,12 @@ class FlareSolverrApi:
     async def _solve(self, command: Command, owner: str) -> JsonDict:
         task = command.to_task(self._config)
         clock = asyncio.get_running_loop().time
-        started, result = clock(), "unknown"
+        started, result = clock(), "error"
         try:
             data = await self._outcome(task, owner)
             result = "solved" if data["solved"] else "not_detected"
-        except Exception:
-            result = "error"
+        except asyncio.CancelledError:  # the client hung up
+            result = "unknown"
             raise
         finally:
             domain = task.host.strip("[]")  # FlareSolverr's label has no brackets

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from captcha_bypass import __version__
 from captcha_bypass.api.access import owner_of
-from captcha_bypass.api.errors import invalid, read_body
+from captcha_bypass.api.errors import invalid
 from captcha_bypass.api.large import Outbox
 from captcha_bypass.api.native.answers import (
     Health,
@@ -22,8 +22,8 @@ from captcha_bypass.api.native.answers import (
     Unavailable,
 )
 from captcha_bypass.api.native.openapi import document
-from captcha_bypass.api.sessions import SessionBook
-from captcha_bypass.api.submission import submit
+from captcha_bypass.api.sessions import Sessions
+from captcha_bypass.api.submission import read_body, submit
 from captcha_bypass.config import Config
 from captcha_bypass.errors import (
     FieldError,
@@ -50,7 +50,7 @@ class NativeApi:
     """The routes, over a queue."""
 
     def __init__(
-        self, config: Config, queue: TaskQueue, sessions: SessionBook, board: StatusBoard
+        self, config: Config, queue: TaskQueue, sessions: Sessions, board: StatusBoard
     ) -> None:
         self._config = config
         self._queue = queue

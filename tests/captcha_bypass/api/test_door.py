@@ -16,12 +16,12 @@ import pytest
 from aiohttp import web
 
 from captcha_bypass.api import connection as connection_module
-from captcha_bypass.api import errors as errors_module
+from captcha_bypass.api import submission
 from captcha_bypass.api.application import middlewares
 from captcha_bypass.api.door import Door
-from captcha_bypass.api.errors import read_body
 from captcha_bypass.api.large import json_response
 from captcha_bypass.api.refusals import Refusals
+from captcha_bypass.api.submission import read_body
 from captcha_bypass.config import Config
 from captcha_bypass.config.file_limit import MOST_FILES
 from tests.support.scripted_queue import until
@@ -179,7 +179,7 @@ async def test_head_without_end_is_cut_off_and_a_body_is_not_taken_for_one(
 
 
 async def test_body_that_does_not_come_is_a_408(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(errors_module, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(submission, "BODY_SECONDS", 0.2)
     async with serving() as served:
         head = b"POST /solve HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
         reader, writer = await served.open(head)
