@@ -95,19 +95,19 @@ class Browser:
         return self._state is State.DEAD
 
     @property
-    def is_staying(self) -> bool:
-        """Whether it is neither retiring nor dead."""
+    def is_active(self) -> bool:
+        """Whether it is starting or ready: neither retiring nor dead."""
         return self._state in (State.STARTING, State.READY)
 
     @property
     def is_finished(self) -> bool:
         """Whether nothing is left to do with it but to close it."""
-        return self.is_dead or (self._state is State.RETIRING and self.occupants.are_gone)
+        return self.is_dead or (self._state is State.RETIRING and self.occupants.is_empty)
 
     @property
     def accepts_tasks(self) -> bool:
         """Whether it may be given tasks, once there is room."""
-        return self.is_staying and not self._strained and not self.occupants.want_no_others
+        return self.is_active and not self._strained and not self.occupants.is_exclusive
 
     @property
     def has_spare(self) -> bool:
@@ -181,7 +181,7 @@ class Browser:
         self._on_leaving()
 
     def _on_leaving(self) -> None:
-        if self.occupants.have_used_it_up:
+        if self.occupants.is_used_up:
             self.retire("tasks")
         self._owner.update()
 
@@ -223,7 +223,7 @@ class Browser:
 
     def retire(self, cause: Cause) -> None:
         """Take no more tasks; it is closed once it has none, and no sessions."""
-        if self.is_staying:
+        if self.is_active:
             self._state, self._cause = State.RETIRING, cause
             self._owner.update()
 

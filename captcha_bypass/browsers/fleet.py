@@ -144,7 +144,7 @@ class Fleet:
         One that was started for a session which ended meanwhile serves the next: else whoever
         begins and ends them would start one each time.
         """
-        keeping = [b for b in self._browsers if b.occupants.sessions and b.is_staying]
+        keeping = [b for b in self._browsers if b.occupants.sessions and b.is_active]
         unused = [b for b in self._browsers if b.accepts_tasks and not b.occupants.tasks]
         unused.sort(key=lambda b: (not b.has_started, b.occupants.served))
         return next(iter([*keeping, *unused]), None) or self._start()

@@ -51,17 +51,17 @@ class Occupants:
         return max(0, self._most - self._served)
 
     @property
-    def are_gone(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether there are neither tasks nor sessions now."""
         return not self._leases and not self._sessions
 
     @property
-    def have_used_it_up(self) -> bool:
+    def is_used_up(self) -> bool:
         """Whether the browser may have no other task; with sessions it goes on, however many tasks."""
         return not self.tasks_left and not self._sessions
 
     @property
-    def want_no_others(self) -> bool:
+    def is_exclusive(self) -> bool:
         """Whether a task has the browser for itself, or sessions do."""
         return self._sessions > 0 or any(lease.alone for lease in self._leases)
 
