@@ -698,7 +698,9 @@ async def test_stopped_queue_takes_no_task_but_still_gives_and_deletes_results(
     await queue.start(at_once, 1)
     await queue.submit("a", {"n": 1}, 5)
     record = await ended(queue, "a")
+    assert not queue.stopping
     await queue.stop(0)
+    assert queue.stopping
     with pytest.raises(ShuttingDown):
         await queue.submit("b", {}, 5)
     assert await queue.get("b") is None
@@ -716,6 +718,7 @@ async def test_queue_that_is_stopping_already_refuses_tasks(
     await until(lambda: script.started == ["a"])
     stopping = asyncio.create_task(queue.stop(FOR_EVER))
     await asyncio.sleep(0.01)
+    assert queue.stopping
     with pytest.raises(ShuttingDown):
         await queue.submit("b", {}, 5)
     script.end("a")
