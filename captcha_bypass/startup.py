@@ -85,7 +85,7 @@ class Startup:
 
     def browsers(self) -> Browsers:
         """Count browsers, without asking them."""
-        return self._pool.census() if self._pool is not None else Browsers([], 0, {})
+        return self._pool.counts() if self._pool is not None else Browsers([], 0, {})
 
     @asynccontextmanager
     async def page(

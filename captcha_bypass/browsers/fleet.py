@@ -116,7 +116,7 @@ class Fleet:
         """See browser.Owner."""
         return self._failure or f"{self._engine.name} was still starting"
 
-    def census(self) -> Browsers:
+    def counts(self) -> Browsers:
         """Count browsers, without asking them."""
         started = [browser for browser in self._browsers if browser.has_started]
         return Browsers(

@@ -76,9 +76,9 @@ class BrowserPool:
         """Return once no browser of this machine may be used, with the reason."""
         return await self._fleet.broken
 
-    def census(self) -> Browsers:
+    def counts(self) -> Browsers:
         """Count browsers, at once."""
-        return self._fleet.census()
+        return self._fleet.counts()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:

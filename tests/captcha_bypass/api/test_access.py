@@ -43,7 +43,7 @@ class NoBrowsers:
     async def __aexit__(self, *_: object) -> None:
         pass
 
-    def census(self) -> Browsers:
+    def counts(self) -> Browsers:
         return Browsers([], 0, {})
 
     async def ready(self) -> None:

@@ -95,7 +95,7 @@ class Pages:
     async def __aexit__(self, *_: object) -> None:
         """Nothing is to be stopped."""
 
-    def census(self) -> Browsers:
+    def counts(self) -> Browsers:
         return BROWSERS
 
     @asynccontextmanager

@@ -140,7 +140,7 @@ class Machine(RuleBasedStateMachine):
         assert all(record and record.finished for record in records)
         completed = {record.task_id for record in records if record and record.data}
         assert completed <= {url.partition("?")[2] for url in self.world.opened}, "it had a page"
-        assert "idle" not in self.fleet.census().restarts
+        assert "idle" not in self.fleet.counts().restarts
         errors = {record.error["code"] for record in records if record and record.error}
         assert errors <= {"browser_crashed", "browser_unavailable", "dns_error"}
         assert self.loop.run(self.queue.stats()).running == 0

@@ -99,7 +99,7 @@ def test_browser_that_sessions_have_used_up_is_replaced_by_one(loop: VirtualLoop
         loop.run(busy.start())
         assert loop.run(use_up(busy)) <= MOST
         loop.advance(5)
-        assert busy.fleet.census().restarts == {"tasks": 1}
+        assert busy.fleet.counts().restarts == {"tasks": 1}
         loop.run(busy.fleet.__aexit__(None, None, None))
 
 

@@ -190,7 +190,7 @@ async def test_page_that_does_not_open_has_its_browser_killed(juggler: Juggler) 
     await juggler.solve("ok")
     juggler.silence("Browser.newPage")
     pending = asyncio.create_task(juggler.solve("ok", timeout=8))
-    assert await eventually(lambda: bool(juggler.pool.census().restarts.get("open")), 8)
+    assert await eventually(lambda: bool(juggler.pool.counts().restarts.get("open")), 8)
     juggler.silence()
     assert (await pending)["data"]["status_code"] == 200
 
@@ -199,7 +199,7 @@ async def test_context_that_does_not_close_has_its_browser_killed(juggler: Juggl
     await juggler.solve("ok")
     juggler.silence("Browser.removeBrowserContext")
     await juggler.solve("ok")
-    assert await eventually(lambda: bool(juggler.pool.census().restarts.get("close")), 8)
+    assert await eventually(lambda: bool(juggler.pool.counts().restarts.get("close")), 8)
 
 
 async def test_cancelled_page_does_not_wait_for_a_browser_that_closes_slowly(
@@ -214,4 +214,4 @@ async def test_cancelled_page_does_not_wait_for_a_browser_that_closes_slowly(
     task.cancel()
     await asyncio.wait({task}, timeout=10)
     assert task.cancelled()
-    assert juggler.pool.census().restarts == {"close": 1}
+    assert juggler.pool.counts().restarts == {"close": 1}
