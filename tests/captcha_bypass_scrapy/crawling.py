@@ -6,13 +6,13 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.repository import ROOT
+from tests.captcha_bypass_scrapy import run
+from tests.support.forked import Forked
 from tests.support.service import eventually
 
 MIDDLEWARE = "captcha_bypass_scrapy.CaptchaBypassMiddleware"
@@ -60,7 +60,7 @@ class Crawled:
 class Running:
     """A crawl under way."""
 
-    def __init__(self, process: asyncio.subprocess.Process, folder: Path) -> None:
+    def __init__(self, process: Forked, folder: Path) -> None:
         self._process = process
         self._folder = folder
 
@@ -132,12 +132,4 @@ class Crawler:
         plan = {"spider": spider, "requests": listed, "settings": merged}
         (folder / "plan.json").write_text(json.dumps(plan))
         env = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
-        with (folder / "log").open("w") as log:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "tests.captcha_bypass_scrapy.run", str(folder)),
-                cwd=ROOT,
-                env=env,
-                stdout=log,
-                stderr=log,
-            )
-        return Running(process, folder)
+        return Running(Forked(run.main, folder, env=env, log=folder / "log"), folder)
