@@ -196,6 +196,9 @@ class ShuttingDown(RequestError):
     status = 503
     headers: ClassVar[dict[str, str]] = {"Retry-After": "30"}
 
+    def __init__(self) -> None:
+        super().__init__("The service is stopping; try again once it is back.")
+
 
 class UnexpectedError(RequestError):
     """A bug; the log has the rest."""

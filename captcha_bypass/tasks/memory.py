@@ -111,7 +111,7 @@ class MemoryQueue:
     ) -> None:
         """See TaskQueue."""
         if self._stopping:
-            raise ShuttingDown("The service is stopping; try again once it is back.")
+            raise ShuttingDown
         if len(self._pending) >= self._max_pending:
             raise QueueFull(
                 f"{self._max_pending} tasks are pending; try again later or raise --max-queue."

@@ -113,7 +113,7 @@ class FlareSolverrApi:
         if command is None:
             raise Refused(f"Request parameter 'cmd' = '{name}' is invalid.")
         if self._queue.stopping:
-            raise ShuttingDown("The service is stopping; try again once it is back.")
+            raise ShuttingDown
         return await command(Command.parse(body), owner)
 
     async def _get(self, command: Command, owner: str) -> JsonDict:

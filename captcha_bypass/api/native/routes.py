@@ -79,7 +79,7 @@ class NativeApi:
         if request.content_type != "application/json":
             raise UnsupportedMediaType("Send JSON with the header Content-Type: application/json.")
         if self._queue.stopping:
-            raise ShuttingDown("The service is stopping; try again once it is back.")
+            raise ShuttingDown
         try:
             solve_request = await self._parsed(await read_body(request))
         except ValidationError as error:
