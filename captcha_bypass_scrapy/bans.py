@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from captcha_bypass_scrapy.detection import detector_of
+from captcha_bypass_scrapy.middleware import CaptchaBypassMiddleware
 from captcha_bypass_scrapy.options import wanted
-from captcha_bypass_scrapy.wire import readable
+from captcha_bypass_scrapy.wire import hide_status, readable
 
 if TYPE_CHECKING:
     from scrapy import Request, Spider
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 #: Before these plugins, and after statistics (850) and cache (900), which want the true status.
 SHIELD_ORDER = 845
-_FLAG = "captcha-bypass-status-"
 
 
 class BanShield:
@@ -46,18 +46,7 @@ class BanShield:
         challenge = None if found is None else detector_of(self._crawler.settings)(found)
         if challenge is None or not challenge.solvable:
             return response
-        return response.replace(status=200, flags=[*response.flags, f"{_FLAG}{response.status}"])
+        return hide_status(response)
 
     def _is_restored(self) -> bool:
-        from captcha_bypass_scrapy.middleware import CaptchaBypassMiddleware
-
         return self._crawler.get_downloader_middleware(CaptchaBypassMiddleware) is not None
-
-
-def restored(response: Response) -> Response:
-    """Return the response with the status that it came with."""
-    for flag in response.flags:
-        if flag.startswith(_FLAG):
-            flags = [other for other in response.flags if other != flag]
-            return response.replace(status=int(flag.removeprefix(_FLAG)), flags=flags)
-    return response

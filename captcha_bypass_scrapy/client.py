@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from captcha_bypass_scrapy.answers import (
+    REFUSED_PAUSE,
+    Solution,
+    is_file,
+    is_lost,
+    is_view,
+    json_object,
+    message_of,
+    retry_after,
+    solution_of,
+)
 from captcha_bypass_scrapy.errors import CrawlEnding, SolveError, SolverUnavailable
 from captcha_bypass_scrapy.progress import DOWN_PAUSE, Progress
 from captcha_bypass_scrapy.settings import without_login
@@ -21,29 +31,6 @@ ANSWER_SECONDS = 10.0
 #: Seconds without an answer after which a service that had taken a task counts as down: it may
 #: be restarting.
 PATIENCE_SECONDS = 15.0
-#: The same where a person has to change something first.
-REFUSED_PAUSE = 60.0
-#: Where a full service does not say when to come back.
-DEFAULT_RETRY_AFTER = 2.0
-
-
-class _Data(TypedDict):
-    cookies: list[dict[str, Any]]
-    headers: dict[str, str]
-    status_code: int | None
-    html: str
-    url: str
-    timeout_reached: bool
-    user_agent: str | None
-    challenge: str | None
-
-
-class Solution(_Data, total=False):
-    """The field `data` of GET /result, as far as it is used here."""
-
-    solved: str | None
-    #: Whether the address leads to a file, so that `html` is empty; not a field of the service's.
-    file: bool
 
 
 class SolverClient:
@@ -92,15 +79,15 @@ class SolverClient:
         """
         progress = Progress(float(task["timeout"]), self._slow, self._patience, on_slow)
         view = await self._run(task, progress)
-        if _lost(view):
+        if is_lost(view):
             # The service was restarted and its memory is gone. Once: it might be crashing.
             progress.running_since = None
             view = await self._run(task, progress, PATIENCE_SECONDS)
         if view["status"] == "completed":
-            return _solution(view.get("data"))
-        if _is_file(view):
+            return solution_of(view.get("data"))
+        if is_file(view):
             # What the browser had to pass for it is passed, and the crawl can get it itself.
-            return {**_solution(view["data"]), "file": True}
+            return {**solution_of(view["data"]), "file": True}
         error = view.get("error") or {"code": view["status"], "message": "the service lost it"}
         raise SolveError(f"{error['code']}: {error['message']}")
 
@@ -148,15 +135,15 @@ class SolverClient:
                 return str(answer["task_id"])
             if status != 503:
                 raise self._refusal(status, answer)
-            pause = _retry_after(headers)
-            progress.state = f"a place: {_message(answer)}"
+            pause = retry_after(headers)
+            progress.state = f"a place: {message_of(answer)}"
             if time.monotonic() + pause > progress.started + progress.timeout:
-                message = f"the service takes no tasks: {_message(answer)}"
+                message = f"the service takes no tasks: {message_of(answer)}"
                 raise SolverUnavailable(message, pause, "busy")
             await self._sleep(pause, progress)
 
     def _refusal(self, status: int, answer: dict[str, Any]) -> SolveError:
-        message = _message(answer)
+        message = message_of(answer)
         if status == 401:
             hint = "set CAPTCHA_BYPASS_API_KEY to the service's key"
             message = f"the service refuses the API key; {hint}"
@@ -178,9 +165,9 @@ class SolverClient:
                 status, answer, _ = await self._call(
                     "GET", f"/result/{task_id}", params={"wait": f"{wait:g}"}
                 )
-                if _is_view(answer):
+                if is_view(answer):
                     return answer
-                trouble = f"GET /result was answered {status}, {_message(answer)}"
+                trouble = f"GET /result was answered {status}, {message_of(answer)}"
                 if status == 503:
                     wait = 0.0  # it holds as many requests as it can
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -217,7 +204,7 @@ class SolverClient:
             method, self._url + path, allow_redirects=False, **arguments
         ) as response:
             text = await response.text(errors="replace")
-            return response.status, _json_object(text), response.headers
+            return response.status, json_object(text), response.headers
 
     async def _sleep(self, seconds: float, progress: Progress) -> None:
         until = time.monotonic() + seconds
@@ -229,59 +216,6 @@ class SolverClient:
     def _raise_if_closing(self) -> None:
         if self._closing():
             raise CrawlEnding
-
-
-def _solution(data: object) -> Solution:
-    fields = _Data.__annotations__
-    if not isinstance(data, dict) or not set(fields) <= set(data):
-        raise SolverUnavailable(
-            "a result has not the fields of captcha-bypass; is CAPTCHA_BYPASS_URL right?",
-            REFUSED_PAUSE,
-            "refusing",
-        )
-    return cast("Solution", data)
-
-
-def _is_view(answer: dict[str, Any]) -> bool:
-    """Whether this is what the service says of a task, and nothing of somebody else's."""
-    error = answer.get("error")
-    told = isinstance(error, dict) and {"code", "message"} <= set(error)
-    return isinstance(answer.get("status"), str) and (error is None or told)
-
-
-def _is_file(view: dict[str, Any]) -> bool:
-    error = view.get("error") or {}
-    return error.get("code") == "not_a_page" and view.get("data") is not None
-
-
-def _lost(view: dict[str, Any]) -> bool:
-    error = view.get("error") or {}
-    return view["status"] == "not_found" or error.get("code") == "shutting_down"
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        found = None
-    return found if isinstance(found, dict) else {}
-
-
-def _message(answer: dict[str, Any]) -> str:
-    error = answer.get("error")
-    if not isinstance(error, dict):
-        return "not in the service's own words"
-    fields = error.get("fields")
-    listed = [part for part in fields if isinstance(part, dict)] if isinstance(fields, list) else []
-    parts = [f"{part.get('field')}: {part.get('message')}" for part in listed]
-    return "; ".join(parts) or str(error.get("message"))
-
-
-def _retry_after(headers: Any) -> float:  # noqa: ANN401 - aiohttp's multidict
-    try:
-        return max(0.1, float(headers.get("Retry-After", DEFAULT_RETRY_AFTER)))
-    except ValueError:
-        return DEFAULT_RETRY_AFTER
 
 
 def _describe(error: BaseException) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from scrapy import Request
 
     from captcha_bypass.challenges import Challenge
-    from captcha_bypass_scrapy.client import Solution
+    from captcha_bypass_scrapy.answers import Solution
     from captcha_bypass_scrapy.detection import Detector
     from captcha_bypass_scrapy.options import Options
 

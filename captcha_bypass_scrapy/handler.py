@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from captcha_bypass_scrapy.clearance import Clearance, Clearances
     from captcha_bypass_scrapy.parking import Parking
     from captcha_bypass_scrapy.reporting import Reporter
+    from captcha_bypass_scrapy.service import Service
     from captcha_bypass_scrapy.settings import Config
     from captcha_bypass_scrapy.solves import Solve, Solves
     from captcha_bypass_scrapy.solving import Solver
@@ -54,6 +55,7 @@ class ChallengeHandler:
         solves: Solves,
         parking: Parking,
         solver: Solver,
+        service: Service,
         budget: Budget,
         reporter: Reporter,
         closing: Callable[[], bool],
@@ -64,6 +66,7 @@ class ChallengeHandler:
         self._solves = solves
         self._parking = parking
         self._solver = solver
+        self._service = service
         self._budget = budget
         self._reporter = reporter
         self._closing = closing
@@ -280,7 +283,7 @@ class ChallengeHandler:
         if self._closing():
             raise CrawlEnding
         try:
-            self._solver.check_available()
+            self._service.check_available()
         except SolverUnavailable as error:
             if self._stops(error):
                 raise CrawlEnding from error  # it was us who closed the spider

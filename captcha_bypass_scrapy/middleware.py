@@ -9,7 +9,7 @@ from scrapy import Request, signals
 from scrapy.exceptions import DontCloseSpider, IgnoreRequest, NotConfigured
 from scrapy.http import Response
 
-from captcha_bypass_scrapy import bans, request_state
+from captcha_bypass_scrapy import request_state
 from captcha_bypass_scrapy.attachment import Attachments
 from captcha_bypass_scrapy.budget import Budget
 from captcha_bypass_scrapy.clearance import Clearances
@@ -26,9 +26,11 @@ from captcha_bypass_scrapy.redirects import Redirects
 from captcha_bypass_scrapy.reporting import Reporter
 from captcha_bypass_scrapy.responses import FLAG
 from captcha_bypass_scrapy.scope import Scope
+from captcha_bypass_scrapy.service import Service
 from captcha_bypass_scrapy.settings import Config
 from captcha_bypass_scrapy.solves import Solves
 from captcha_bypass_scrapy.solving import Solver
+from captcha_bypass_scrapy.wire import restore_status
 
 if TYPE_CHECKING:
     from scrapy import Request, Spider
@@ -67,6 +69,7 @@ class CaptchaBypassMiddleware:
             patience=self.config.unavailable_seconds,
             closing=self._closing,
         )
+        service = Service(self._client, self.config, self.reporter, self._closing)
         self._scope = Scope(crawler)
         self.redirects = Redirects(self._scope, self.reporter)
         self._handler = ChallengeHandler(
@@ -75,15 +78,15 @@ class CaptchaBypassMiddleware:
             self.solves,
             self.parking,
             Solver(
-                self._client,
+                service,
                 self.config,
                 self.clearances,
                 self.reporter,
                 self._detect,
                 partial(slot_of, crawler),
                 self._scope,
-                self._closing,
             ),
+            service,
             Budget(self.config.max_hosts, self.config.max_solves),
             self.reporter,
             self._closing,
@@ -150,7 +153,7 @@ class CaptchaBypassMiddleware:
     ) -> Request | Response:
         """Let normal pages through; handle a challenge."""
         carried = request_state.take_carried(request)
-        response = bans.restored(response)
+        response = restore_status(response)
         taken = self.attachments.give_back(request, response)
         if not wanted(request) or FLAG in response.flags:
             return response

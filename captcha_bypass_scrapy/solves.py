@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from scrapy.http import Response
 
     from captcha_bypass.challenges import Challenge
+    from captcha_bypass_scrapy.answers import Solution
     from captcha_bypass_scrapy.clearance import Clearance
-    from captcha_bypass_scrapy.client import Solution
     from captcha_bypass_scrapy.keys import SiteKey
     from captcha_bypass_scrapy.options import Options
 

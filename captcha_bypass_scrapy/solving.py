@@ -11,16 +11,10 @@ from weakref import WeakValueDictionary
 from captcha_bypass_scrapy import request_state
 from captcha_bypass_scrapy.confirmation import until_confirmed
 from captcha_bypass_scrapy.cookies import Cookie, choose, vendors_own
-from captcha_bypass_scrapy.errors import CrawlEnding, SolveError, SolverUnavailable
+from captcha_bypass_scrapy.errors import SolveError
 from captcha_bypass_scrapy.keys import SiteKey, home_url, origin_of, pages_to_open
-from captcha_bypass_scrapy.responses import (
-    checked,
-    own_cookies,
-    response_from,
-    task_cookies,
-    task_for,
-    task_headers,
-)
+from captcha_bypass_scrapy.responses import checked, response_from
+from captcha_bypass_scrapy.tasks import own_cookies, task_cookies, task_for, task_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,51 +22,44 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.http import Response
 
+    from captcha_bypass_scrapy.answers import Solution
     from captcha_bypass_scrapy.clearance import Clearance, Clearances
-    from captcha_bypass_scrapy.client import Solution, SolverClient
     from captcha_bypass_scrapy.detection import Detector
     from captcha_bypass_scrapy.options import Options
     from captcha_bypass_scrapy.reporting import Reporter
     from captcha_bypass_scrapy.scope import Scope
+    from captcha_bypass_scrapy.service import Service
     from captcha_bypass_scrapy.settings import Config
     from captcha_bypass_scrapy.solves import Solve
 
-#: Seconds between two questions whether a service that is away is back.
-ASK_SECONDS = 2.0
-
 
 class Solver:
-    """Makes tasks, checks what comes back, and waits for a service in trouble.
+    """Has tasks done and checks what comes back.
 
     Args:
         slot: Names a request's download slot and how many requests it takes at once; browsers
             open no more pages of it.
         scope: Where pages may end.
-        closing: Whether the spider is closing.
     """
 
     def __init__(
         self,
-        client: SolverClient,
+        service: Service,
         config: Config,
         clearances: Clearances,
         reporter: Reporter,
         detect: Detector,
         slot: Callable[[Request], tuple[str, int]],
         scope: Scope,
-        closing: Callable[[], bool],
     ) -> None:
-        self._client = client
+        self._service = service
         self._config = config
         self._clearances = clearances
         self._reporter = reporter
         self._detect = detect
         self._slot = slot
         self._scope = scope
-        self._closing = closing
         self._gates: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
-        self._down_since = self._down_until = 0.0
-        self._down: SolverUnavailable | None = None
 
     async def clear(self, request: Request, solve: Solve) -> Solution:
         """Get a clearance and store it.
@@ -180,45 +167,10 @@ class Solver:
     ) -> Solution:
         proxy = key.proxy if self._config.share_proxy else None
         task = task_for(url, options, proxy, cookies, headers)
-        solution = checked(await self._asked(task, key), options.timeout_seconds)
+        solution = checked(await self._service.run(task, key), options.timeout_seconds)
         return await until_confirmed(
-            task, solution, request, options, self._detect, partial(self._asked, key=key)
+            task, solution, request, options, self._detect, partial(self._service.run, key=key)
         )
-
-    async def _asked(self, task: dict[str, Any], key: SiteKey) -> Solution:
-        """Return the service's answer, which need not be a solution; wait for a service in trouble."""
-        began = time.monotonic()
-        while True:
-            try:
-                self.check_available()
-                solution = await self._client.solve(
-                    task, lambda state: self._reporter.slow(key, state)
-                )
-            except SolverUnavailable as error:
-                self._went_down(error)
-                if not self._waits(error, began):
-                    raise
-                await self._sleep(min(error.pause, ASK_SECONDS))
-            else:
-                break
-        if self._down is not None:
-            self._down = None
-            self._reporter.available()
-        return solution
-
-    def _waits(self, error: SolverUnavailable, began: float) -> bool:
-        """Whether this task is for later rather than lost."""
-        if self._config.on_unavailable != "wait" or error.state == "refusing":
-            return False
-        since = max(began, self._client.moved) if error.state == "busy" else self._down_since
-        return time.monotonic() < since + self._config.unavailable_seconds
-
-    async def _sleep(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            if self._closing():
-                raise CrawlEnding
-            await asyncio.sleep(min(left, self._config.long_poll_seconds))
 
     def _chosen(
         self, solution: Solution, own: Mapping[str, str], vendor: str
@@ -226,25 +178,6 @@ class Solver:
         """Return the cookies for everybody; those that the request brought along stay its own."""
         got = [cookie for cookie in solution["cookies"] if cookie["name"] not in own]
         return choose(map(Cookie.from_result, got), vendor, self._config.cookies)
-
-    def _went_down(self, error: SolverUnavailable) -> None:
-        if error.state == "busy" and self._config.on_unavailable == "wait":
-            return
-        now = time.monotonic()
-        if self._down is None:
-            self._down_since = now
-            self._reporter.unavailable(error, self._config)
-        self._down, self._down_until = error, now + error.pause
-
-    def check_available(self) -> None:
-        """Refuse at once while it is known that the service cannot be used, and not waited for.
-
-        Raises:
-            SolverUnavailable: it is so.
-        """
-        left = self._down_until - time.monotonic()
-        if self._down is not None and left > 0 and not self._waits(self._down, 0.0):
-            raise SolverUnavailable(str(self._down), left, self._down.state)
 
 
 def _convinces(solution: Solution, vendor: str, brought: list[dict[str, Any]]) -> bool:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.http import Response
     from scrapy.settings import BaseSettings
+#: In `response.flags`, before the status that is hidden.
+_STATUS_FLAG = "captcha-bypass-status-"
 
 
 def readable(response: Response, request: Request, settings: BaseSettings) -> Response | None:
@@ -35,3 +37,17 @@ def readable(response: Response, request: Request, settings: BaseSettings) -> Re
     except Exception:  # noqa: BLE001 - each decoder has its own errors
         return None
     return cast("Response", found)
+
+
+def hide_status(response: Response) -> Response:
+    """Return the response with status 200 and a flag that says the true one."""
+    return response.replace(status=200, flags=[*response.flags, f"{_STATUS_FLAG}{response.status}"])
+
+
+def restore_status(response: Response) -> Response:
+    """Return the response with the status that it came with."""
+    for flag in response.flags:
+        if flag.startswith(_STATUS_FLAG):
+            flags = [other for other in response.flags if other != flag]
+            return response.replace(status=int(flag.removeprefix(_STATUS_FLAG)), flags=flags)
+    return response

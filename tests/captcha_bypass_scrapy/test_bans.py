@@ -11,7 +11,8 @@ from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.http import HtmlResponse, Response
 
-from captcha_bypass_scrapy.bans import BanShield, restored
+from captcha_bypass_scrapy.bans import BanShield
+from captcha_bypass_scrapy.wire import restore_status
 from tests.captcha_bypass_scrapy.engines import opened
 
 ADDON: dict[str, Any] = {
@@ -49,7 +50,7 @@ async def test_challenge_passes_as_a_page_and_has_its_status_back_afterwards(
     shown = shield.process_response(Request(URL), came)
 
     assert (shown.status, shown.body, shown.url) == (200, CHALLENGE, URL)
-    back = restored(shown)
+    back = restore_status(shown)
     assert (back.status, back.flags, back.headers) == (status, ["mine"], came.headers)
     assert isinstance(back, HtmlResponse)
 
@@ -119,11 +120,11 @@ def homemade(response: Response) -> str | None:
 def test_response_that_was_not_shielded_is_itself() -> None:
     came = HtmlResponse(URL, flags=["cached", "captcha-bypass"])
 
-    assert restored(came) is came
+    assert restore_status(came) is came
 
 
 def test_restored_response_is_what_came() -> None:
     response = HtmlResponse("http://a/", status=200, flags=["mine", "captcha-bypass-status-429"])
 
-    assert (restored(response).status, restored(response).flags) == (429, ["mine"])
-    assert restored(restored(response)).status == 429
+    assert (restore_status(response).status, restore_status(response).flags) == (429, ["mine"])
+    assert restore_status(restore_status(response)).status == 429

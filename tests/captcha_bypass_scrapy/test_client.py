@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+import captcha_bypass_scrapy.answers as answers_module
 import captcha_bypass_scrapy.client as client_module
 from captcha_bypass_scrapy.client import SolverClient
 from captcha_bypass_scrapy.errors import CrawlEnding, SolveError, SolverUnavailable
@@ -302,7 +303,7 @@ async def test_refusal_tells_whether_waiting_helps_or_a_person_must_act(
 
     assert isinstance(error, SolverUnavailable)
     assert error.state == state
-    assert error.pause == (DOWN_PAUSE if state == "away" else client_module.REFUSED_PAUSE)
+    assert error.pause == (DOWN_PAUSE if state == "away" else answers_module.REFUSED_PAUSE)
     assert told in str(error)
     assert len(played.asked) == 1
 
@@ -393,9 +394,9 @@ async def test_full_service_is_asked_again_when_it_says(
 @pytest.mark.parametrize(
     ("header", "pause"),
     [
-        ({}, client_module.DEFAULT_RETRY_AFTER),
-        ({"Retry-After": "Fri, 31 Dec 2027 23:59:59 GMT"}, client_module.DEFAULT_RETRY_AFTER),
-        ({"Retry-After": ""}, client_module.DEFAULT_RETRY_AFTER),
+        ({}, answers_module.DEFAULT_RETRY_AFTER),
+        ({"Retry-After": "Fri, 31 Dec 2027 23:59:59 GMT"}, answers_module.DEFAULT_RETRY_AFTER),
+        ({"Retry-After": ""}, answers_module.DEFAULT_RETRY_AFTER),
         ({"Retry-After": "30"}, 30.0),
         ({"Retry-After": "0"}, 0.1),
         ({"Retry-After": "-5"}, 0.1),
@@ -525,7 +526,7 @@ async def running(app: web.Application) -> AsyncIterator[web.AppRunner]:
 async def test_whatever_else_is_at_the_address_ends_in_an_error_that_says_so(
     played: Played, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    monkeypatch.setattr(client_module, "DEFAULT_RETRY_AFTER", 1.0)
+    monkeypatch.setattr(answers_module, "DEFAULT_RETRY_AFTER", 1.0)
     async with client_of(played.url) as client:
         for text in GARBAGE:
             played.posts = [Answer(text, status)]
@@ -549,7 +550,7 @@ async def test_garbage_for_a_result_is_asked_again_and_given_up_in_the_end(
 async def test_result_without_the_contracts_fields_is_another_services(
     played: Played, client: SolverClient
 ) -> None:
-    for name in DATA.keys() & client_module._Data.__annotations__.keys():
+    for name in DATA.keys() & answers_module._Data.__annotations__.keys():
         data = {key: value for key, value in DATA.items() if key != name}
         played.views = [Answer({**DONE, "data": data})]
 

@@ -9,7 +9,7 @@ from scrapy import Request
 from scrapy.http import Response
 
 from captcha_bypass.challenges import Challenge
-from captcha_bypass_scrapy.client import Solution
+from captcha_bypass_scrapy.answers import Solution
 from captcha_bypass_scrapy.confirmation import NEVER, until_confirmed, waiting_task
 from captcha_bypass_scrapy.detection import Detector
 from captcha_bypass_scrapy.errors import SolveError

@@ -18,7 +18,7 @@ from tests.captcha_bypass_scrapy.fakes import page_of
 from tests.support.growth import grows_too_fast
 
 if TYPE_CHECKING:
-    from captcha_bypass_scrapy.client import Solution
+    from captcha_bypass_scrapy.answers import Solution
 
 FEED = (
     '<rss version="2.0"><channel><title>Code</title><item><description>'

@@ -13,19 +13,13 @@ from scrapy import Request
 from scrapy.http import HtmlResponse, JsonResponse, Response, TextResponse, XmlResponse
 
 from captcha_bypass.models import SolveRequest
-from captcha_bypass_scrapy.client import Solution
+from captcha_bypass_scrapy.answers import Solution
 from captcha_bypass_scrapy.cookies import Cookie
 from captcha_bypass_scrapy.errors import NotHandedOver, SolveError
 from captcha_bypass_scrapy.keys import Proxy
 from captcha_bypass_scrapy.options import Options
-from captcha_bypass_scrapy.responses import (
-    checked,
-    own_cookies,
-    response_from,
-    task_cookies,
-    task_for,
-    task_headers,
-)
+from captcha_bypass_scrapy.responses import checked, response_from
+from captcha_bypass_scrapy.tasks import own_cookies, task_cookies, task_for, task_headers
 from tests.captcha_bypass_scrapy.fakes import page_of
 
 SITE = "http://site.example"

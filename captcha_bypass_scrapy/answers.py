@@ -1,0 +1,95 @@
+"""What the service's answers say."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypedDict, cast
+
+from captcha_bypass_scrapy.errors import SolverUnavailable
+
+#: Seconds without asking again where a person has to change something first.
+REFUSED_PAUSE = 60.0
+#: Where a full service does not say when to come back.
+DEFAULT_RETRY_AFTER = 2.0
+
+
+class _Data(TypedDict):
+    cookies: list[dict[str, Any]]
+    headers: dict[str, str]
+    status_code: int | None
+    html: str
+    url: str
+    timeout_reached: bool
+    user_agent: str | None
+    challenge: str | None
+
+
+class Solution(_Data, total=False):
+    """The field `data` of GET /result, as far as it is used here."""
+
+    solved: str | None
+    #: Whether the address leads to a file, so that `html` is empty; not a field of the service's.
+    file: bool
+
+
+def solution_of(data: object) -> Solution:
+    """Return the field `data` of a task's result.
+
+    Raises:
+        SolverUnavailable: fields are missing, so this is not the service's own answer.
+    """
+    fields = _Data.__annotations__
+    if not isinstance(data, dict) or not set(fields) <= set(data):
+        raise SolverUnavailable(
+            "a result has not the fields of captcha-bypass; is CAPTCHA_BYPASS_URL right?",
+            REFUSED_PAUSE,
+            "refusing",
+        )
+    return cast("Solution", data)
+
+
+def is_view(answer: dict[str, Any]) -> bool:
+    """Whether this is what the service says of a task, and nothing of somebody else's."""
+    error = answer.get("error")
+    told = isinstance(error, dict) and {"code", "message"} <= set(error)
+    return isinstance(answer.get("status"), str) and (error is None or told)
+
+
+def is_file(view: dict[str, Any]) -> bool:
+    """Whether the task ended at a file, for which the browser had to pass the challenge."""
+    error = view.get("error") or {}
+    return error.get("code") == "not_a_page" and view.get("data") is not None
+
+
+def is_lost(view: dict[str, Any]) -> bool:
+    """Whether the service does not know the task any more, or will not do it."""
+    error = view.get("error") or {}
+    return view["status"] == "not_found" or error.get("code") == "shutting_down"
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Read a JSON object; what is none is an empty one."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    return found if isinstance(found, dict) else {}
+
+
+def message_of(answer: dict[str, Any]) -> str:
+    """Return what an error says, field by field."""
+    error = answer.get("error")
+    if not isinstance(error, dict):
+        return "not in the service's own words"
+    fields = error.get("fields")
+    listed = [part for part in fields if isinstance(part, dict)] if isinstance(fields, list) else []
+    parts = [f"{part.get('field')}: {part.get('message')}" for part in listed]
+    return "; ".join(parts) or str(error.get("message"))
+
+
+def retry_after(headers: Any) -> float:  # noqa: ANN401 - aiohttp's multidict
+    """Return after how many seconds a service that is full is asked again."""
+    try:
+        return max(0.1, float(headers.get("Retry-After", DEFAULT_RETRY_AFTER)))
+    except ValueError:
+        return DEFAULT_RETRY_AFTER

@@ -1,0 +1,103 @@
+"""The service as a crawl uses it: one that is away or full is waited for, as the settings say."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from captcha_bypass_scrapy.errors import CrawlEnding, SolverUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from captcha_bypass_scrapy.answers import Solution
+    from captcha_bypass_scrapy.client import SolverClient
+    from captcha_bypass_scrapy.keys import SiteKey
+    from captcha_bypass_scrapy.reporting import Reporter
+    from captcha_bypass_scrapy.settings import Config
+
+#: Seconds between two questions whether a service that is away is back.
+ASK_SECONDS = 2.0
+
+
+class Service:
+    """Hands tasks to the client, and remembers for all of them that the service is in trouble.
+
+    Args:
+        closing: Whether the spider is closing.
+    """
+
+    def __init__(
+        self,
+        client: SolverClient,
+        config: Config,
+        reporter: Reporter,
+        closing: Callable[[], bool],
+    ) -> None:
+        self._client = client
+        self._config = config
+        self._reporter = reporter
+        self._closing = closing
+        self._down_since = self._down_until = 0.0
+        self._down: SolverUnavailable | None = None
+
+    async def run(self, task: dict[str, Any], key: SiteKey) -> Solution:
+        """Return the answer to a task, which need not be a solution; wait for a service in trouble.
+
+        Raises:
+            SolveError: this task did not work out.
+            SolverUnavailable: none would, and the settings do not say to wait (any longer).
+            CrawlEnding: the spider is closing.
+        """
+        began = time.monotonic()
+        while True:
+            try:
+                self.check_available()
+                solution = await self._client.solve(
+                    task, lambda state: self._reporter.slow(key, state)
+                )
+            except SolverUnavailable as error:
+                self._went_down(error)
+                if not self._waits(error, began):
+                    raise
+                await self._sleep(min(error.pause, ASK_SECONDS))
+            else:
+                break
+        if self._down is not None:
+            self._down = None
+            self._reporter.available()
+        return solution
+
+    def check_available(self) -> None:
+        """Refuse at once while it is known that the service cannot be used, and not waited for.
+
+        Raises:
+            SolverUnavailable: it is so.
+        """
+        left = self._down_until - time.monotonic()
+        if self._down is not None and left > 0 and not self._waits(self._down, 0.0):
+            raise SolverUnavailable(str(self._down), left, self._down.state)
+
+    def _waits(self, error: SolverUnavailable, began: float) -> bool:
+        """Whether a task is for later rather than lost."""
+        if self._config.on_unavailable != "wait" or error.state == "refusing":
+            return False
+        since = max(began, self._client.moved) if error.state == "busy" else self._down_since
+        return time.monotonic() < since + self._config.unavailable_seconds
+
+    def _went_down(self, error: SolverUnavailable) -> None:
+        if error.state == "busy" and self._config.on_unavailable == "wait":
+            return
+        now = time.monotonic()
+        if self._down is None:
+            self._down_since = now
+            self._reporter.unavailable(error, self._config)
+        self._down, self._down_until = error, now + error.pause
+
+    async def _sleep(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self._closing():
+                raise CrawlEnding
+            await asyncio.sleep(min(left, self._config.long_poll_seconds))

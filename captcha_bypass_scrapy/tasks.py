@@ -1,0 +1,112 @@
+"""From a request to a task for the service: the body of POST /solve."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from scrapy.settings.default_settings import DEFAULT_REQUEST_HEADERS as DEFAULT_HEADERS
+
+from captcha_bypass_scrapy.cookies import is_kept, parse_header, text_of, vendors_own
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from scrapy import Request
+
+    from captcha_bypass_scrapy.cookies import Cookie
+    from captcha_bypass_scrapy.keys import Proxy
+    from captcha_bypass_scrapy.options import Options
+
+#: Set by the browser, about the transfer, or for the proxy; cookies have a field of their own.
+_BROWSERS_OWN = frozenset(
+    {"cookie", "host", "user-agent", "connection", "content-length", "transfer-encoding", "te"}
+    | {"trailer", "upgrade", "proxy-authorization", "proxy-connection", "accept-encoding"}
+    | {"content-type", "content-encoding", "expect", "if-modified-since", "if-none-match", "range"}
+)
+
+#: As many as the service takes.
+_MOST_HEADERS = 50
+_LONGEST_NAME = 256
+_LONGEST_HEADER = 8192
+#: RFC 9110 section 5.6.2, `token`.
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+#: By these a script is told from a browser, and a challenge comes as JSON.
+_ABOUT_ANSWER = frozenset({"accept", "x-requested-with"})
+
+
+def task_for(
+    url: str,
+    options: Options,
+    proxy: Proxy | None,
+    cookies: Iterable[dict[str, Any]] = (),
+    headers: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return the body of POST /solve."""
+    task: dict[str, Any] = {
+        "url": urlsplit(url)._replace(fragment="").geturl(),
+        "timeout": options.timeout_seconds,
+        **options.conditions(),
+    }
+    if proxy is not None:
+        task["proxy"] = proxy.as_task()
+    if listed := list(cookies):
+        task["cookies"] = listed
+    if headers:
+        task["headers"] = dict(headers)
+    return task
+
+
+def own_cookies(request: Request, vendor: str) -> dict[str, str]:
+    """Return the cookies that a request brings along, such as a login, without the vendor's."""
+    found = parse_header(text_of(request.headers.get(b"Cookie") or b""))
+    return {
+        name: value
+        for name, value in found.items()
+        if is_kept(name, value) and not vendors_own(name, vendor)
+    }
+
+
+def task_cookies(
+    request: Request, own: Mapping[str, str], clearance: Iterable[Cookie]
+) -> list[dict[str, Any]]:
+    """Return the request's own cookies and the clearance's, as the browser shall send them."""
+    ours = [cookie for cookie in clearance if cookie.live()]
+    names = {cookie.name for cookie in ours}
+    theirs = [
+        {"name": name, "value": value, "url": request.url}
+        for name, value in own.items()
+        if name not in names
+    ]
+    return theirs + [cookie.as_task() for cookie in ours]
+
+
+def task_headers(request: Request, url: str | None = None) -> dict[str, str]:
+    """Return what the request says, such as its language or a key, for the browser to send.
+
+    Scrapy's own defaults are not what the request asks for, and a browser has better ones.
+
+    Args:
+        url: A page that is opened for a clearance only; what asks for this request's own kind of
+            answer stays out, and all where it is on another host.
+    """
+    headers: dict[str, str] = {}
+    if url is not None and urlsplit(url).hostname != urlsplit(request.url).hostname:
+        return headers
+    for raw, values in request.headers.items():
+        name, text = raw.decode("latin-1"), b", ".join(values).decode("latin-1")
+        lower = name.lower()
+        if url is not None and lower in _ABOUT_ANSWER:
+            continue
+        if url is not None and lower == "referer" and url != request.url:
+            continue
+        if lower not in _BROWSERS_OWN and DEFAULT_HEADERS.get(name) != text and _fits(name, text):
+            headers[name] = text
+    return dict(list(headers.items())[:_MOST_HEADERS])
+
+
+def _fits(name: str, text: str) -> bool:
+    """Whether the service takes such a header; another would cost the request its solve."""
+    named = len(name) <= _LONGEST_NAME and _HEADER_NAME.fullmatch(name) is not None
+    return named and len(text) <= _LONGEST_HEADER and text.isprintable()
