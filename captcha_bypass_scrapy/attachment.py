@@ -7,9 +7,8 @@ from weakref import WeakKeyDictionary
 
 from captcha_bypass_scrapy import request_state
 from captcha_bypass_scrapy.cookies import set_name, text_of, vendors_own
-from captcha_bypass_scrapy.handler import page_wanted
-from captcha_bypass_scrapy.keys import key_of
-from captcha_bypass_scrapy.options import wanted
+from captcha_bypass_scrapy.keys import SiteKey, key_of
+from captcha_bypass_scrapy.options import options_of, wanted, wants_page
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -40,7 +39,7 @@ class Attachments:
 
     def attach(self, request: Request) -> None:
         """Attach the clearance; for the signal `request_reached_downloader`."""
-        if wanted(request) and not page_wanted(request, self._config):
+        if wanted(request) and not wants_page(request, options_of(request, self._config)):
             self._inside[request] = self._attached(request)
 
     def downloaded(self, request: Request, response: Response) -> None:
@@ -53,7 +52,8 @@ class Attachments:
         if attached is None:
             return
         request_state.note_carried(request, attached.generation)
-        clearance = self._clearances.current(key_of(request))
+        key = key_of(request)
+        clearance = self._clearances.current(key)
         headers = response.headers.getlist(b"Set-Cookie")
         if clearance is None or not headers:
             return
@@ -65,7 +65,8 @@ class Attachments:
             if left:
                 response.headers.setlist(b"Set-Cookie", left)
         if 300 <= response.status < 400:  # other responses pass `process_response`
-            self.follow(request, request_state.carried(request), ours, succeeded=False)
+            carried = request_state.carried(request)
+            self.follow(key, request.url, carried, ours, succeeded=False)
 
     def detach(self, request: Request) -> None:
         """Detach the clearance: nobody behind us gets to see or keep it.
@@ -76,7 +77,7 @@ class Attachments:
         if attached is not None:
             attached.detach(request)
 
-    def give_back(self, request: Request, response: Response) -> list[bytes]:
+    def restore_cookies(self, request: Request, response: Response) -> list[bytes]:
         """Return the cookies that were taken out, which the spider may see again."""
         taken = self._taken.pop(request, [])
         if taken:
@@ -85,15 +86,26 @@ class Attachments:
         return taken
 
     def follow(
-        self, request: Request, carried: tuple[int, ...], headers: list[bytes], *, succeeded: bool
+        self,
+        key: SiteKey,
+        url: str,
+        carried: tuple[int, ...],
+        headers: list[bytes],
+        *,
+        succeeded: bool,
     ) -> None:
-        """Take over what the site has rotated the clearance to, if the request carried it."""
-        clearance = self._clearances.current(key_of(request))
+        """Take over what a site has rotated its clearance to, if the request carried that.
+
+        Args:
+            headers: The Set-Cookie headers that came with the answer to `url`.
+            succeeded: Whether that was a page.
+        """
+        clearance = self._clearances.current(key)
         if clearance is None or clearance.generation not in carried:
             return
         if succeeded:
             clearance.successes += 1
-        if headers and clearance.follow(request.url, [text_of(header) for header in headers]):
+        if headers and clearance.rotate(url, [text_of(header) for header in headers]):
             self._attach_anew()
 
     def _attached(self, request: Request) -> Attached | None:

@@ -41,7 +41,7 @@ class Clearance:
         """Take over what the browser had on a later page."""
         self.cookies, self.user_agent = cookies, user_agent
 
-    def follow(self, url: str, set_cookies: Iterable[str]) -> bool:
+    def rotate(self, url: str, set_cookies: Iterable[str]) -> bool:
         """Take over the values the site has rotated its cookies to; says whether it has."""
         before, self.cookies = self.cookies, rotated(self.cookies, url, set_cookies)
         return before != self.cookies
@@ -115,11 +115,11 @@ class Clearances:
             None,
         )
 
-    def own(self, key: SiteKey) -> bool:
+    def has_own(self, key: SiteKey) -> bool:
         """Whether the key's clearance was made for it."""
         return key in self._current
 
-    def shared(self, key: SiteKey) -> bool:
+    def spans_domain(self, key: SiteKey) -> bool:
         """Whether the key's clearance may be good for other hosts of its domain."""
         clearance = self._current.get(key)
         return clearance is not None and clearance.spans(key.origin)

@@ -44,6 +44,10 @@ class SiteKey(NamedTuple):
     def __str__(self) -> str:
         return f"{self.origin} through {self.proxy}" if self.proxy else self.origin
 
+    def at(self, url: str) -> SiteKey:
+        """Return the key of another URL's site through the same proxy."""
+        return SiteKey(origin_of(url), self.proxy)
+
     @property
     def host(self) -> str:
         """The site's host name, in lower case, or its address without brackets."""
@@ -93,10 +97,14 @@ def proxy_of(request: Request) -> Proxy | None:
     return Proxy(f"{parts.scheme}://{host}:{port}", login[0] or None, login[1] or None)
 
 
+def came_by(request: Request) -> tuple[str, ...]:
+    """Return the URLs of the request's redirects and, at last, its own."""
+    return (*(request.meta.get("redirect_urls") or ()), request.url)
+
+
 def first_url(request: Request) -> str:
     """Return the URL that was asked for before any redirect."""
-    redirected: list[str] = request.meta.get("redirect_urls") or []
-    return redirected[0] if redirected else request.url
+    return came_by(request)[0]
 
 
 def home_url(request: Request) -> str:
@@ -112,11 +120,6 @@ def home_url(request: Request) -> str:
 def key_of(request: Request) -> SiteKey:
     """Return what clearance the request can use."""
     return SiteKey(origin_of(request.url), proxy_of(request))
-
-
-def home_key(request: Request) -> SiteKey:
-    """Return the key a challenge is solved for: not the vendor's host it may be shown on."""
-    return SiteKey(origin_of(home_url(request)), proxy_of(request))
 
 
 def pages_to_open(request: Request, chosen: str | None) -> list[str]:
@@ -135,6 +138,39 @@ def pages_to_open(request: Request, chosen: str | None) -> list[str]:
     if not (referer and same_site(referer, url)):
         referer = urlsplit(url)._replace(path="/", query="", fragment="").geturl()
     return [referer, url] if referer != url else [url]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is solved for a challenged request, and what is opened for that.
+
+    Attributes:
+        key: The site and the proxy.
+        urls: Where the request came by; they may need a clearance as well.
+        page: The request's own page, as it would be asked for now.
+        pages: The pages to open for a clearance, until one has met the challenge.
+    """
+
+    key: SiteKey
+    urls: tuple[str, ...]
+    page: str
+    pages: tuple[str, ...]
+
+    @property
+    def opens_page(self) -> bool:
+        """Whether it is the request's own page that is opened for a clearance."""
+        return self.pages[0] == self.page
+
+
+def target_of(request: Request, chosen: str | None) -> Target:
+    """Return what is solved for a request that was challenged.
+
+    Args:
+        chosen: The page that the request's options name for it.
+    """
+    page = home_url(request)
+    key = SiteKey(origin_of(page), proxy_of(request))
+    return Target(key, came_by(request), page, tuple(pages_to_open(request, chosen)))
 
 
 @cache

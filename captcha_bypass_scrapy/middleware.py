@@ -16,8 +16,8 @@ from captcha_bypass_scrapy.clearance import Clearances
 from captcha_bypass_scrapy.client import SolverClient
 from captcha_bypass_scrapy.compat import asyncio_available, close_spider, is_closing, slot_of
 from captcha_bypass_scrapy.detection import Detector
-from captcha_bypass_scrapy.errors import CrawlEnding, SolveError
 from captcha_bypass_scrapy.handler import ChallengeHandler
+from captcha_bypass_scrapy.holding import RequestHolder
 from captcha_bypass_scrapy.keys import key_of
 from captcha_bypass_scrapy.options import options_of, wanted
 from captcha_bypass_scrapy.page_cache import PageCache
@@ -25,6 +25,7 @@ from captcha_bypass_scrapy.parking import Parking
 from captcha_bypass_scrapy.redirects import Redirects
 from captcha_bypass_scrapy.reporting import Reporter
 from captcha_bypass_scrapy.responses import FLAG
+from captcha_bypass_scrapy.runner import SolveRunner
 from captcha_bypass_scrapy.scope import Scope
 from captcha_bypass_scrapy.service import Service
 from captcha_bypass_scrapy.settings import Config
@@ -33,6 +34,8 @@ from captcha_bypass_scrapy.solving import Solver
 from captcha_bypass_scrapy.wire import restore_status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scrapy import Request, Spider
     from scrapy.crawler import Crawler
 
@@ -53,45 +56,29 @@ class CaptchaBypassMiddleware:
                 "captcha_bypass_scrapy needs asyncio: remove the setting TWISTED_REACTOR, or set"
                 " it to 'twisted.internet.asyncioreactor.AsyncioSelectorReactor'"
             )
-        self._closing = partial(is_closing, crawler)
-        self.reporter = Reporter(crawler)
-        self.clearances = Clearances()
-        self.solves = Solves(self.config.cooldown_seconds)
-        self.parking = Parking(crawler)
-        self.attachments = Attachments(crawler, self.config, self.clearances)
-        self._detect = Detector(self.config.detector, crawler)
-        self._pages = PageCache(crawler)
-        self._client = SolverClient(
-            self.config.url,
-            self.config.api_key,
-            long_poll=self.config.long_poll_seconds,
-            slow=self.config.slow_solve_seconds,
-            patience=self.config.unavailable_seconds,
-            closing=self._closing,
+        config, closing = self.config, partial(is_closing, crawler)
+        self.reporter = reporter = Reporter(crawler)
+        self.clearances = clearances = Clearances()
+        self.solves = solves = Solves(config.cooldown_seconds)
+        self.parking = parking = Parking(crawler)
+        self.attachments = Attachments(crawler, config, clearances)
+        self._detect = detect = Detector(config.detector, crawler)
+        self._pages = pages = PageCache(crawler)
+        self._scope = scope = Scope(crawler)
+        self.redirects = Redirects(scope, reporter)
+        self._client = client = _client(config, closing)
+        service = Service(client, config, reporter, closing)
+        slot = partial(slot_of, crawler)
+        solver = Solver(service, config, clearances, reporter, detect, slot, scope)
+        budget = Budget(config.max_hosts, config.max_solves)
+        close = partial(close_spider, crawler, "captcha_bypass_unavailable")
+        self._runner = runner = SolveRunner(
+            config, clearances, solves, solver, service, budget, reporter, closing, close
         )
-        service = Service(self._client, self.config, self.reporter, self._closing)
-        self._scope = Scope(crawler)
-        self.redirects = Redirects(self._scope, self.reporter)
         self._handler = ChallengeHandler(
-            self.config,
-            self.clearances,
-            self.solves,
-            self.parking,
-            Solver(
-                service,
-                self.config,
-                self.clearances,
-                self.reporter,
-                self._detect,
-                partial(slot_of, crawler),
-                self._scope,
-            ),
-            service,
-            Budget(self.config.max_hosts, self.config.max_solves),
-            self.reporter,
-            self._closing,
-            partial(close_spider, crawler, "captcha_bypass_unavailable"),
+            config, clearances, solves, runner, solver, parking, pages, reporter, closing
         )
+        self._holder = RequestHolder(config, clearances, solves, runner, parking, reporter, closing)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -119,12 +106,12 @@ class CaptchaBypassMiddleware:
 
     def spider_idle(self) -> None:
         """Keep the spider open for those who wait without a place."""
-        if self.parking.lends():
+        if self.parking.is_lending():
             raise DontCloseSpider
 
     async def spider_closed(self) -> None:
         """Let go of the service."""
-        await self._handler.close()
+        await self._runner.close()
         await self._client.close()
         self.reporter.summary()
 
@@ -142,11 +129,7 @@ class CaptchaBypassMiddleware:
         options_of(request, self.config)  # a typo in meta shall not wait for the first challenge
         await self._scope.ask_robots_again(request)
         request_state.remember_body(request)
-        try:
-            return await self._handler.hold(request, first=not waited)
-        except CrawlEnding:
-            self.reporter.count("requeued_on_close")
-            return request_state.requeued(request)
+        return await self._holder.hold(request, first=not waited)
 
     async def process_response(
         self, request: Request, response: Response, spider: Spider | None = None
@@ -154,39 +137,30 @@ class CaptchaBypassMiddleware:
         """Let normal pages through; handle a challenge."""
         carried = request_state.take_carried(request)
         response = restore_status(response)
-        taken = self.attachments.give_back(request, response)
+        taken = self.attachments.restore_cookies(request, response)
         if not wanted(request) or FLAG in response.flags:
             return response
         challenge = self._detect(response)
-        if challenge is None or not challenge.solvable:
-            self.redirects.check(request)
-            if challenge is not None:
-                self.reporter.blocked(challenge, request)
-            elif "cached" not in response.flags:
-                self._passed(request, response, carried, taken)
-            past_cache = challenge is None and request_state.asks_past_cache(request)
-            request_state.clear(request)
-            if past_cache:
-                self._pages.replace(request, response)
-            return response
-        self.reporter.challenged(challenge)
-        if "cached" in response.flags:
-            # It was stored some time ago and says nothing about a clearance.
-            self.reporter.count("challenge/cached")
-            if self._pages.is_all_there_is():
-                error = SolveError("it is in the cache, and HTTPCACHE_IGNORE_MISSING is set")
-                raise self._handler.fail(request, challenge.vendor, error, response)
-            return request_state.uncached(request)
-        try:
-            answer = await self._handler.handle(request, response, challenge, carried)
-            if isinstance(answer, Response):
-                self._pages.store(request, answer)
-            return answer
-        except CrawlEnding:
-            self.reporter.count("requeued_on_close")
-            return request_state.requeued(request)
-        except SolveError as error:
-            raise self._handler.fail(request, challenge.vendor, error, response) from error
+        if challenge is not None and challenge.solvable:
+            self.reporter.challenged(challenge)
+            return await self._handler.handle(request, response, challenge, carried)
+        self.redirects.drop_offsite(request)
+        if challenge is not None:
+            self.reporter.blocked(challenge, request)
+        elif "cached" not in response.flags and _is_page(response):
+            self.solves.opened(request.meta.get("download_slot", ""))
+            if self.solves.busy():
+                probing = request_state.is_probe(request)
+                self.solves.page_came(key_of(request), probing=probing)
+            if carried:
+                key, url = key_of(request), request.url
+                self.attachments.follow(key, url, carried, taken, succeeded=True)
+                self._scope.robots_arrived(request)
+        past_cache = challenge is None and request_state.asks_past_cache(request)
+        request_state.clear(request)
+        if past_cache:
+            self._pages.replace(request, response)
+        return response
 
     def process_exception(
         self, request: Request, exception: Exception, spider: Spider | None = None
@@ -194,16 +168,18 @@ class CaptchaBypassMiddleware:
         """Forget what a request carried that got no response."""
         request_state.take_carried(request)
 
-    # Successes
 
-    def _passed(
-        self, request: Request, response: Response, carried: tuple[int, ...], taken: list[bytes]
-    ) -> None:
-        if response.status in {403, 429} or response.status >= 500:
-            return
-        self.solves.opened(request.meta.get("download_slot", ""))
-        if self.solves.busy():
-            self.solves.passed(key_of(request), probing=request_state.is_probe(request))
-        if carried:
-            self._scope.robots_arrived(request)
-            self.attachments.follow(request, carried, taken, succeeded=True)
+def _is_page(response: Response) -> bool:
+    """Whether the site let the request in, whatever it found there."""
+    return response.status not in {403, 429} and response.status < 500
+
+
+def _client(config: Config, closing: Callable[[], bool]) -> SolverClient:
+    return SolverClient(
+        config.url,
+        config.api_key,
+        long_poll=config.long_poll_seconds,
+        slow=config.slow_solve_seconds,
+        patience=config.unavailable_seconds,
+        closing=closing,
+    )

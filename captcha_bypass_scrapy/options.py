@@ -10,17 +10,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
 from urllib.parse import urlsplit
 
-from captcha_bypass_scrapy.settings import mode_of
+from captcha_bypass_scrapy import request_state
+from captcha_bypass_scrapy.settings import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from scrapy import Request
 
-    from captcha_bypass_scrapy.settings import Config, Mode
+    from captcha_bypass_scrapy.settings import Config
 
 #: The request's own options: `meta["captcha_bypass"] = False | "html" | {...}`.
 META = "captcha_bypass"
@@ -29,6 +30,8 @@ OPTIONS = {
     *("mode", "timeout", "success_text", "success_selector", "no_challenge", "url", "block"),
     "retry_times",
 }
+_MODES = get_args(Mode)
+_ONE_OF_MODES = f"one of {', '.join(_MODES)}"
 _BLOCKABLE = ("image", "media", "font", "stylesheet")
 #: As the service takes them.
 _LONGEST_URL = 2048
@@ -81,10 +84,18 @@ def options_of(request: Request, config: Config) -> Options:
     if chosen is None or isinstance(chosen, bool):
         return options
     if isinstance(chosen, str):
-        return replace(options, mode=mode_of(chosen, f'meta["{META}"]'))
+        if chosen not in _MODES:
+            raise ValueError(f'meta["{META}"] must be {_ONE_OF_MODES}, not {chosen!r}')
+        return replace(options, mode=cast("Mode", chosen))
     if not isinstance(chosen, dict):
         raise TypeError(f'meta["{META}"] must be False, a mode or a dict, not {chosen!r}')
     return _with_chosen(options, chosen)
+
+
+def wants_page(request: Request, options: Options) -> bool:
+    """Whether a challenge is answered with the browser's page without trying the cookies."""
+    by_page = options.mode == "html" and request.method == "GET"
+    return by_page and not request_state.goes_by_cookies(request)
 
 
 @lru_cache(maxsize=16)
@@ -107,8 +118,6 @@ def _with_chosen(options: Options, chosen: Mapping[str, Any]) -> Options:
         )
     _check(chosen, f'meta["{META}"]')
     fields = dict(chosen)
-    if "mode" in fields:
-        fields["mode"] = mode_of(fields["mode"], f'meta["{META}"]["mode"]')
     if "timeout" in fields:
         fields["timeout_seconds"] = float(fields.pop("timeout"))
     if "block" in fields:
@@ -143,6 +152,10 @@ def _check(chosen: Mapping[str, Any], where: str) -> None:
 
 def _anything(value: object) -> bool:
     return True
+
+
+def _is_mode(value: object) -> bool:
+    return value in _MODES
 
 
 def _is_seconds(value: object) -> bool:
@@ -185,6 +198,7 @@ def _is_count(value: object) -> bool:
 
 
 _CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
+    "mode": (_is_mode, _ONE_OF_MODES),
     "timeout": (_is_seconds, "a number of seconds above 0"),
     "retry_times": (_is_count, "0 or more"),
     "success_text": (_is_text, "a text that is not blank"),

@@ -159,7 +159,7 @@ class Parking:
             self._lent -= 1
             active |= lent
 
-    def lends(self) -> bool:
+    def is_lending(self) -> bool:
         """Whether somebody waits whom the engine does not count: the spider is not idle."""
         return self._lent > 0
 

@@ -57,17 +57,17 @@ class Redirects:
         target = urljoin(url, location)
         return (
             (urlsplit(target).hostname or "") not in self._harmless
-            and self._scope.offsite(target)
+            and self._scope.is_offsite(target)
             and _leads_back(target, url)
         )
 
-    def check(self, request: Request) -> None:
+    def drop_offsite(self, request: Request) -> None:
         """Drop a page that is no challenge and that nobody asked for.
 
         Raises:
             IgnoreRequest: as the offsite filter would have.
         """
-        if request_state.has_allowed_offsite(request) and self._scope.offsite(request.url):
+        if request_state.has_allowed_offsite(request) and self._scope.is_offsite(request.url):
             host = urlsplit(request.url).hostname or ""
             self._harmless.add(host)
             self._reporter.offsite()

@@ -6,13 +6,15 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from captcha_bypass_scrapy.keys import origin_of
+
 if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
 
     from captcha_bypass.challenges import Challenge
     from captcha_bypass_scrapy.clearance import Clearance
-    from captcha_bypass_scrapy.errors import Reason, SolveError, SolverUnavailable
+    from captcha_bypass_scrapy.errors import SolveError, SolverUnavailable
     from captcha_bypass_scrapy.keys import SiteKey
     from captcha_bypass_scrapy.settings import Config
 
@@ -104,7 +106,7 @@ class Reporter:
         noun = "request" if requests == 1 else "requests"
         self._log(logging.INFO, "Retrying %d %s of %s with the clearance", requests, noun, key)
 
-    def page(self, request: Request, url: str) -> None:
+    def browser_page(self, request: Request, url: str) -> None:
         """The browser's page is the response."""
         self.count("html/count")
         self._log(logging.DEBUG, "The response of %s is the browser's page %s", request, url)
@@ -127,13 +129,12 @@ class Reporter:
         else:
             self.count("solve/retry/max_reached")
 
-    def gave_up(
-        self, request: Request, origin: str, vendor: str, reason: str, kind: Reason
-    ) -> None:
-        """One request fails; a warning for the first of each host."""
+    def gave_up(self, request: Request, vendor: str, error: SolveError) -> None:
+        """One request fails; a warning for the first of each site."""
         self.count("gave_up/count")
-        self.count(f"gave_up/reason/{kind}")
-        self._lost[kind] += 1
+        self.count(f"gave_up/reason/{error.kind}")
+        self._lost[error.kind] += 1
+        origin = origin_of(request.url)
         known = origin in self._warned or len(self._warned) >= _WARNINGS
         self._warned.add(origin)
         self._log(
@@ -141,7 +142,7 @@ class Reporter:
             "Gave up on %s: %s challenge not solved, %s",
             request,
             vendor,
-            reason,
+            str(error),
         )
 
     def summary(self) -> None:

@@ -33,13 +33,13 @@ class Scope:
         self._crawler = crawler
         self._ask_again: dict[str, float] = {}
 
-    def offsite(self, url: str) -> bool:
+    def is_offsite(self, url: str) -> bool:
         """Whether the offsite filter would drop a link there."""
         if self._offsite is None or self._crawler.spider is None:
             return False
         return not self._offsite.should_follow(Request(url), self._crawler.spider)
 
-    async def check(self, url: str, request: Request) -> None:
+    async def ensure_allowed(self, url: str, request: Request) -> None:
         """See whether the page is one that the request could have been redirected to.
 
         Raises:
@@ -48,7 +48,7 @@ class Scope:
         if url == request.url:
             return
         exempt = request.dont_filter or request_state.user_allows_offsite(request)
-        if not exempt and self.offsite(url):
+        if not exempt and self.is_offsite(url):
             raise SolveError(
                 f"the browser ended at {url}, which is outside of allowed_domains", "offsite"
             )

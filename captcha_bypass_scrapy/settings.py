@@ -89,7 +89,7 @@ class Config:
         return cls(
             url=url,
             api_key=key,
-            mode=mode_of(settings.get(_PREFIX + "MODE", cls.mode), _PREFIX + "MODE"),
+            mode=_mode(settings),
             timeout_seconds=_number(settings, "TIMEOUT", cls.timeout_seconds, above=0),
             times=_count(settings, "TIMES", cls.times),
             retry_times=_count(settings, "RETRY_TIMES", cls.retry_times, least=0),
@@ -160,28 +160,20 @@ def _count(settings: BaseSettings, name: str, default: int, *, least: int = 1) -
     return value
 
 
-def mode_of(value: object, where: str) -> Mode:
-    """Return the mode that a setting or an option names.
-
-    Args:
-        where: The name of the setting or option, for the message.
-
-    Raises:
-        ValueError: there is no such mode.
-    """
-    if value not in get_args(Mode):
-        raise ValueError(f"{where} must be one of {', '.join(get_args(Mode))}, not {value!r}")
-    return cast("Mode", value)
+def _mode(settings: BaseSettings) -> Mode:
+    return cast("Mode", _one_of(settings, "MODE", get_args(Mode), Config.mode))
 
 
 def _on_unavailable(settings: BaseSettings) -> OnUnavailable:
-    name = _PREFIX + "ON_UNAVAILABLE"
-    value = settings.get(name, Config.on_unavailable)
-    if value not in get_args(OnUnavailable):
-        raise ValueError(
-            f"{name} must be one of {', '.join(get_args(OnUnavailable))}, not {value!r}"
-        )
-    return cast("OnUnavailable", value)
+    choices, default = get_args(OnUnavailable), Config.on_unavailable
+    return cast("OnUnavailable", _one_of(settings, "ON_UNAVAILABLE", choices, default))
+
+
+def _one_of(settings: BaseSettings, name: str, choices: tuple[str, ...], default: str) -> object:
+    value = settings.get(_PREFIX + name, default)
+    if value not in choices:
+        raise ValueError(f"{_PREFIX}{name} must be one of {', '.join(choices)}, not {value!r}")
+    return value
 
 
 def _cookie_choice(settings: BaseSettings) -> Literal["auto", "all"] | tuple[str, ...]:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from scrapy.settings.default_settings import DEFAULT_REQUEST_HEADERS as DEFAULT_HEADERS
 
-from captcha_bypass_scrapy.cookies import is_kept, parse_header, text_of, vendors_own
+from captcha_bypass_scrapy.answers import Solution
+from captcha_bypass_scrapy.challenged import Challenged
+from captcha_bypass_scrapy.clearance import Clearance
+from captcha_bypass_scrapy.cookies import Cookie, is_kept, parse_header, text_of, vendors_own
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from scrapy import Request
 
-    from captcha_bypass_scrapy.cookies import Cookie
     from captcha_bypass_scrapy.keys import Proxy
     from captcha_bypass_scrapy.options import Options
 
@@ -34,6 +37,72 @@ _LONGEST_HEADER = 8192
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 #: By these a script is told from a browser, and a challenge comes as JSON.
 _ABOUT_ANSWER = frozenset({"accept", "x-requested-with"})
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A page for a browser to open.
+
+    Attributes:
+        body: The body of POST /solve.
+        own: Names of the cookies that the request brought along, without the vendor's. What
+            becomes of them is nobody else's.
+    """
+
+    url: str
+    body: dict[str, Any]
+    own: frozenset[str]
+
+    def met_challenge(self, solution: Solution, vendor: str) -> bool:
+        """Whether the browser met the challenge, and not an open page of a site with few closed.
+
+        It did when the service says so, or when a cookie of the vendor's is there that was not
+        before.
+        """
+        before = {(cookie["name"], cookie["value"]) for cookie in self.body.get("cookies", ())}
+        return bool(solution.get("solved")) or any(
+            vendors_own(cookie["name"], vendor) and (cookie["name"], cookie["value"]) not in before
+            for cookie in solution["cookies"]
+        )
+
+    def cookies_for_all(self, solution: Solution) -> Iterator[Cookie]:
+        """Yield what the browser has now, without what the request brought along."""
+        return (
+            Cookie.from_result(cookie)
+            for cookie in solution["cookies"]
+            if cookie["name"] not in self.own
+        )
+
+
+def clearance_tasks(
+    challenged: Challenged, old: Iterable[Cookie], *, proxy: Proxy | None
+) -> list[Task]:
+    """Return the pages to open for a clearance, one after the other until the challenge was met.
+
+    Args:
+        old: The cookies of the site's last clearance. One site may have several challenges, each
+            with a cookie of its own: a new clearance must not lose the others.
+    """
+    request, options = challenged.request, challenged.options
+    own = own_cookies(request, challenged.challenge.vendor)
+    cookies = task_cookies(request, own, old)
+    return [
+        Task(
+            url,
+            task_for(url, options, proxy, cookies, task_headers(request, url)),
+            frozenset(own),
+        )
+        for url in challenged.target.pages
+    ]
+
+
+def page_task(challenged: Challenged, clearance: Clearance, *, proxy: Proxy | None) -> Task:
+    """Return the request's own page, to be opened with a clearance."""
+    request, url = challenged.request, challenged.target.page
+    own = own_cookies(request, clearance.vendor)
+    cookies = task_cookies(request, own, clearance.cookies)
+    body = task_for(url, challenged.options, proxy, cookies, task_headers(request))
+    return Task(url, body, frozenset(own))
 
 
 def task_for(
@@ -110,3 +179,19 @@ def _fits(name: str, text: str) -> bool:
     """Whether the service takes such a header; another would cost the request its solve."""
     named = len(name) <= _LONGEST_NAME and _HEADER_NAME.fullmatch(name) is not None
     return named and len(text) <= _LONGEST_HEADER and text.isprintable()
+
+
+def opens_own_page(challenged: Challenged) -> bool:
+    """Whether the page that a clearance is got with is what the request wants.
+
+    Only in mode html, and if the browser opens the request's own page, as it would be asked for.
+    """
+    request, options = challenged.request, challenged.options
+    return (
+        options.mode == "html"
+        and request.method == "GET"
+        and not options.url
+        # A challenge's own reload does not send them again.
+        and not task_headers(request)
+        and challenged.target.opens_page
+    )

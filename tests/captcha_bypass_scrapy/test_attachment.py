@@ -222,10 +222,10 @@ def test_renewed_clearance_is_kept_from_jars_and_shown_to_the_spider(
     attachments.downloaded(carried, came)
 
     assert cookies_of(came) == [b"session=1", b"cart=2"]
-    taken = attachments.give_back(carried, came)
+    taken = attachments.restore_cookies(carried, came)
     assert taken == [b"cf_clearance=new", b"__cf_bm=x"]
     assert cookies_of(came) == [b"session=1", b"cart=2", b"cf_clearance=new", b"__cf_bm=x"]
-    assert attachments.give_back(carried, came) == []
+    assert attachments.restore_cookies(carried, came) == []
 
 
 def test_response_that_sets_nothing_else_has_no_header_left(
@@ -247,16 +247,17 @@ def test_cookies_of_a_site_without_clearance_are_its_own(
     attachments.downloaded(request, came)
 
     assert cookies_of(came) == [b"cf_clearance=1"]
-    assert attachments.give_back(request, came) == []
+    assert attachments.restore_cookies(request, came) == []
 
 
 def test_page_that_came_counts_for_its_clearance_and_rotates_it(
     attachments: Attachments, clearances: Clearances, carried: Request
 ) -> None:
     attachments.downloaded(carried, answer("cf_clearance=new"))
-    taken = attachments.give_back(carried, answer())
+    taken = attachments.restore_cookies(carried, answer())
 
-    attachments.follow(carried, request_state.take_carried(carried), taken, succeeded=True)
+    generations = request_state.take_carried(carried)
+    attachments.follow(KEY, carried.url, generations, taken, succeeded=True)
 
     found = clearances.current(KEY)
     assert found is not None
@@ -269,9 +270,8 @@ def test_clearance_that_was_replaced_meanwhile_is_not_changed_by_late_answers(
     attachments.downloaded(carried, answer("cf_clearance=late"))
     newer = solve(clearances, "newer")
 
-    attachments.follow(
-        carried, request_state.carried(carried), [b"cf_clearance=late"], succeeded=True
-    )
+    generations = request_state.carried(carried)
+    attachments.follow(KEY, PAGE, generations, [b"cf_clearance=late"], succeeded=True)
 
     assert (newer.successes, [c.value for c in newer.cookies]) == (0, ["newer"])
 

@@ -110,9 +110,9 @@ def test_requests_own_cookie_of_that_name_is_there_again_afterwards() -> None:
 def test_clearance_follows_what_the_site_rotates_it_to_and_says_so() -> None:
     found = clearance(cookie("a.site.example"))
 
-    assert not found.follow(HOST, ["other=1"])
-    assert found.follow(HOST, ["cf_clearance=new"])
-    assert not found.follow(HOST, ["cf_clearance=new"])  # it has that already
+    assert not found.rotate(HOST, ["other=1"])
+    assert found.rotate(HOST, ["cf_clearance=new"])
+    assert not found.rotate(HOST, ["cf_clearance=new"])  # it has that already
     assert [c.value for c in found.cookies] == ["new"]
 
 
@@ -160,8 +160,8 @@ def test_there_is_none_before_the_first_solve() -> None:
 
     assert not clearances
     assert clearances.current(SiteKey(HOST, None)) is None
-    assert not clearances.own(SiteKey(HOST, None))
-    assert not clearances.shared(SiteKey(HOST, None))
+    assert not clearances.has_own(SiteKey(HOST, None))
+    assert not clearances.spans_domain(SiteKey(HOST, None))
 
 
 def test_key_has_the_newest_of_its_clearances() -> None:
@@ -197,11 +197,14 @@ def test_host_knows_whether_its_clearance_was_made_for_it() -> None:
     clearances = Clearances()
     solved(clearances, HOST, domain=".site.example")
 
-    assert (clearances.own(SiteKey(HOST, None)), clearances.own(SiteKey(SIBLING, None))) == (
+    assert (
+        clearances.has_own(SiteKey(HOST, None)),
+        clearances.has_own(SiteKey(SIBLING, None)),
+    ) == (
         True,
         False,
     )
-    assert clearances.shared(SiteKey(HOST, None))
+    assert clearances.spans_domain(SiteKey(HOST, None))
 
 
 def test_newest_of_two_domains_clearances_counts() -> None:
@@ -219,7 +222,7 @@ def test_cookie_of_one_host_is_no_clearance_for_its_siblings() -> None:
     mine = solved(clearances, HOST)
 
     assert clearances.current(SiteKey(SIBLING, None)) is None
-    assert not clearances.shared(SiteKey(HOST, None))
+    assert not clearances.spans_domain(SiteKey(HOST, None))
     solved(clearances, SIBLING)
     assert clearances.current(SiteKey(HOST, None)) is mine
 

@@ -15,12 +15,15 @@ from scrapy.http import HtmlResponse, Response
 import captcha_bypass_scrapy.parking as parking_module
 from captcha_bypass.challenges import Challenge
 from captcha_bypass_scrapy import CaptchaBypassMiddleware, ChallengeNotSolved, request_state
+from captcha_bypass_scrapy.challenged import Challenged
 from captcha_bypass_scrapy.clearance import Clearance
-from captcha_bypass_scrapy.errors import CrawlEnding, SolveError, SolverUnavailable
-from captcha_bypass_scrapy.handler import KEPT_PAGE_BYTES, page_wanted
-from captcha_bypass_scrapy.keys import SiteKey, home_key
+from captcha_bypass_scrapy.errors import CrawlEnding, SolveError
+from captcha_bypass_scrapy.handler import KEPT_PAGE_BYTES
+from captcha_bypass_scrapy.keys import SiteKey, target_of
+from captcha_bypass_scrapy.options import options_of, wants_page
 from captcha_bypass_scrapy.settings import Config, Mode
-from captcha_bypass_scrapy.solves import FAILURES_BEFORE_GIVING_UP, Solve
+from captcha_bypass_scrapy.site_state import FAILURES_BEFORE_GIVING_UP
+from captcha_bypass_scrapy.solves import Solve
 from tests.captcha_bypass_scrapy.engines import opened
 from tests.captcha_bypass_scrapy.fakes import FakeService, Json, failed, page_of
 from tests.support.service import eventually
@@ -41,6 +44,8 @@ class Lab:
         self.crawler = crawler
         self.middleware = middleware
         self.handler = middleware._handler
+        self.holder = middleware._holder
+        self.runner = middleware._runner
         self.solves = middleware.solves
         self.clearances = middleware.clearances
 
@@ -66,7 +71,7 @@ class Lab:
     async def goes_out(self, request: Request, *, first: bool = False) -> Request:
         """Have a request wait as often as it must; returns it when it may leave."""
         async with asyncio.timeout(20):
-            while (copy := await self.handler.hold(request, first=first)) is not None:
+            while (copy := await self.holder.hold(request, first=first)) is not None:
                 request, first = self.scheduled(copy), False
         return request
 
@@ -74,6 +79,12 @@ class Lab:
         """Have a request wait in vain; returns what its errback gets."""
         with pytest.raises(ChallengeNotSolved) as raised:
             await self.goes_out(request)
+        return raised.value
+
+    async def refused(self, request: Request, *carried: int) -> ChallengeNotSolved:
+        """Have a request challenged in vain; returns what its errback gets."""
+        with pytest.raises(ChallengeNotSolved) as raised:
+            await self.challenged(request, *carried)
         return raised.value
 
     def solve_of(self, request: Request) -> Solve:
@@ -166,8 +177,8 @@ async def test_challenge_on_the_vendors_host_is_solved_for_the_site(
     async with lab() as found:
         copy = await found.parked(request)
 
-        assert found.solve_of(copy).key == home_key(Request(PAGE))
-        assert found.solve_of(copy).urls == [PAGE, "http://check.vendor.example/"]
+        assert found.solve_of(copy).key == KEY
+        assert found.solve_of(copy).urls == (PAGE, "http://check.vendor.example/")
         await found.goes_out(copy)
         assert copy.url == PAGE
     assert [task["url"] for task in fake.tasks] == [PAGE]
@@ -190,19 +201,25 @@ async def test_challenge_page_is_kept_for_the_errback_unless_it_is_large(
 async def test_closing_spider_begins_nothing(lab: Labs, fake: FakeService, way: str) -> None:
     async with lab() as found:
         copy = await found.parked(Request(PAGE))
-        found.handler._closing = lambda: True
-        with pytest.raises(CrawlEnding):
-            await (found.challenged(Request(PAGE)) if way == "challenged" else found.goes_out(copy))
+        found.handler._closing = found.holder._closing = lambda: True
+        if way == "challenged":
+            requeued = await found.challenged(Request(PAGE))
+        else:
+            requeued = await found.holder.hold(copy, first=False)
+
+        assert isinstance(requeued, Request)
+        assert request_state.pop_leaving(requeued)
+        assert found.stat("requeued_on_close") == 1
 
 
 async def test_crawl_that_has_used_up_its_solves_says_so(lab: Labs, fake: FakeService) -> None:
     async with lab(MAX_SOLVES=1) as found:
         await found.goes_out(await found.parked(Request(PAGE)))
 
-        with pytest.raises(SolveError, match="MAX_SOLVES") as raised:
-            await found.challenged(Request("http://other.example/"))
+        error = await found.refused(Request("http://other.example/"))
 
-        assert raised.value.kind == "budget"
+        assert "MAX_SOLVES" in error.reason
+        assert found.stat("gave_up/reason/budget") == 1
     assert len(fake.tasks) == 1
 
 
@@ -231,8 +248,7 @@ async def test_clearance_that_never_arrives_ends_in_an_error(lab: Labs) -> None:
         for _ in range(request_state.MAX_STALE):
             request = await found.challenged(request)
 
-        with pytest.raises(SolveError, match="never attached"):
-            await found.challenged(request)
+        assert "never attached" in (await found.refused(request)).reason
 
 
 @pytest.mark.parametrize("doubt", ["it was good for pages", "it is old", "it is another host's"])
@@ -293,10 +309,10 @@ async def test_refused_cookies_fail_where_the_browsers_page_cannot_stand_in(
     async with lab(MODE=mode) as found:
         fresh = found.cleared()
 
-        with pytest.raises(SolveError, match=f"from Scrapy, and {why}") as raised:
-            await found.challenged(request_, fresh.generation)
+        error = await found.refused(request_, fresh.generation)
 
-        assert raised.value.kind == "refused"
+        assert error.reason.endswith(f"from Scrapy, and {why}")
+        assert found.stat("gave_up/reason/refused") == 1
     assert fake.tasks == []
 
 
@@ -309,8 +325,9 @@ async def test_request_is_solved_for_only_so_often(lab: Labs, fake: FakeService)
             request = await found.goes_out(await found.parked(request, old.generation))
         old = found.cleared(successes=1)
 
-        with pytest.raises(SolveError, match="refuses the browser's cookies"):
-            await found.challenged(request, old.generation)
+        error = await found.refused(request, old.generation)
+
+        assert "refuses the browser's cookies" in error.reason
     assert len(fake.tasks) == 2
 
 
@@ -352,7 +369,7 @@ async def test_what_no_browsers_page_can_be_goes_by_cookies(
         copy = await found.challenged(Request(f"{SITE}/i.png"))
 
         assert isinstance(copy, Request)
-        assert not page_wanted(copy, found.middleware.config)
+        assert not wants_page(copy, options_of(copy, found.middleware.config))
 
 
 async def test_solve_that_fails_is_waited_for_in_html_mode_too(
@@ -373,10 +390,11 @@ async def test_crawl_that_ends_meanwhile_gives_no_page(lab: Labs, fake: FakeServ
         waiting = asyncio.create_task(found.challenged(Request(PAGE)))
         assert await eventually(lambda: len(fake.tasks) == 1, 5)
 
-        await found.handler.close()
+        await found.runner.close()
 
-        with pytest.raises(CrawlEnding):
-            await waiting
+        requeued = await waiting
+        assert isinstance(requeued, Request)
+        assert request_state.pop_leaving(requeued)
     assert fake.deleted == ["task-1"]
 
 
@@ -397,7 +415,9 @@ def test_browsers_page_is_wanted_for_gets_in_html_mode(
     *,
     wanted: bool,
 ) -> None:
-    assert page_wanted(request_, Config("http://service", mode=mode)) is wanted
+    options = options_of(request_, Config("http://service", mode=mode))
+
+    assert wants_page(request_, options) is wanted
 
 
 # Solves that fail
@@ -448,7 +468,7 @@ async def test_failure_of_a_solve_counts_once_for_each_who_waits(
         other = await found.parked(Request(f"{PAGE}/2"))
         await found.solve_of(leader).outcome
         for _ in range(3):  # it comes by again and again
-            await found.handler.hold(other, first=False)
+            await found.holder.hold(other, first=False)
 
         assert found.stat("solve/retry/count") == 1
         await asyncio.gather(found.goes_out(leader), found.goes_out(other))
@@ -499,7 +519,7 @@ async def test_request_of_another_host_that_joined_in_vain_goes_its_own_way(
         sibling = await found.parked(Request("http://b.site.example/"))
         await found.solve_of(sibling).outcome
 
-        assert await found.handler.hold(sibling, first=False) is None
+        assert await found.holder.hold(sibling, first=False) is None
         assert request_state.awaited_solve(sibling) is None
 
 
@@ -511,7 +531,7 @@ async def test_clearance_that_came_otherwise_will_do(lab: Labs, fake: FakeServic
         await found.solve_of(leader).outcome
         found.cleared()
 
-        assert await found.handler.hold(other, first=False) is None
+        assert await found.holder.hold(other, first=False) is None
         assert request_state.awaited_solve(other) is None
     assert len(fake.tasks) == 1
 
@@ -539,19 +559,21 @@ async def test_host_that_always_fails_is_given_up_for_a_while(lab: Labs, fake: F
         assert await eventually(lambda: len(fake.tasks) == 1, 5)
         last = found.solve_of(waiting)
         for _ in range(FAILURES_BEFORE_GIVING_UP):
-            last = found.solves.start(
-                KEY, CHALLENGE, last.options, old=None, urls=[PAGE], response=None, slot=None
+            request = Request(PAGE)
+            challenged = Challenged(
+                request, CHALLENGE, target_of(request, None), last.options, None
             )
+            last = found.solves.start(challenged, old=None)
             found.solves.finish(last, SolveError("no way through"))
         request_state.wait_for(waiting, last.number, counted=True)
 
         error = await found.lost(waiting)
         assert error.reason == "not tried again so soon after: no way through"
         assert found.stat("gave_up/reason/cooldown") == 1
-        await found.handler.close()
-        with pytest.raises(SolveError, match="not tried again so soon") as raised:
-            await found.challenged(Request(f"{PAGE}/2"))
-        assert raised.value.kind == "cooldown"
+        await found.runner.close()
+        error = await found.refused(Request(f"{PAGE}/2"))
+        assert "not tried again so soon" in error.reason
+        assert found.stat("gave_up/reason/cooldown") == 2
 
 
 async def test_error_that_nobody_has_foreseen_is_logged_and_ends_the_solve(
@@ -559,10 +581,10 @@ async def test_error_that_nobody_has_foreseen_is_logged_and_ends_the_solve(
 ) -> None:
     async with lab(RETRY_TIMES=0) as found:
 
-        async def broken(request: Request, solve: Solve) -> None:
+        async def broken(challenged: Challenged) -> None:
             raise KeyError("cookies")
 
-        monkeypatch.setattr(found.handler._solver, "clear", broken)
+        monkeypatch.setattr(found.runner._solver, "get_clearance", broken)
         error = await found.lost(await found.parked(Request(PAGE)))
 
     assert error.reason == "KeyError: 'cookies'"
@@ -583,8 +605,8 @@ async def test_service_that_refuses_loses_all_who_wait_and_nobody_asks_again(
 
         assert all("CAPTCHA_BYPASS_API_KEY" in error.reason for error in errors)
         assert found.stat("gave_up/reason/solver") == 3
-        with pytest.raises(SolverUnavailable):
-            await found.challenged(Request(f"{PAGE}/4"))
+        await found.refused(Request(f"{PAGE}/4"))
+        assert found.stat("gave_up/reason/solver") == 4
     assert len(fake.calls) == 1
 
 
@@ -603,13 +625,13 @@ async def test_spider_is_closed_where_the_setting_says_so(lab: Labs, fake: FakeS
     fake.refusals = [UNAUTHORIZED] * 9
     async with lab(ON_UNAVAILABLE="close") as found:
         closed: list[bool] = []
-        found.handler._close_spider = lambda: closed.append(True)
+        found.runner._close_spider = lambda: closed.append(True)
         copy = await found.parked(Request(PAGE))
 
-        with pytest.raises(CrawlEnding):
-            await found.goes_out(copy)
-        with pytest.raises(CrawlEnding):  # and nobody's request is lost
-            await found.challenged(Request(f"{PAGE}/2"))
+        await asyncio.wait([found.solve_of(copy).outcome])
+        assert await found.holder.hold(copy, first=False) is not None
+        assert await found.challenged(Request(f"{PAGE}/2")) is not None
+        assert found.stat("requeued_on_close") == 2  # nobody's request is lost
         assert closed == [True]
 
 
@@ -620,11 +642,12 @@ async def test_end_of_the_crawl_ends_its_solves(lab: Labs, fake: FakeService) ->
         solve = found.solve_of(copy)
         assert await eventually(lambda: len(fake.tasks) == 1, 5)
 
-        await found.handler.close()
+        await found.runner.close()
 
         assert isinstance(solve.outcome.result(), CrawlEnding)
-        with pytest.raises(CrawlEnding):
-            await found.goes_out(copy)
+        requeued = await found.holder.hold(copy, first=False)
+        assert requeued is not None
+        assert request_state.pop_leaving(requeued)
     assert fake.deleted == ["task-1"]
 
 
@@ -633,7 +656,7 @@ async def test_end_of_the_crawl_ends_its_solves(lab: Labs, fake: FakeService) ->
 
 async def test_request_of_a_host_without_trouble_goes(lab: Labs) -> None:
     async with lab() as found:
-        assert await found.handler.hold(Request(PAGE), first=True) is None
+        assert await found.holder.hold(Request(PAGE), first=True) is None
         assert found.stat("parked/count") == 0
 
 
@@ -641,7 +664,7 @@ async def test_request_that_waited_in_an_earlier_run_is_sent_as_any(lab: Labs) -
     request = Request(PAGE)
     request_state.wait_for(request, 5, leads=True)
     async with lab() as found:
-        assert await found.handler.hold(request, first=False) is None
+        assert await found.holder.hold(request, first=False) is None
 
     assert request_state.awaited_solve(request) is None
 
@@ -650,14 +673,14 @@ async def test_request_of_a_host_that_is_being_solved_is_held(lab: Labs, fake: F
     fake.seconds = 0.3
     async with lab() as found:
         leader = await found.parked(Request(PAGE))
-        held = await found.handler.hold(Request(f"{PAGE}/2"), first=True)
+        held = await found.holder.hold(Request(f"{PAGE}/2"), first=True)
 
         assert held is not None
         assert held.priority < -100_000
         assert found.stat("held/count") == 1
-        assert await found.handler.hold(Request("http://other.example/"), first=True) is None
+        assert await found.holder.hold(Request("http://other.example/"), first=True) is None
         await found.goes_out(leader)
-        assert await found.handler.hold(found.scheduled(held), first=False) is None
+        assert await found.holder.hold(found.scheduled(held), first=False) is None
         assert found.stat("held/count") == 1
     assert len(fake.tasks) == 1
 
@@ -672,21 +695,21 @@ async def test_now_and_then_one_looks_whether_other_pages_are_open(
         await found.parked(Request(PAGE, meta=dict(slot)))
         probe, other = Request(f"{PAGE}/2"), Request(f"{PAGE}/3")
 
-        assert await found.handler.hold(probe, first=True) is None
+        assert await found.holder.hold(probe, first=True) is None
         assert request_state.is_probe(probe)
-        assert await found.handler.hold(other, first=True) is not None
-        found.solves.passed(KEY, probing=True)
-        assert await found.handler.hold(Request(f"{PAGE}/4"), first=True) is None
-        assert await found.handler.hold(probe, first=True) is None
+        assert await found.holder.hold(other, first=True) is not None
+        found.solves.page_came(KEY, probing=True)
+        assert await found.holder.hold(Request(f"{PAGE}/4"), first=True) is None
+        assert await found.holder.hold(probe, first=True) is None
 
 
 async def test_request_that_somebody_awaits_waits_in_place(lab: Labs, fake: FakeService) -> None:
     fake.seconds = 0.2
     async with lab() as found:
         await found.parked(Request(PAGE))
-        copy = await found.handler.hold(Request(f"{PAGE}/2"), first=True)
+        copy = await found.holder.hold(Request(f"{PAGE}/2"), first=True)
         assert copy is not None
         request_state.restore(copy)  # it was not scheduled in between
 
-        assert await found.handler.hold(copy, first=False) is None
+        assert await found.holder.hold(copy, first=False) is None
         assert found.clearances.current(KEY) is not None

@@ -21,7 +21,6 @@ from captcha_bypass_scrapy.keys import (
     Proxy,
     SiteKey,
     first_url,
-    home_key,
     home_url,
     key_of,
     origin_of,
@@ -29,6 +28,7 @@ from captcha_bypass_scrapy.keys import (
     proxy_of,
     registered_domain,
     same_site,
+    target_of,
 )
 
 SITE = "http://site.example"
@@ -300,7 +300,10 @@ def test_challenge_stands_for_the_site_that_was_asked(
     request = redirected(*urls)
 
     assert (first_url(request), home_url(request)) == (first, home)
-    assert home_key(request) == SiteKey(origin_of(home), None)
+    target = target_of(request, None)
+    assert (target.key, target.page) == (SiteKey(origin_of(home), None), home)
+    assert (target.urls, target.pages) == (tuple(urls), (first,))
+    assert target.opens_page is (home == first)
     assert key_of(request) == SiteKey(origin_of(urls[-1]), None)
 
 
@@ -308,7 +311,7 @@ def test_keys_of_a_request_have_its_proxy() -> None:
     request = redirected(f"{SITE}/a", "http://check.vendor.example/", proxy="http://u:v@p:1")
 
     proxy = Proxy("http://p:1", "u", "v")
-    assert home_key(request) == SiteKey(SITE, proxy)
+    assert target_of(request, None).key == SiteKey(SITE, proxy)
     assert key_of(request) == SiteKey("http://check.vendor.example", proxy)
 
 

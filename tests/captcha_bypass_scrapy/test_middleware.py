@@ -339,7 +339,7 @@ async def test_closing_spider_gives_requests_back_to_its_queue(
     async with crawling() as middleware:
         waiting = await middleware.process_response(Request(PAGE), challenge())
         assert isinstance(waiting, Request)
-        middleware._handler._closing = lambda: True
+        middleware._handler._closing = middleware._holder._closing = lambda: True
         middleware.request_scheduled(waiting)
 
         if way == "out":

@@ -327,11 +327,11 @@ async def test_place_of_a_request_that_cannot_leave_is_lent_to_others(
     await asyncio.sleep(0.01)
 
     assert request not in active
-    assert parking.lends()  # so the spider is not idle
+    assert parking.is_lending()  # so the spider is not idle
     solved.set_result(None)
     await waiting
     assert request in active
-    assert not parking.lends()
+    assert not parking.is_lending()
     active.clear()
 
 
@@ -359,7 +359,7 @@ async def test_place_is_given_back_when_the_wait_is_cancelled(
     await asyncio.gather(waiting, return_exceptions=True)
 
     assert request in active
-    assert not parking.lends()
+    assert not parking.is_lending()
     active.clear()
 
 

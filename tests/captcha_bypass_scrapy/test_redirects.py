@@ -169,7 +169,7 @@ async def test_page_without_a_challenge_is_dropped_as_the_filter_would_have(
     with pytest.raises(
         IgnoreRequest, match=r"Filtered offsite request to 'check\.vendor\.example'"
     ):
-        redirects.check(landed)
+        redirects.drop_offsite(landed)
 
     assert crawler.stats.get_value("offsite/filtered") == 1
     assert not passes(f"{VENDOR}/check?back=site.example")  # nobody is sent there again
@@ -181,11 +181,11 @@ async def test_page_that_the_spider_may_see_is_kept(redirects: Redirects) -> Non
     back = Request(PAGE)
     request_state.allow_offsite(back)
 
-    redirects.check(back)
+    redirects.drop_offsite(back)
 
 
 async def test_page_that_came_without_our_help_is_kept(redirects: Redirects) -> None:
-    redirects.check(Request("http://evil.example/"))
+    redirects.drop_offsite(Request("http://evil.example/"))
 
 
 async def test_site_with_ever_new_hosts_is_not_followed_for_ever(
@@ -197,6 +197,6 @@ async def test_site_with_ever_new_hosts_is_not_followed_for_ever(
         landed = Request(f"http://{n}.evil.example/?site.example")
         request_state.allow_offsite(landed)
         with pytest.raises(IgnoreRequest):
-            redirects.check(landed)
+            redirects.drop_offsite(landed)
 
     assert not passes("http://3.evil.example/?site.example")

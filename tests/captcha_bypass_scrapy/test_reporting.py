@@ -59,7 +59,8 @@ def clearance(*names: str) -> Clearance:
 
 
 def lose(reporter: Reporter, origin: str = HOST, kind: Any = "unsolved") -> None:  # noqa: ANN401
-    reporter.gave_up(REQUEST, origin, "cloudflare", "no way through", kind)
+    request = Request(f"{origin}/page")
+    reporter.gave_up(request, "cloudflare", SolveError("no way through", kind))
 
 
 # A solve
@@ -178,7 +179,7 @@ def test_waiting_requests_are_counted_and_those_apart_that_were_never_sent(
 def test_browsers_page_is_counted_and_told_at_debug(
     reporter: Reporter, crawler: Crawler, caplog: pytest.LogCaptureFixture
 ) -> None:
-    reporter.page(REQUEST, f"{HOST}/moved")
+    reporter.browser_page(REQUEST, f"{HOST}/moved")
 
     assert stats(crawler) == {"html/count": 1}
     assert lines(caplog)[0][0] == "DEBUG"
@@ -310,8 +311,8 @@ def test_site_writes_no_lines_of_its_own_into_the_log(
     reporter.solved(evil, clearance(EVIL), 1.0)
     reporter.failed(evil, EVIL, 1.0)
     reporter.slow(evil, EVIL)
-    reporter.page(REQUEST, EVIL)
-    reporter.gave_up(REQUEST, EVIL, EVIL, EVIL, "unsolved")
+    reporter.browser_page(REQUEST, EVIL)
+    reporter.gave_up(REQUEST, EVIL, SolveError(EVIL))
     reporter.blocked(Challenge(EVIL, "block"), REQUEST)
     reporter.unavailable(SolverUnavailable(EVIL, 1.0), Config("http://service"))
 

@@ -51,18 +51,18 @@ async def boundaries(
 )
 async def test_browsers_page_is_offsite_where_a_link_would_be(url: str, *, offsite: bool) -> None:
     async with boundaries() as found:
-        assert found.offsite(url) is offsite
+        assert found.is_offsite(url) is offsite
 
 
 async def test_spider_without_allowed_domains_has_no_offsite() -> None:
     async with boundaries(Idle) as found:
-        assert not found.offsite("http://anywhere.example/")
+        assert not found.is_offsite("http://anywhere.example/")
 
 
 async def test_project_without_the_offsite_filter_has_no_offsite() -> None:
     filters = {"scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None}
     async with boundaries(DOWNLOADER_MIDDLEWARES=filters) as found:
-        assert not found.offsite("http://evil.example/")
+        assert not found.is_offsite("http://evil.example/")
 
 
 async def test_shell_that_has_no_spider_yet_has_no_offsite() -> None:
@@ -70,35 +70,35 @@ async def test_shell_that_has_no_spider_yet_has_no_offsite() -> None:
         found = Scope(crawler)
         spider, crawler.spider = crawler.spider, None
 
-        assert not found.offsite("http://evil.example/")
+        assert not found.is_offsite("http://evil.example/")
         crawler.spider = spider
-        assert found.offsite("http://evil.example/")
+        assert found.is_offsite("http://evil.example/")
 
 
 async def test_page_that_was_asked_for_is_never_checked() -> None:
     """It was let through already, whatever the filter says of it now."""
     async with boundaries() as found:
-        await found.check("http://evil.example/", Request("http://evil.example/"))
+        await found.ensure_allowed("http://evil.example/", Request("http://evil.example/"))
 
 
 async def test_page_on_another_site_is_refused_with_its_address() -> None:
     async with boundaries() as found:
         with pytest.raises(SolveError, match=r"http://evil\.example/x, which is outside") as raised:
-            await found.check("http://evil.example/x", Request(HOST))
+            await found.ensure_allowed("http://evil.example/x", Request(HOST))
 
     assert raised.value.kind == "offsite"
 
 
 async def test_page_elsewhere_on_the_site_is_none_to_refuse() -> None:
     async with boundaries() as found:
-        await found.check("http://b.site.example/moved", Request(HOST))
+        await found.ensure_allowed("http://b.site.example/moved", Request(HOST))
 
 
 @pytest.mark.parametrize("way", ["dont_filter", "allow_offsite"])
 async def test_request_that_may_be_redirected_anywhere_may_end_anywhere(way: str) -> None:
     request = Request(HOST, dont_filter=way == "dont_filter", meta={way: True})
     async with boundaries() as found:
-        await found.check("http://evil.example/", request)
+        await found.ensure_allowed("http://evil.example/", request)
 
 
 async def test_leave_that_we_gave_a_redirect_is_none_for_the_browser() -> None:
@@ -106,7 +106,7 @@ async def test_leave_that_we_gave_a_redirect_is_none_for_the_browser() -> None:
     request_state.allow_offsite(request)
     async with boundaries() as found:
         with pytest.raises(SolveError):
-            await found.check("http://evil.example/", request)
+            await found.ensure_allowed("http://evil.example/", request)
 
 
 # Forbidden by robots.txt
@@ -132,9 +132,9 @@ FORBIDS = "User-agent: *\nDisallow: /secret\n"
 
 async def test_page_that_robots_txt_forbids_is_refused_as_a_link_there() -> None:
     async with site(FORBIDS) as (url, asked), boundaries(ROBOTSTXT_OBEY=True) as found:
-        await found.check(f"{url}/open", Request(f"{url}/a"))
+        await found.ensure_allowed(f"{url}/open", Request(f"{url}/a"))
         with pytest.raises(SolveError, match=f"the browser ended at {url}/secret: ") as raised:
-            await found.check(f"{url}/secret", Request(f"{url}/a"))
+            await found.ensure_allowed(f"{url}/secret", Request(f"{url}/a"))
 
     assert raised.value.kind == "offsite"
     assert asked == ["/robots.txt"]
@@ -143,16 +143,18 @@ async def test_page_that_robots_txt_forbids_is_refused_as_a_link_there() -> None
 async def test_rules_for_the_requests_own_user_agent_count() -> None:
     text = "User-agent: shop\nDisallow: /secret\n"
     async with site(text) as (url, _), boundaries(ROBOTSTXT_OBEY=True) as found:
-        await found.check(f"{url}/secret", Request(f"{url}/a"))
+        await found.ensure_allowed(f"{url}/secret", Request(f"{url}/a"))
         with pytest.raises(SolveError):
-            await found.check(f"{url}/secret", Request(f"{url}/a", headers={"User-Agent": "shop"}))
+            await found.ensure_allowed(
+                f"{url}/secret", Request(f"{url}/a", headers={"User-Agent": "shop"})
+            )
 
 
 @pytest.mark.parametrize("obey", [False, True])
 async def test_robots_txt_is_asked_for_by_those_alone_who_obey_it(*, obey: bool) -> None:
     async with site(FORBIDS) as (url, asked), boundaries(ROBOTSTXT_OBEY=obey) as found:
         request = Request(f"{url}/a", meta={"dont_obey_robotstxt": True} if obey else {})
-        await found.check(f"{url}/secret", request)
+        await found.ensure_allowed(f"{url}/secret", request)
 
     assert asked == []
 

@@ -6,22 +6,24 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from scrapy import Request
 
+import captcha_bypass_scrapy.site_state as site_state_module
 import captcha_bypass_scrapy.solves as solves_module
 from captcha_bypass.challenges import Challenge
+from captcha_bypass_scrapy.challenged import Challenged
 from captcha_bypass_scrapy.clearance import Clearance
 from captcha_bypass_scrapy.errors import CrawlEnding, SolveError, SolverUnavailable
-from captcha_bypass_scrapy.keys import Proxy, SiteKey
+from captcha_bypass_scrapy.keys import Proxy, SiteKey, Target
 from captcha_bypass_scrapy.options import Options
-from captcha_bypass_scrapy.solves import (
+from captcha_bypass_scrapy.site_state import (
     FAILURES_BEFORE_GIVING_UP,
     FAILURES_BEFORE_REST,
     PROBE_SECONDS,
     RETRY_SECONDS,
     STRIKES,
-    Solve,
-    Solves,
 )
+from captcha_bypass_scrapy.solves import Solve, Solves
 
 SHARED = Options("auto", 60.0, None, None)
 OWN = Options("auto", 60.0, "Welcome", None, shared=False)
@@ -47,6 +49,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     fake = SimpleNamespace(monotonic=clock, time_ns=lambda: 10**18)
     monkeypatch.setattr(solves_module, "time", fake)
+    monkeypatch.setattr(site_state_module, "time", fake)
     return clock
 
 
@@ -68,15 +71,10 @@ def start(
     urls: tuple[str, ...] = (),
     slot: str | None = None,
 ) -> Solve:
-    return solves.start(
-        key,
-        Challenge("cloudflare", "challenge"),
-        options,
-        old=old,
-        urls=list(urls),
-        response=None,
-        slot=slot,
-    )
+    request = Request(f"{key.origin}/", meta={} if slot is None else {"download_slot": slot})
+    target = Target(key, urls, request.url, (request.url,))
+    challenge = Challenge("cloudflare", "challenge")
+    return solves.start(Challenged(request, challenge, target, options, None), old=old)
 
 
 def fail(solves: Solves, times: int = 1, key: SiteKey = HOST, options: Options = SHARED) -> Solve:
@@ -346,7 +344,7 @@ async def test_host_with_open_pages_is_probed_now_and_then(solves: Solves, clock
     assert held is not None
     assert held.probe_in <= 0
 
-    held.probed()
+    held.mark_probed()
 
     assert held.probe_in == PROBE_SECONDS
     clock.now += PROBE_SECONDS
@@ -359,10 +357,10 @@ async def test_open_page_frees_those_that_are_held(solves: Solves) -> None:
     held = solves.holds(HOST, SHARED, None)
     assert held is not None
     freed = held.freed
-    solves.passed(HOST, probing=False)  # it was sent before
+    solves.page_came(HOST, probing=False)  # it was sent before
     assert not freed.done()
 
-    solves.passed(HOST, probing=True)
+    solves.page_came(HOST, probing=True)
 
     assert freed.done()
     assert solves.holds(HOST, SHARED, None) is None
@@ -373,15 +371,15 @@ async def test_few_challenges_in_a_row_and_they_are_held_again(
     solves: Solves, clock: Clock
 ) -> None:
     start(solves)
-    solves.passed(HOST, probing=True)
+    solves.page_came(HOST, probing=True)
     for _ in range(STRIKES - 1):
-        solves.challenged(HOST)
-    solves.passed(HOST, probing=False)  # not in a row
+        solves.challenge_came(HOST)
+    solves.page_came(HOST, probing=False)  # not in a row
     for _ in range(STRIKES - 1):
-        solves.challenged(HOST)
+        solves.challenge_came(HOST)
     assert solves.holds(HOST, SHARED, None) is None
 
-    solves.challenged(HOST)
+    solves.challenge_came(HOST)
 
     held = solves.holds(HOST, SHARED, None)
     assert held is not None
@@ -389,8 +387,8 @@ async def test_few_challenges_in_a_row_and_they_are_held_again(
 
 
 async def test_challenges_and_pages_of_a_host_without_trouble_are_nothing(solves: Solves) -> None:
-    solves.challenged(HOST)
-    solves.passed(HOST, probing=True)
+    solves.challenge_came(HOST)
+    solves.page_came(HOST, probing=True)
 
     assert not solves.busy()
 

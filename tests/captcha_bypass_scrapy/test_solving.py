@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
@@ -19,21 +19,23 @@ from scrapy.http.request import NO_CALLBACK
 
 import captcha_bypass_scrapy.client as client_module
 import captcha_bypass_scrapy.progress as progress_module
-import captcha_bypass_scrapy.solving as solving_module
+import captcha_bypass_scrapy.service as service_module
 from captcha_bypass.challenges import Challenge
 from captcha_bypass_scrapy import request_state
+from captcha_bypass_scrapy.challenged import Challenged
 from captcha_bypass_scrapy.clearance import Clearance, Clearances
 from captcha_bypass_scrapy.client import SolverClient
 from captcha_bypass_scrapy.compat import slot_of
 from captcha_bypass_scrapy.detection import Detector
 from captcha_bypass_scrapy.errors import CrawlEnding, NotHandedOver, SolveError, SolverUnavailable
-from captcha_bypass_scrapy.keys import SiteKey, home_key
+from captcha_bypass_scrapy.keys import SiteKey, target_of
 from captcha_bypass_scrapy.options import Options, options_of
 from captcha_bypass_scrapy.reporting import Reporter
 from captcha_bypass_scrapy.scope import Scope
+from captcha_bypass_scrapy.service import Service
 from captcha_bypass_scrapy.settings import Config
-from captcha_bypass_scrapy.solves import Solve
 from captcha_bypass_scrapy.solving import Solver
+from captcha_bypass_scrapy.tasks import opens_own_page
 from tests.captcha_bypass_scrapy.engines import opened
 from tests.captcha_bypass_scrapy.fakes import FakeService, Json, page_of
 
@@ -63,36 +65,38 @@ class Bench:
     clearances: Clearances = field(default_factory=Clearances)
 
     def __post_init__(self) -> None:
+        reporter = Reporter(self.crawler)
+        self.service = Service(self.client, self.config, reporter, lambda: bool(self.ending))
         self.solver = Solver(
-            self.client,
+            self.service,
             self.config,
             self.clearances,
-            Reporter(self.crawler),
+            reporter,
             self.detect,
             partial(slot_of, self.crawler),
             Scope(self.crawler),
-            lambda: bool(self.ending),
         )
 
-    def solve(self, request: Request, *urls: str) -> Solve:
+    def challenged(self, request: Request, *urls: str) -> Challenged:
         options = options_of(request, self.config)
-        found = [*urls, request.url]
-        return Solve(1, home_key(request), CHALLENGE, options, old=None, urls=found, response=None)
+        target = target_of(request, options.url)
+        target = replace(target, urls=(*urls, *target.urls))
+        return Challenged(request, CHALLENGE, target, options, None)
 
     async def clear(self, request: Request, *urls: str) -> Clearance:
         """Solve for a request; returns what came of it."""
-        solve = self.solve(request, *urls)
-        await self.solver.clear(request, solve)
-        found = self.clearances.current(solve.key)
+        challenged = self.challenged(request, *urls)
+        await self.solver.get_clearance(challenged)
+        found = self.clearances.current(challenged.key)
         assert found is not None
         return found
 
     async def page(self, request: Request) -> Response:
         """Have the browser open a request's page, with a clearance."""
-        key = home_key(request)
-        if (clearance := self.clearances.current(key)) is None:
-            clearance = self.clearances.solved(key, [], "cloudflare", (), "Firefox")
-        return await self.solver.page(request, key, options_of(request, self.config), clearance)
+        challenged = self.challenged(request)
+        if (clearance := self.clearances.current(challenged.key)) is None:
+            clearance = self.clearances.solved(challenged.key, [], "cloudflare", (), "Firefox")
+        return await self.solver.get_page(challenged, clearance)
 
     def stat(self, name: str) -> object:
         return self.crawler.stats.get_value(f"captcha_bypass/{name}")
@@ -104,7 +108,7 @@ Benches = Callable[..., Any]
 @pytest.fixture
 def bench(fake: FakeService, monkeypatch: pytest.MonkeyPatch) -> Benches:
     """Makes benches, with settings and detectors of the test's."""
-    monkeypatch.setattr(solving_module, "ASK_SECONDS", 0.05)
+    monkeypatch.setattr(service_module, "ASK_SECONDS", 0.05)
     fake.seconds = 0.0
 
     @asynccontextmanager
@@ -344,7 +348,9 @@ def test_page_of_a_solve_is_the_response_where_it_is_the_requests_own(
 ) -> None:
     options = Options(**{"mode": "html", "timeout_seconds": 9, **NOTHING, **chosen})
 
-    assert Solver.answers(request_, options) is answers
+    challenged = Challenged(request_, CHALLENGE, target_of(request_, options.url), options, None)
+
+    assert opens_own_page(challenged) is answers
 
 
 NOTHING: dict[str, Any] = {"success_text": None, "success_selector": None}
@@ -408,7 +414,7 @@ async def test_refusing_service_is_not_waited_for(bench: Benches, fake: FakeServ
         with pytest.raises(SolverUnavailable, match="CAPTCHA_BYPASS_API_KEY"):
             await found.clear(Request(PAGE))
         with pytest.raises(SolverUnavailable) as raised:
-            found.solver.check_available()
+            found.service.check_available()
 
         assert 50 < raised.value.pause <= 60
         assert raised.value.state == "refusing"
@@ -437,16 +443,14 @@ async def test_service_is_asked_again_after_its_pause(bench: Benches, fake: Fake
         with pytest.raises(SolverUnavailable):
             await found.clear(Request(PAGE))
         await asyncio.sleep(0.15)
-        found.solver.check_available()
+        found.service.check_available()
 
         await found.clear(Request(PAGE))
 
 
 def test_service_of_which_nothing_is_known_is_available() -> None:
     nothing = cast("Any", None)
-    solver = Solver(nothing, Config("http://s"), *[nothing] * 6)
-
-    solver.check_available()
+    Service(nothing, Config("http://s"), nothing, nothing).check_available()
 
 
 async def test_closing_spider_waits_for_no_service(bench: Benches, fake: FakeService) -> None:

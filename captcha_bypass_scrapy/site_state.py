@@ -1,0 +1,122 @@
+"""How one site is doing through one proxy: its failures, its rests, and who has to wait."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+#: Solves that failed in a row before a site gets a rest. One bad page must not cost the others.
+FAILURES_BEFORE_REST = 2
+#: Solves that failed in a row, each after a rest, before a site's challenged requests fail at once.
+FAILURES_BEFORE_GIVING_UP = 6
+#: Seconds between two requests that see whether other pages of a site being solved are open.
+PROBE_SECONDS = 1.0
+#: Seconds after a failure, and its rest, in which those who were challenged may lead the next solve
+#: before another request is sent to see.
+RETRY_SECONDS = 0.5
+#: Challenges in a row among requests that were not held, before they are held again.
+STRIKES = 3
+
+
+class SiteState:
+    """A site that is being solved, or whose last solve failed. To be made in a running loop.
+
+    Args:
+        cooldown: Seconds of rest after failures in a row.
+
+    Attributes:
+        running: Numbers of the solves under way.
+        last_failed: Number of the solve that failed last, unless one has worked since.
+        holds: Whether requests that were not challenged yet wait too.
+        freed: Resolved when those may look again; a new one each time.
+    """
+
+    def __init__(self, cooldown: float) -> None:
+        self._cooldown = cooldown
+        self.running: list[int] = []
+        self.last_failed: int | None = None
+        self.holds = True
+        self.freed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._next_probe = time.monotonic()
+        self._failures = 0
+        self._reason = ""
+        self._rests_until = 0.0
+        self._strikes = 0
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing is known of it any more that concerns a request."""
+        return not self.running and self.last_failed is None
+
+    # Solves
+
+    def solve_started(self, number: int, *, may_be_open: bool) -> None:
+        """A solve is under way.
+
+        Args:
+            may_be_open: Whether the site gave pages before, so that others are tried meanwhile.
+        """
+        self.running.append(number)
+        if not may_be_open:
+            self._next_probe = float("inf")
+
+    def solve_worked(self) -> None:
+        """Failures before it do not count any more."""
+        self._failures, self._rests_until, self.last_failed = 0, 0.0, None
+
+    def solve_failed(self, number: int, reason: str) -> None:
+        """Hold it against the site; a few in a row, and it gets a rest."""
+        self._failures += 1
+        self.last_failed, self._reason = number, reason
+        now = time.monotonic()
+        if self._failures >= FAILURES_BEFORE_REST:
+            self._rests_until = now + self._cooldown
+        self._next_probe = max(self._rests_until, now) + RETRY_SECONDS
+
+    def solve_ended(self, number: int) -> None:
+        """Have those who wait look again, whatever came of it."""
+        self.running.remove(number)
+        self._free()
+
+    @property
+    def rest_seconds(self) -> float:
+        """Seconds for which it is not solved; 0 where it may be."""
+        return max(0.0, self._rests_until - time.monotonic())
+
+    @property
+    def given_up(self) -> str | None:
+        """Why its challenged requests fail at once now, or None."""
+        hopeless = self._failures >= FAILURES_BEFORE_GIVING_UP and self.rest_seconds > 0
+        return self._reason if hopeless else None
+
+    # Requests that were not challenged yet
+
+    @property
+    def probe_in(self) -> float:
+        """Seconds until one may go to see whether it is open; infinity where none ever may."""
+        return self._next_probe - time.monotonic()
+
+    def mark_probed(self) -> None:
+        """One of them does."""
+        self._next_probe = time.monotonic() + PROBE_SECONDS
+
+    def page_came(self, *, probing: bool) -> None:
+        """A page came without a challenge: perhaps only some pages are challenged."""
+        self._strikes = 0
+        if probing and self.holds:
+            self.holds = False
+            self._free()
+
+    def challenge_came(self) -> None:
+        """Count it; a few in a row that were not held, and they are held again."""
+        if self.holds:
+            return
+        self._strikes += 1
+        if self._strikes >= STRIKES:
+            self.holds, self._strikes = True, 0
+            self.mark_probed()
+
+    def _free(self) -> None:
+        if not self.freed.done():
+            self.freed.set_result(None)
+        self.freed = asyncio.get_running_loop().create_future()
