@@ -110,16 +110,15 @@ class Session:
     async def open(self, permit: Permit) -> Tab:
         """See Place. The page is empty, and the same as before if it could be emptied."""
         await self._home.started()
+        tab = None
         try:
             async with self._home.tabs.opening(permit), self._changing:
-                self._tab = await self._ready_tab(self._home.tabs, self._own(permit))
-                return self._tab
+                tab = self._tab = await self._ready_tab(self._home.tabs, self._own(permit))
+                return tab
         except BrowserLost as error:
-            self._broken = True
             raise self.loss(suspect=error.suspect) from error
-        except BaseException:
-            self._broken = True
-            raise
+        finally:
+            self._broken = tab is None
 
     def _own(self, permit: Permit) -> Permit:
         """Let its own proxy beat the operator's default."""
