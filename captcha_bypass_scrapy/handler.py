@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scrapy.http import Response
 
-from captcha_bypass_scrapy import request_state
+from captcha_bypass_scrapy import request_state, resending
 from captcha_bypass_scrapy.challenged import Challenged
 from captcha_bypass_scrapy.errors import ChallengeNotSolved, CrawlEnding, NotHandedOver, SolveError
 from captcha_bypass_scrapy.keys import target_of
@@ -81,16 +81,15 @@ class ChallengeHandler:
             if "cached" in response.flags:
                 self._reporter.count("challenge/cached")
                 self._require_site()
-                return request_state.uncached(request)
+                return resending.uncached(request)
             options = options_of(request, self._config)
             target = target_of(request, options.url)
             page = response if len(response.body) <= KEPT_PAGE_BYTES else None
-            answer = await self._decide(
-                Challenged(request, challenge, target, options, page, carried)
-            )
+            challenged = Challenged(request, challenge, target, options, page, carried)
+            answer = await self._decide(challenged)
         except CrawlEnding:
             self._reporter.count("requeued_on_close")
-            return request_state.requeued(request)
+            return resending.requeued(request)
         except SolveError as error:
             request_state.clear(request)
             self._reporter.gave_up(request, challenge.vendor, error)
@@ -133,7 +132,7 @@ class ChallengeHandler:
             answer = await self._page_of(solve, challenged)
             if answer is not None:
                 return answer
-        copy = request_state.again(challenged.request)
+        copy = resending.again(challenged.request)
         request_state.wait_for(copy, solve.number, leads=leads, counted=counted)
         self._reporter.waits(unsent=False)
         return self._parking.send(copy)
@@ -146,7 +145,7 @@ class ChallengeHandler:
         if not challenged.wants_page:
             if current.generation not in challenged.carried:
                 self._reporter.count("retry/stale")
-                return request_state.again(request, stale=True)
+                return resending.again(request, stale=True)
             if self._is_expired(challenged, current):
                 return None
             self._reporter.count("clearance/refused")
@@ -156,7 +155,7 @@ class ChallengeHandler:
         except NotHandedOver:
             if not challenged.wants_page:
                 raise
-            return request_state.by_cookies(request)
+            return resending.by_cookies(request)
 
     def _is_expired(self, challenged: Challenged, clearance: Clearance) -> bool:
         """Whether a challenged clearance has been good for something, or is old enough to doubt.
@@ -185,7 +184,7 @@ class ChallengeHandler:
         try:
             return await self._solver.hand_over(solution, challenged.request)
         except NotHandedOver:
-            return request_state.by_cookies(challenged.request)
+            return resending.by_cookies(challenged.request)
 
 
 def _require_page(challenged: Challenged) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from captcha_bypass_scrapy import request_state
+from captcha_bypass_scrapy import request_state, resending
 from captcha_bypass_scrapy.challenged import Challenged
 from captcha_bypass_scrapy.errors import (
     ChallengeNotSolved,
@@ -72,7 +72,7 @@ class RequestHolder:
             return await self._hold(request, first=first)
         except CrawlEnding:
             self._reporter.count("requeued_on_close")
-            return request_state.requeued(request)
+            return resending.requeued(request)
 
     async def _hold(self, request: Request, *, first: bool) -> Request | None:
         awaited = self._parking.pop_unscheduled(request)

@@ -9,7 +9,7 @@ from scrapy import Request, signals
 from scrapy.exceptions import DontCloseSpider, IgnoreRequest, NotConfigured
 from scrapy.http import Response
 
-from captcha_bypass_scrapy import request_state
+from captcha_bypass_scrapy import request_state, resending
 from captcha_bypass_scrapy.attachment import Attachments
 from captcha_bypass_scrapy.budget import Budget
 from captcha_bypass_scrapy.clearance import Clearances
@@ -100,9 +100,9 @@ class CaptchaBypassMiddleware:
 
     def request_scheduled(self, request: Request) -> None:
         """Let requests that wait make room for this one."""
-        if not request_state.pop_leaving(request):
+        if not resending.pop_leaving(request):
             self.parking.scheduled(request)
-            request_state.let_through(request)
+            resending.let_through(request)
 
     def spider_idle(self) -> None:
         """Keep the spider open for those who wait without a place."""
@@ -121,14 +121,14 @@ class CaptchaBypassMiddleware:
         self, request: Request, spider: Spider | None = None
     ) -> Request | None:
         """Hold requests of a host that is being solved; they would only be challenged too."""
-        if request_state.pop_leaving(request):  # it came back, so it is awaited and not scheduled
+        if resending.pop_leaving(request):  # it came back, so it is awaited and not scheduled
             raise IgnoreRequest("the spider is closing")
-        waited = request_state.restore(request)
+        waited = resending.restore(request)
         if not wanted(request):
             return None
         options_of(request, self.config)  # a typo in meta shall not wait for the first challenge
         await self._scope.ask_robots_again(request)
-        request_state.remember_body(request)
+        resending.remember_body(request)
         return await self._holder.hold(request, first=not waited)
 
     async def process_response(

@@ -20,7 +20,7 @@ from scrapy import Request
 from scrapy.http.request import NO_CALLBACK
 from scrapy.pqueues import DownloaderAwarePriorityQueue
 
-from captcha_bypass_scrapy import request_state
+from captcha_bypass_scrapy import request_state, resending
 from captcha_bypass_scrapy.compat import scheduler_of, wake_engine
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Parking:
 
     def send(self, request: Request) -> Request:
         """Return the copy that a middleware must return to have the request wait."""
-        copy = request_state.resent(request)
+        copy = resending.resent(request)
         copy.priority = request.priority - BEHIND_ALL
         copy.meta[_MARK] = True
         return copy

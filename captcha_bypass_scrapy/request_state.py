@@ -1,42 +1,32 @@
-"""What a request remembers about its challenges, and how it is sent again.
+"""What a request remembers about its challenges.
 
-All of it is in meta under `_captcha_bypass_*`, plain values that fit in a JOBDIR and in JSON, and
+All of it is in meta under `_captcha_bypass_*`, plain values that fit in a JOBDIR and in JSON. It
 is gone as soon as the request gets its page, so that `meta=response.meta` in a spider carries
 nothing along.
 """
 
 from __future__ import annotations
 
-import base64
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-
-from captcha_bypass_scrapy.errors import SolveError
-from captcha_bypass_scrapy.keys import first_url
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scrapy import Request
 
-_PREFIX = "_captcha_bypass_"
-_CARRIED = _PREFIX + "carried"  # generations of the clearances it went out with
-_TIMES = _PREFIX + "times"  # how often a solve that it led worked
-_FAILURES = _PREFIX + "failures"  # how often one that it led or waited for did not
-_STALE = _PREFIX + "stale"  # how often only its clearance was outdated
-_SOLVE = _PREFIX + "solve"  # number of the solve it waits for since it was challenged
-_LED = _PREFIX + "led"  # number of the solve it led
-_COUNTED = _PREFIX + "counted"  # number of the failed solve it has counted
-_BEFORE = _PREFIX + "before"  # dont_filter and priority, before we changed them
-_REDIRECTS = _PREFIX + "redirects"  # URLs of earlier redirects, which the dupefilter knows now
-_LEAVING = _PREFIX + "leaving"  # the spider is closing; back to the scheduler with it
-_PROBE = _PREFIX + "probe"  # it goes out to see whether only other pages are challenged
-_BY_COOKIES = _PREFIX + "by_cookies"  # a browser's page cannot hand it over
-_UNCACHED = _PREFIX + "uncached"  # we set dont_cache
-_OFFSITE = _PREFIX + "offsite"  # we set allow_offsite
-_BODY = _PREFIX + "body"  # [url, method, body, content type], before a redirect drops it
+#: What all our keys in meta begin with.
+PREFIX = "_captcha_bypass_"
+_CARRIED = PREFIX + "carried"  # generations of the clearances it went out with
+_TIMES = PREFIX + "times"  # how often a solve that it led worked
+_FAILURES = PREFIX + "failures"  # how often one that it led or waited for did not
+_SOLVE = PREFIX + "solve"  # number of the solve it waits for since it was challenged
+_LED = PREFIX + "led"  # number of the solve it led
+_COUNTED = PREFIX + "counted"  # number of the failed solve it has counted
+_PROBE = PREFIX + "probe"  # it goes out to see whether only other pages are challenged
+_BY_COOKIES = PREFIX + "by_cookies"  # a browser's page cannot hand it over
+_UNCACHED = PREFIX + "uncached"  # we set dont_cache
+_OFFSITE = PREFIX + "offsite"  # we set allow_offsite
 
-#: Far more than late answers can explain: then the clearance is never attached, because the
-#: DOWNLOADER in use does not send the signal for it.
-MAX_STALE = 10
+
+# Clearances
 
 
 def note_carried(request: Request, generation: int) -> None:
@@ -45,97 +35,34 @@ def note_carried(request: Request, generation: int) -> None:
 
 
 def carried(request: Request) -> tuple[int, ...]:
-    """Return the generations the request went out with, over its redirects."""
+    """Return the generations of the clearances it went out with, over its redirects."""
     return tuple(request.meta.get(_CARRIED, ()))
 
 
 def take_carried(request: Request) -> tuple[int, ...]:
-    """Return them and forget them: the next pass is another matter."""
+    """Return those generations and forget them: they say nothing about the next time."""
     return tuple(request.meta.pop(_CARRIED, ()))
 
 
-def times(request: Request) -> int:
-    """Return how often the request was sent again after a solve that it led."""
-    return int(request.meta.get(_TIMES, 0))
+def mark_by_cookies(request: Request) -> None:
+    """Have the request go out with the clearance, although its mode asks for browsers' pages."""
+    request.meta[_BY_COOKIES] = True
 
 
-def resent(request: Request, **changes: Any) -> Request:  # noqa: ANN401 - Request's own arguments
-    """Return a copy that neither the dupefilter nor the offsite filter drops: it was let through.
-
-    `restore` has to be called when it comes by.
-    """
-    before = request.meta.get(_BEFORE, [request.dont_filter, request.priority])
-    copy: Request = request.replace(dont_filter=True, **changes)
-    copy.meta[_BEFORE] = before
-    return copy
+def goes_by_cookies(request: Request) -> bool:
+    """Whether it goes out with the clearance whatever its mode."""
+    return bool(request.meta.get(_BY_COOKIES))
 
 
-def restore(request: Request) -> bool:
-    """Undo what `resent` and the parking changed: a redirect of the page is filtered as ever.
-
-    Returns:
-        Whether the request had waited in the scheduler.
-    """
-    before = request.meta.pop(_BEFORE, None)
-    if before is None:
-        return False
-    waited = request.priority < before[1]
-    request.dont_filter, request.priority = before
-    return bool(waited)
-
-
-def let_through(request: Request) -> None:
-    """Have the dupefilter pass what a request that is sent again is redirected to again."""
-    if not request.dont_filter and request.url in request.meta.get(_REDIRECTS, ()):
-        request.meta[_BEFORE] = [False, request.priority]
-        request.dont_filter = True
-
-
-def again(request: Request, *, stale: bool = False) -> Request:
-    """Return the copy to send again, from before any redirect.
-
-    Raises:
-        SolveError: the clearance never arrives.
-    """
-    if stale and request.meta.get(_STALE, 0) >= MAX_STALE:
-        raise SolveError(
-            "the clearance is never attached; does the DOWNLOADER in use send the signal"
-            " request_reached_downloader?"
-        )
-    copy = _before_redirects(request)
-    copy.meta.pop(_PROBE, None)
-    if stale:
-        copy.meta[_STALE] = request.meta.get(_STALE, 0) + 1
-    return copy
-
-
-def _before_redirects(request: Request) -> Request:
-    url = first_url(request)
-    if "redirect_urls" not in request.meta:
-        return resent(request)
-    changes: dict[str, Any] = {"url": url}
-    headers = request.headers.copy()
-    kept = request.meta.get(_BODY)
-    if kept is not None and kept[0] == url:
-        changes |= {"method": kept[1], "body": base64.b64decode(kept[2])}
-        if kept[3] is not None:
-            headers[b"Content-Type"] = kept[3]
-    copy = resent(request, headers=headers, **changes)
-    copy.meta[_REDIRECTS] = [*request.meta["redirect_urls"][1:], request.url]
-    for name in ("redirect_urls", "redirect_reasons", "redirect_times", "redirect_ttl"):
-        copy.meta.pop(name, None)
-    if copy.meta.pop(_OFFSITE, False):
-        copy.meta.pop("allow_offsite", None)
-    if urlsplit(url).hostname != urlsplit(request.url).hostname:
-        copy.meta.pop("download_slot", None)
-    return copy
+# Solves
 
 
 def wait_for(request: Request, solve: int, *, leads: bool = False, counted: bool = False) -> None:
     """Note that a challenged request waits for a solve.
 
     Args:
-        leads: Whether it is the one that asked for it.
+        solve: Its number.
+        leads: Whether the request is the one that asked for it.
         counted: Whether its failure is not to be counted: it came before this request.
     """
     request.meta[_SOLVE] = solve
@@ -149,6 +76,12 @@ def awaited_solve(request: Request) -> int | None:
     """Return the number of the solve it waits for, perhaps one of an earlier run."""
     number: int | None = request.meta.get(_SOLVE)
     return number
+
+
+def stop_waiting(request: Request) -> None:
+    """Forget the solve it waits for, which says nothing about this request."""
+    for name in (_SOLVE, _LED, _COUNTED):
+        request.meta.pop(name, None)
 
 
 def has_led(request: Request, solve: int) -> bool:
@@ -168,68 +101,52 @@ def note_solved(request: Request) -> None:
         request.meta[_TIMES] = times(request) + 1
 
 
-def stop_waiting(request: Request) -> None:
-    """Note that what it waited for was in another run."""
-    for name in (_SOLVE, _LED, _COUNTED):
-        request.meta.pop(name, None)
+def times(request: Request) -> int:
+    """Return how many solves that it led have worked."""
+    return int(request.meta.get(_TIMES, 0))
 
 
 def has_counted(request: Request, solve: int) -> bool:
-    """Whether the failure of this solve was counted for it."""
+    """Whether it has counted the failure of this solve."""
     return bool(request.meta.get(_COUNTED) == solve)
 
 
 def mark_counted(request: Request, solve: int) -> None:
-    """Note that it was."""
+    """Note that the failure of this solve is not to be counted again."""
     request.meta[_COUNTED] = solve
 
 
 def count_failure(request: Request) -> int:
-    """Count a failed solve and return how many there were."""
+    """Count a failed solve; returns how many there were."""
     count = request.meta[_FAILURES] = int(request.meta.get(_FAILURES, 0)) + 1
     return count
 
 
 def mark_probe(request: Request) -> None:
-    """Note that the request goes out although its host is being solved."""
+    """Note that the request goes out although its site is being solved."""
     request.meta[_PROBE] = True
 
 
 def is_probe(request: Request) -> bool:
-    """Whether it did."""
+    """Whether it went out although its site was being solved."""
     return bool(request.meta.get(_PROBE))
 
 
-def remember_body(request: Request) -> None:
-    """Keep what a redirect to a challenge would drop."""
-    if request.method not in {"GET", "HEAD"} and "redirect_urls" not in request.meta:
-        kind = request.headers.get(b"Content-Type")
-        body = base64.b64encode(request.body).decode()
-        text = None if kind is None else kind.decode("latin-1")
-        request.meta[_BODY] = [request.url, request.method, body, text]
+def end_probe(request: Request) -> None:
+    """Have the request wait like others from now on."""
+    request.meta.pop(_PROBE, None)
 
 
-def uncached(request: Request) -> Request:
-    """Return the copy that asks the site and not the cache."""
-    copy = resent(request)
-    copy.meta["dont_cache"] = copy.meta[_UNCACHED] = True
-    return copy
+# Other middlewares
 
 
-def by_cookies(request: Request) -> Request:
-    """Return the copy that goes out with the clearance, for what no browser's page can be."""
-    copy = again(request)
-    copy.meta[_BY_COOKIES] = True
-    return copy
-
-
-def goes_by_cookies(request: Request) -> bool:
-    """Whether it does, whatever its mode."""
-    return bool(request.meta.get(_BY_COOKIES))
+def mark_uncached(request: Request) -> None:
+    """Have the request go past the cache, which had a challenge for it."""
+    request.meta["dont_cache"] = request.meta[_UNCACHED] = True
 
 
 def asks_past_cache(request: Request) -> bool:
-    """Whether the cache had a challenge for it, so that the site was asked."""
+    """Whether it went past the cache for that."""
     return bool(request.meta.get(_UNCACHED))
 
 
@@ -239,7 +156,7 @@ def allow_offsite(request: Request) -> None:
 
 
 def has_allowed_offsite(request: Request) -> bool:
-    """Whether it was us who did that."""
+    """Whether it was us who had the filter pass them."""
     return bool(request.meta.get(_OFFSITE))
 
 
@@ -248,26 +165,16 @@ def user_allows_offsite(request: Request) -> bool:
     return bool(request.meta.get("allow_offsite")) and not has_allowed_offsite(request)
 
 
-def requeued(request: Request) -> Request:
-    """Return the copy that goes back to the scheduler, as if it had not been sent."""
-    copy = _before_redirects(request)
-    kept = {name: copy.meta[name] for name in (_BEFORE, _REDIRECTS) if name in copy.meta}
-    clear(copy)
-    copy.meta.update(kept)
-    copy.meta[_LEAVING] = True
-    return copy
-
-
-def pop_leaving(request: Request) -> bool:
-    """Whether it is on its way to the scheduler; unmarks it."""
-    return bool(request.meta.pop(_LEAVING, False))
+def withdraw_offsite(request: Request) -> None:
+    """Undo `allow_offsite`."""
+    if request.meta.pop(_OFFSITE, False):
+        request.meta.pop("allow_offsite", None)
 
 
 def clear(request: Request) -> None:
     """Remove everything of ours."""
     if request.meta.get(_UNCACHED):
         request.meta.pop("dont_cache", None)
-    if request.meta.get(_OFFSITE):
-        request.meta.pop("allow_offsite", None)
-    for name in [name for name in request.meta if str(name).startswith(_PREFIX)]:
+    withdraw_offsite(request)
+    for name in [name for name in request.meta if str(name).startswith(PREFIX)]:
         del request.meta[name]

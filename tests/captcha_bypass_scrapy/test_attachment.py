@@ -12,7 +12,7 @@ from scrapy.core.downloader import Downloader, Slot
 from scrapy.crawler import Crawler
 from scrapy.http import Response
 
-from captcha_bypass_scrapy import request_state
+from captcha_bypass_scrapy import request_state, resending
 from captcha_bypass_scrapy.attachment import Attachments
 from captcha_bypass_scrapy.clearance import Clearance, Clearances
 from captcha_bypass_scrapy.cookies import Cookie
@@ -125,7 +125,7 @@ def test_request_without_a_clearance_of_its_own_goes_as_it_is(
     "request_",
     [
         Request(PAGE, method="POST", meta={"captcha_bypass": "html"}),
-        request_state.by_cookies(Request(PAGE, meta={"captcha_bypass": "html"})),
+        resending.by_cookies(Request(PAGE, meta={"captcha_bypass": "html"})),
     ],
     ids=["POST", "file"],
 )

@@ -14,7 +14,12 @@ from scrapy.http import HtmlResponse, Response
 
 import captcha_bypass_scrapy.parking as parking_module
 from captcha_bypass.challenges import Challenge
-from captcha_bypass_scrapy import CaptchaBypassMiddleware, ChallengeNotSolved, request_state
+from captcha_bypass_scrapy import (
+    CaptchaBypassMiddleware,
+    ChallengeNotSolved,
+    request_state,
+    resending,
+)
 from captcha_bypass_scrapy.challenged import Challenged
 from captcha_bypass_scrapy.clearance import Clearance
 from captcha_bypass_scrapy.errors import CrawlEnding, SolveError
@@ -65,7 +70,7 @@ class Lab:
 
     def scheduled(self, copy: Request) -> Request:
         self.middleware.parking.scheduled(copy)
-        request_state.restore(copy)
+        resending.restore(copy)
         return copy
 
     async def goes_out(self, request: Request, *, first: bool = False) -> Request:
@@ -208,7 +213,7 @@ async def test_closing_spider_begins_nothing(lab: Labs, fake: FakeService, way: 
             requeued = await found.holder.hold(copy, first=False)
 
         assert isinstance(requeued, Request)
-        assert request_state.pop_leaving(requeued)
+        assert resending.pop_leaving(requeued)
         assert found.stat("requeued_on_close") == 1
 
 
@@ -245,7 +250,7 @@ async def test_clearance_that_never_arrives_ends_in_an_error(lab: Labs) -> None:
     async with lab() as found:
         found.cleared()
         request: Any = Request(PAGE)
-        for _ in range(request_state.MAX_STALE):
+        for _ in range(resending.MAX_STALE):
             request = await found.challenged(request)
 
         assert "never attached" in (await found.refused(request)).reason
@@ -394,7 +399,7 @@ async def test_crawl_that_ends_meanwhile_gives_no_page(lab: Labs, fake: FakeServ
 
         requeued = await waiting
         assert isinstance(requeued, Request)
-        assert request_state.pop_leaving(requeued)
+        assert resending.pop_leaving(requeued)
     assert fake.deleted == ["task-1"]
 
 
@@ -406,7 +411,7 @@ async def test_crawl_that_ends_meanwhile_gives_no_page(lab: Labs, fake: FakeServ
         (Request(PAGE, method="POST"), "html", False),
         (Request(PAGE, meta={"captcha_bypass": "html"}), "cookies", True),
         (Request(PAGE, meta={"captcha_bypass": {"mode": "auto"}}), "html", False),
-        (request_state.by_cookies(Request(PAGE)), "html", False),
+        (resending.by_cookies(Request(PAGE)), "html", False),
     ],
 )
 def test_browsers_page_is_wanted_for_gets_in_html_mode(
@@ -647,7 +652,7 @@ async def test_end_of_the_crawl_ends_its_solves(lab: Labs, fake: FakeService) ->
         assert isinstance(solve.outcome.result(), CrawlEnding)
         requeued = await found.holder.hold(copy, first=False)
         assert requeued is not None
-        assert request_state.pop_leaving(requeued)
+        assert resending.pop_leaving(requeued)
     assert fake.deleted == ["task-1"]
 
 
@@ -709,7 +714,7 @@ async def test_request_that_somebody_awaits_waits_in_place(lab: Labs, fake: Fake
         await found.parked(Request(PAGE))
         copy = await found.holder.hold(Request(f"{PAGE}/2"), first=True)
         assert copy is not None
-        request_state.restore(copy)  # it was not scheduled in between
+        resending.restore(copy)  # it was not scheduled in between
 
         assert await found.holder.hold(copy, first=False) is None
         assert found.clearances.current(KEY) is not None

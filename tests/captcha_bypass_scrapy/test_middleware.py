@@ -18,7 +18,12 @@ from scrapy.http import HtmlResponse, Response
 
 import captcha_bypass_scrapy.middleware as middleware_module
 import captcha_bypass_scrapy.parking as parking_module
-from captcha_bypass_scrapy import CaptchaBypassMiddleware, ChallengeNotSolved, request_state
+from captcha_bypass_scrapy import (
+    CaptchaBypassMiddleware,
+    ChallengeNotSolved,
+    request_state,
+    resending,
+)
 from captcha_bypass_scrapy.errors import SolveError
 from captcha_bypass_scrapy.keys import SiteKey
 from tests.captcha_bypass_scrapy.engines import crawled, crawler_with, opened
@@ -103,7 +108,7 @@ async def test_request_goes_out_and_has_nothing_of_ours(crawling: Crawls) -> Non
 
 async def test_request_that_was_sent_again_is_itself_when_it_comes_by(crawling: Crawls) -> None:
     async with crawling() as middleware:
-        copy = request_state.again(Request(PAGE, priority=3))
+        copy = resending.again(Request(PAGE, priority=3))
 
         assert await middleware.process_request(copy) is None
         assert (copy.dont_filter, copy.priority) == (False, 3)
@@ -361,7 +366,7 @@ async def test_request_of_a_closing_spider_that_somebody_awaits_is_dropped(
     """It is not scheduled; it would go round for ever."""
     async with crawling() as middleware:
         with pytest.raises(IgnoreRequest, match="the spider is closing"):
-            await middleware.process_request(request_state.requeued(Request(PAGE)))
+            await middleware.process_request(resending.requeued(Request(PAGE)))
 
 
 async def test_spider_stays_open_for_those_who_wait_without_a_place(crawling: Crawls) -> None:

@@ -15,7 +15,7 @@ from scrapy.crawler import Crawler
 from scrapy.http.request import NO_CALLBACK
 
 import captcha_bypass_scrapy.parking as parking_module
-from captcha_bypass_scrapy import request_state
+from captcha_bypass_scrapy import request_state, resending
 from captcha_bypass_scrapy.compat import scheduler_of
 from captcha_bypass_scrapy.parking import BEHIND_ALL, Obstacle, Parking
 from tests.captcha_bypass_scrapy.engines import opened
@@ -80,7 +80,7 @@ def test_copy_comes_after_everything_else_and_is_itself_when_it_comes_by(
     assert copy.dont_filter
     parking.scheduled(copy)
     assert not parking.pop_unscheduled(copy)
-    assert request_state.restore(copy) is True
+    assert resending.restore(copy) is True
     assert (copy.priority, copy.dont_filter) == (5, False)
 
 

@@ -1,29 +1,26 @@
-"""What a request remembers, over redirects, queues on disk and new runs, and that it forgets."""
+"""What a request remembers about its challenges."""
 
 from __future__ import annotations
 
 import json
 import pickle
-from typing import Any
 
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scrapy import FormRequest, Request
+from scrapy import Request
 from scrapy.downloadermiddlewares.redirect import RedirectMiddleware
-from scrapy.dupefilters import RFPDupeFilter
-from scrapy.http import HtmlResponse, JsonRequest
+from scrapy.http import HtmlResponse
 from scrapy.utils.request import request_from_dict
 
 from captcha_bypass_scrapy import request_state as state
+from captcha_bypass_scrapy import resending
 from captcha_bypass_scrapy.compat import HOOK_ARGUMENTS
-from captcha_bypass_scrapy.errors import SolveError
-from captcha_bypass_scrapy.request_state import MAX_STALE
 from tests.captcha_bypass_scrapy.engines import crawler_with
 
 SITE = "http://site.example"
+
 PAGE = f"{SITE}/page"
+
 CHECK = "http://check.vendor.example/wait"
+
 #: What is ours in a request's meta.
 OURS = "_captcha_bypass"
 
@@ -50,14 +47,14 @@ def through_disk(request: Request) -> Request:
 
 def everything(request: Request) -> Request:
     """Do all that is ever done to a request."""
-    state.remember_body(request)
+    resending.remember_body(request)
     state.note_carried(request, 5)
     state.mark_probe(request)
     state.allow_offsite(request)
-    copy = state.by_cookies(request)
+    copy = resending.by_cookies(request)
     state.wait_for(copy, 7, leads=True, counted=True)
     state.count_failure(copy)
-    copy = state.again(state.uncached(copy), stale=True)
+    copy = resending.again(resending.uncached(copy), stale=True)
     copy.meta[f"{OURS}_redirects"] = [CHECK]
     return copy
 
@@ -77,166 +74,6 @@ def test_request_remembers_what_it_went_out_with_over_its_redirects() -> None:
     assert state.take_carried(later) == (1, 2)
     assert state.take_carried(later) == state.carried(later) == ()
     assert state.carried(request) == (1,)
-
-
-# Copies that are sent again
-
-
-def test_copy_passes_filters_and_is_itself_again_when_it_comes_by() -> None:
-    request = Request(PAGE, priority=3)
-
-    copy = state.resent(request)
-
-    assert copy is not request
-    assert (copy.dont_filter, request.dont_filter) == (True, False)
-    assert state.restore(copy) is False
-    assert (copy.dont_filter, copy.priority, ours(copy)) == (False, 3, [])
-
-
-@pytest.mark.parametrize(("dont_filter", "priority"), [(False, 0), (True, -5), (True, 10**9)])
-def test_copy_of_a_copy_remembers_what_came_from_the_spider(
-    *, dont_filter: bool, priority: int
-) -> None:
-    copy = state.resent(Request(PAGE, dont_filter=dont_filter, priority=priority))
-    copy.priority -= 1_000_000
-
-    again = through_disk(state.resent(copy))
-
-    assert state.restore(again) is True  # it has waited
-    assert (again.dont_filter, again.priority) == (dont_filter, priority)
-    assert state.restore(again) is False
-
-
-def test_request_that_nobody_has_touched_is_left_as_it_is() -> None:
-    request = Request(PAGE, dont_filter=True, priority=4)
-
-    assert state.restore(request) is False
-    assert (request.dont_filter, request.priority) == (True, 4)
-
-
-@pytest.mark.parametrize(
-    "request_",
-    [
-        FormRequest(PAGE, formdata={"a": "1"}),
-        JsonRequest(PAGE, data={"b": [2]}),
-        Request(PAGE, method="PUT", body=b"\xff\x00", cb_kwargs={"k": "v"}, flags=["mine"]),
-    ],
-    ids=["form", "json", "put"],
-)
-def test_copy_is_of_the_same_class_with_all_it_had(request_: Request) -> None:
-    copy = state.again(request_)
-
-    assert type(copy) is type(request_)
-    for name in ("url", "method", "body", "headers", "cb_kwargs", "flags", "encoding"):
-        assert getattr(copy, name) == getattr(request_, name)
-
-
-# From before a redirect
-
-
-@pytest.mark.parametrize("status", [302, 307])
-def test_request_that_was_redirected_to_a_challenge_starts_again_from_its_page(
-    status: int,
-) -> None:
-    request = FormRequest(PAGE, formdata={"a": "1"}, headers={"X-A": "1"})
-    state.remember_body(request)
-    landed = redirected(redirected(request, "/step", status), CHECK, status)
-    landed.meta["download_slot"] = "check.vendor.example"
-
-    copy = state.again(landed)
-
-    assert (copy.url, copy.method, copy.body) == (PAGE, "POST", b"a=1")
-    assert copy.headers["Content-Type"] == b"application/x-www-form-urlencoded"
-    assert copy.headers["X-A"] == b"1"
-    left = {"redirect_urls", "redirect_reasons", "redirect_times", "redirect_ttl"}
-    assert left.isdisjoint(copy.meta)
-    assert "download_slot" not in copy.meta
-
-
-def test_slot_within_a_host_is_kept() -> None:
-    """A spider may have chosen it."""
-    landed = redirected(Request(PAGE, meta={"download_slot": "mine"}), "/check")
-
-    assert state.again(landed).meta["download_slot"] == "mine"
-
-
-def test_body_of_another_page_is_not_sent() -> None:
-    request = Request(PAGE, method="POST", body="a=1")
-    state.remember_body(request)
-    moved = request.replace(url=f"{SITE}/other", method="GET", body=b"")
-
-    copy = state.again(redirected(moved, CHECK))
-
-    assert (copy.url, copy.method, copy.body) == (f"{SITE}/other", "GET", b"")
-
-
-def test_body_without_a_type_gets_none() -> None:
-    request = Request(PAGE, method="POST", body=b"\xff\x00")
-    state.remember_body(request)
-
-    copy = state.again(through_disk(redirected(request, CHECK)))
-
-    assert (copy.method, copy.body) == ("POST", b"\xff\x00")
-    assert "Content-Type" not in copy.headers
-
-
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_request_without_a_body_needs_no_memory(method: str) -> None:
-    request = Request(PAGE, method=method)
-    state.remember_body(request)
-
-    assert ours(request) == []
-
-
-def test_body_after_a_redirect_is_not_the_pages() -> None:
-    landed = redirected(Request(PAGE, method="POST", body="a=1"), CHECK, 307)
-    state.remember_body(landed)
-
-    assert ours(landed) == []
-
-
-def test_redirects_of_a_second_try_are_no_duplicates() -> None:
-    """The dupefilter has seen them when the page was asked for the first time."""
-    seen = RFPDupeFilter()
-    request = Request(PAGE)
-    landed = redirected(redirected(request, "/step"), "/there")
-    for one in (request, Request(f"{SITE}/step"), Request(f"{SITE}/there")):
-        seen.request_seen(one)
-
-    copy = state.again(landed)
-    state.restore(copy)
-    step = redirected(copy, "/step")
-    assert seen.request_seen(step)
-    state.let_through(step)
-
-    assert step.dont_filter
-    state.restore(step)  # when it comes by
-    assert not step.dont_filter
-    there = redirected(step, "/there")
-    state.let_through(there)
-    assert there.dont_filter
-
-
-def test_redirect_to_a_new_place_is_filtered_as_ever() -> None:
-    copy = state.again(redirected(Request(PAGE), "/there"))
-    state.restore(copy)
-    elsewhere = redirected(copy, "/elsewhere")
-
-    state.let_through(elsewhere)
-
-    assert not elsewhere.dont_filter
-
-
-def test_leave_for_a_redirect_ends_where_it_starts_again() -> None:
-    request = Request(PAGE)
-    state.allow_offsite(request)
-    landed = redirected(request, CHECK)
-    assert landed.meta["allow_offsite"]
-
-    copy = state.again(landed)
-
-    assert "allow_offsite" not in copy.meta
-    assert not state.has_allowed_offsite(copy)
 
 
 # Solves that it waits for
@@ -321,43 +158,6 @@ def test_new_run_forgets_whom_it_waited_for_and_not_how_often_it_failed() -> Non
     assert state.count_failure(request) == 2
 
 
-def test_probe_is_one_for_one_pass() -> None:
-    request = Request(PAGE)
-    assert not state.is_probe(request)
-    state.mark_probe(request)
-    assert state.is_probe(request)
-
-    assert not state.is_probe(state.again(request))
-
-
-# Clearances that never arrive
-
-
-def test_clearance_that_is_never_attached_ends_in_an_error() -> None:
-    request = Request(PAGE)
-    for _ in range(MAX_STALE):
-        request = through_disk(state.again(request, stale=True))
-    state.again(request)  # for another reason: as often as it likes
-
-    with pytest.raises(SolveError, match="request_reached_downloader"):
-        state.again(request, stale=True)
-
-
-# Caches and filters
-
-
-def test_request_asks_past_the_cache_and_the_spider_does_not_see_it() -> None:
-    request = Request(PAGE)
-    assert not state.asks_past_cache(request)
-
-    copy = state.uncached(request)
-
-    assert copy.meta["dont_cache"]
-    assert state.asks_past_cache(copy)
-    state.clear(copy)
-    assert "dont_cache" not in copy.meta
-
-
 def test_spiders_own_wishes_stay_when_ours_are_forgotten() -> None:
     request = Request(
         PAGE, meta={"dont_cache": True, "allow_offsite": True, "captcha_bypass": "html"}
@@ -383,34 +183,6 @@ def test_leave_of_the_spiders_is_told_from_ours() -> None:
     assert found == [(True, False), (False, True), (False, False)]
 
 
-def test_request_goes_by_cookies_from_then_on() -> None:
-    assert not state.goes_by_cookies(Request(PAGE))
-    assert state.goes_by_cookies(through_disk(state.by_cookies(Request(PAGE))))
-
-
-# Back to the scheduler, and the end
-
-
-def test_request_of_a_closing_spider_goes_back_as_if_it_had_not_been_sent() -> None:
-    request = FormRequest(PAGE, formdata={"a": "1"}, priority=2)
-    state.remember_body(request)
-    state.note_carried(request, 5)
-    landed = redirected(request, CHECK)
-    state.wait_for(landed, 7, leads=True)
-
-    copy = through_disk(state.requeued(landed))
-
-    assert (copy.url, copy.method, copy.body) == (PAGE, "POST", b"a=1")
-    assert state.awaited_solve(copy) is None
-    assert state.carried(copy) == ()
-    assert copy.dont_filter
-    assert state.pop_leaving(copy)
-    assert not state.pop_leaving(copy)
-    state.restore(copy)
-    assert (copy.dont_filter, copy.priority) == (False, landed.priority)
-    assert ours(copy) == [f"{OURS}_redirects"]  # its redirects are known to the dupefilter
-
-
 def test_everything_fits_on_disk_and_is_forgotten() -> None:
     back = through_disk(everything(Request(PAGE, method="POST", body=b"\xff")))
 
@@ -418,29 +190,3 @@ def test_everything_fits_on_disk_and_is_forgotten() -> None:
     assert state.goes_by_cookies(back)
     state.clear(back)
     assert back.meta == {}
-
-
-@settings(max_examples=30)
-@given(
-    st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers() | st.text(max_size=5)),
-    st.binary(max_size=20),
-    st.integers(-100, 100),
-    st.booleans(),
-)
-def test_spiders_own_meta_body_and_priority_are_never_touched(
-    meta: dict[str, Any], body: bytes, priority: int, dont_filter: bool
-) -> None:
-    request = Request(
-        PAGE, method="POST", body=body, meta=meta, priority=priority, dont_filter=dont_filter
-    )
-
-    back = through_disk(everything(request))
-    state.restore(back)
-    state.clear(back)
-
-    assert (back.meta, back.body, back.priority, back.dont_filter) == (
-        meta,
-        body,
-        priority,
-        dont_filter,
-    )
