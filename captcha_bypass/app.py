@@ -20,6 +20,7 @@ from captcha_bypass.browsers.launch.engines import Engine
 from captcha_bypass.browsers.launch.installed import find_engine
 from captcha_bypass.browsers.pool import BrowserPool
 from captcha_bypass.browsers.sessions import Sessions
+from captcha_bypass.browsers.startup import Find, Startup
 from captcha_bypass.config import Config
 from captcha_bypass.config.file_limit import raise_file_limit
 from captcha_bypass.egress.guard import Egress
@@ -28,7 +29,6 @@ from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import StartupError
 from captcha_bypass.metrics import Metrics
 from captcha_bypass.models import Proxy
-from captcha_bypass.startup import Find, Startup
 from captcha_bypass.status import StatusBoard
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.worker import Worker

@@ -87,7 +87,7 @@ class Status:
 
 
 class BrowserSource(Protocol):
-    """Tells of the browsers at once, without asking them; startup.Startup does."""
+    """Tells of the browsers at once, without asking them; browsers.startup.Startup does."""
 
     def readiness(self) -> Readiness:
         """Return whether there is a browser."""

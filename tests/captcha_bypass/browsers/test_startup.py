@@ -20,8 +20,8 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from captcha_bypass.browsers.launch.launcher import Launcher
+from captcha_bypass.browsers.startup import Startup
 from captcha_bypass.errors import StartupError, TaskError
-from captcha_bypass.startup import Startup
 from tests.support.service import PATH, Service, alive, client_of, eventually, run_service
 
 #: A Camoufox that is not installed, and whose fetcher does what FETCHER says.
