@@ -1,4 +1,4 @@
-"""`ADDONS = {"captcha_bypass_scrapy.Addon": 500}`."""
+"""The add-on: `ADDONS = {"captcha_bypass_scrapy.Addon": 500}`."""
 
 from __future__ import annotations
 

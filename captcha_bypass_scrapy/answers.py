@@ -49,7 +49,7 @@ def solution_of(data: object) -> Solution:
 
 
 def is_view(answer: dict[str, Any]) -> bool:
-    """Whether this is what the service says of a task, and nothing of somebody else's."""
+    """Whether this is what the service says of a task, and not the answer of another server."""
     error = answer.get("error")
     told = isinstance(error, dict) and {"code", "message"} <= set(error)
     return isinstance(answer.get("status"), str) and (error is None or told)
@@ -68,7 +68,7 @@ def is_lost(view: dict[str, Any]) -> bool:
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """Read a JSON object; what is none is an empty one."""
+    """Read a JSON object; anything else is read as an empty one."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):

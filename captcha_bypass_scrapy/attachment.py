@@ -1,4 +1,4 @@
-"""Clearances on requests: on when they leave for the wire, off when they come back."""
+"""Puts clearances on requests when they go to the site, and takes them off when they are back."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class Attachments:
-    """Attaches the clearances at the last point before the wire.
+    """Attaches clearances at the last moment, when a request reaches the downloader.
 
-    There cookie jars, random user-agents and rotating proxies have had their say, so cookies,
+    By then cookie jars, random user-agents and rotating proxies have done their work, so cookies,
     user-agent and proxy belong together. A request may wait in its download slot for long
-    (DOWNLOAD_DELAY): they are attached anew when a clearance changes meanwhile.
+    (DOWNLOAD_DELAY): where a clearance changes meanwhile, the new one is attached.
     """
 
     def __init__(self, crawler: Crawler, config: Config, clearances: Clearances) -> None:
@@ -43,7 +43,7 @@ class Attachments:
             self._inside[request] = self._attached(request)
 
     def downloaded(self, request: Request, response: Response) -> None:
-        """Note what was carried, before anybody else sees the response.
+        """Note which clearance was carried, before anybody else sees the response.
 
         A renewed clearance is taken out of it: a cookie jar would carry it to other proxies. For
         the signal `response_downloaded`.
@@ -69,7 +69,7 @@ class Attachments:
             self.follow(key, request.url, carried, ours, succeeded=False)
 
     def detach(self, request: Request) -> None:
-        """Detach the clearance: nobody behind us gets to see or keep it.
+        """Detach the clearance, so that no other middleware sees or keeps it.
 
         For the signal `request_left_downloader`.
         """
@@ -78,7 +78,7 @@ class Attachments:
             attached.detach(request)
 
     def restore_cookies(self, request: Request, response: Response) -> list[bytes]:
-        """Return the cookies that were taken out, which the spider may see again."""
+        """Put back the Set-Cookie headers that `downloaded` took out, and return them."""
         taken = self._taken.pop(request, [])
         if taken:
             others = response.headers.getlist(b"Set-Cookie")

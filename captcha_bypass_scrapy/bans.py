@@ -1,4 +1,4 @@
-"""`captcha_bypass_scrapy.bans.BanShield` at order 845, for plugins that look for bans.
+"""A shield before plugins that look for bans: `captcha_bypass_scrapy.bans.BanShield`, order 845.
 
 scrapy-rotating-proxies and its kin take any status but 200 and redirects for a ban, at order 620,
 and throw the proxy and the response away before a challenge can be solved.
@@ -23,7 +23,7 @@ SHIELD_ORDER = 845
 
 
 class BanShield:
-    """Shows challenges with status 200 to the middlewares between it and ours.
+    """Shows challenges with status 200 to the middlewares between it and `CaptchaBypassMiddleware`.
 
     It does nothing where `CaptchaBypassMiddleware` is not there to restore the status.
     """

@@ -24,7 +24,7 @@ class Budget:
         self._by_domain: dict[str, set[str]] = {}
 
     def spend(self, key: SiteKey) -> None:
-        """Take one solve for a key.
+        """Count one solve for a site.
 
         Raises:
             SolveError: there is none left.

@@ -1,4 +1,4 @@
-"""`HTTPCACHE_POLICY = "captcha_bypass_scrapy.CachePolicy"`."""
+"""The cache's policy: `HTTPCACHE_POLICY = "captcha_bypass_scrapy.CachePolicy"`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clearances by key."""
+"""Clearances, by site and proxy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Clearance:
-    """What the browser was given for passing, good for one key.
+    """The cookies and the user-agent of a browser that got through, good for one site key.
 
     Attributes:
         generation: Unique, also over the runs of a job: requests say by it what they carried.
@@ -34,7 +34,7 @@ class Clearance:
     born: float = field(default_factory=time.monotonic)
 
     def older_than(self, seconds: float) -> bool:
-        """Whether it was given that long ago."""
+        """Whether the browser got it that long ago."""
         return time.monotonic() - self.born > seconds
 
     def renew(self, cookies: tuple[Cookie, ...], user_agent: str | None) -> None:
@@ -42,16 +42,16 @@ class Clearance:
         self.cookies, self.user_agent = cookies, user_agent
 
     def rotate(self, url: str, set_cookies: Iterable[str]) -> bool:
-        """Take over the values the site has rotated its cookies to; says whether it has."""
+        """Take over new values that the site gave its cookies; returns whether there were any."""
         before, self.cookies = self.cookies, rotated(self.cookies, url, set_cookies)
         return before != self.cookies
 
     def opens(self, origin: str) -> bool:
-        """Whether a cookie of it goes there."""
+        """Whether one of its cookies goes to that site."""
         return any(c.goes_to(origin, any_path=True) for c in self.cookies)
 
     def spans(self, origin: str) -> bool:
-        """Whether a cookie of it is for a whole domain, and that host is in it."""
+        """Whether one of its cookies is for a whole domain that this site belongs to."""
         return any(
             c.domain.startswith(".") and c.goes_to(origin, any_path=True) for c in self.cookies
         )
@@ -78,7 +78,7 @@ class Attached:
     generation: int
 
     def detach(self, request: Request) -> None:
-        """Restore them: nothing of ours goes back to the scheduler, to spiders or to disk."""
+        """Restore the headers: nothing of ours goes to the scheduler, to spiders or to disk."""
         for name, value in ((b"Cookie", self.cookie), (b"User-Agent", self.user_agent)):
             if value is None:
                 request.headers.pop(name, None)
@@ -102,7 +102,7 @@ class Clearances:
         return bool(self._current)
 
     def current(self, key: SiteKey) -> Clearance | None:
-        """Return the newest clearance: the key's own, or one with a cookie of its whole domain."""
+        """Return the newest clearance: the site's own, or one with a cookie of its whole domain."""
         own = self._current.get(key)
         if own is not None or not self._current:
             return own
@@ -116,11 +116,11 @@ class Clearances:
         )
 
     def has_own(self, key: SiteKey) -> bool:
-        """Whether the key's clearance was made for it."""
+        """Whether the site's clearance was made for it, and not for another host of its domain."""
         return key in self._current
 
     def spans_domain(self, key: SiteKey) -> bool:
-        """Whether the key's clearance may be good for other hosts of its domain."""
+        """Whether the site's clearance may be good for other hosts of its domain."""
         clearance = self._current.get(key)
         return clearance is not None and clearance.spans(key.origin)
 
@@ -132,7 +132,7 @@ class Clearances:
         cookies: tuple[Cookie, ...],
         user_agent: str | None,
     ) -> Clearance:
-        """Store a new clearance for a key, and for the others that it is good for.
+        """Store a new clearance for a site, and for the others that it is good for.
 
         Args:
             others: Where the browser and the request came by. Hosts that had a clearance with

@@ -34,7 +34,9 @@ PATIENCE_SECONDS = 15.0
 
 
 class SolverClient:
-    """One session to the service; no cookies, no proxy from the environment, the key for it alone.
+    """One HTTP session to the service, without cookies and without a proxy of the environment's.
+
+    `close` ends it.
 
     Args:
         url: Where the service is.

@@ -1,4 +1,4 @@
-"""Solves that go on until the user's own detector is content.
+"""Solves that go on until the user's own detector sees no challenge any more.
 
 The service knows the challenges of vendors. Where only a detector of the user's knows a challenge
 and no success text is given, the service hands the challenge back as a page without one.

@@ -1,4 +1,4 @@
-"""Is this response a challenge? Ours, and the user's own opinion."""
+"""Whether a response is a challenge: by the user's own detector, and by ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a browser's page holds of a document that is not HTML."""
+"""Documents that are not HTML, got back out of the page in which a browser shows them."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ Reason = Literal["unsolved", "refused", "rejected", "solver", "cooldown", "budge
 
 
 class ChallengeNotSolved(IgnoreRequest):
-    """A challenge stayed in the way; the request's errback gets this.
+    """A challenge was not solved; the request's errback gets this.
 
     Attributes:
         vendor: Who challenged, as in `captcha_bypass.challenges`.
@@ -46,7 +46,7 @@ class SolveError(Exception):
 
 
 class NotHandedOver(SolveError):
-    """The address leads to a file, or to what a browser shows in a way of its own.
+    """The URL leads to a file, or to what a browser shows in a viewer of its own.
 
     The browser's page is no response then, but its cookies may get the file itself.
     """

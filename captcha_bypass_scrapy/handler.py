@@ -99,7 +99,7 @@ class ChallengeHandler:
         return answer
 
     def _require_site(self) -> None:
-        """See whether the site may be asked: what was stored says nothing about a clearance.
+        """See whether the site may be asked; a stored challenge says nothing about a clearance.
 
         Raises:
             SolveError: it may not.
@@ -108,7 +108,7 @@ class ChallengeHandler:
             raise SolveError("it is in the cache, and HTTPCACHE_IGNORE_MISSING is set")
 
     async def _decide(self, challenged: Challenged) -> Request | Response:
-        """The way of a challenged request in one place."""
+        """Decide: wait for a solve, use the clearance that is there, or lead a solve."""
         if self._closing():
             raise CrawlEnding
         key, leads, counted = challenged.key, False, False
@@ -140,7 +140,7 @@ class ChallengeHandler:
     async def _by_clearance(
         self, challenged: Challenged, current: Clearance
     ) -> Request | Response | None:
-        """Return what the site's clearance gets the request; None where it is good no more."""
+        """Return what the site's clearance gets the request; None where it has expired."""
         request = challenged.request
         if not challenged.wants_page:
             if current.generation not in challenged.carried:
@@ -158,9 +158,9 @@ class ChallengeHandler:
             return resending.by_cookies(request)
 
     def _is_expired(self, challenged: Challenged, clearance: Clearance) -> bool:
-        """Whether a challenged clearance has been good for something, or is old enough to doubt.
+        """Whether a clearance that was challenged has expired; otherwise the site refuses it.
 
-        One that was made for another host of the domain was worth a try, and no more.
+        It was good for pages before, or it is old, or it was made for another host of the domain.
         """
         if not self._clearances.has_own(challenged.key):
             return True

@@ -106,7 +106,7 @@ class RequestHolder:
         return self._join_held(request)
 
     def _join_held(self, request: Request) -> Obstacle | None:
-        """Let it wait with the others of a site that is being solved, or send it to see."""
+        """Let a request wait with the others of a site being solved, or go as a probe."""
         if not self._solves.busy() or request_state.is_probe(request):
             return None
         key = key_of(request)

@@ -71,7 +71,7 @@ def origin_of(url: str) -> str:
 
 
 def same_site(one: str, other: str) -> bool:
-    """Whether a redirect between two URLs stays at home: http to https, example.com to www."""
+    """Whether a redirect between two URLs stays on one site: http to https, example.com to www."""
     first, second = ((urlsplit(url).hostname or "").lower() for url in (one, other))
     return first == second or first.endswith("." + second) or second.endswith("." + first)
 
@@ -118,7 +118,7 @@ def home_url(request: Request) -> str:
 
 
 def key_of(request: Request) -> SiteKey:
-    """Return what clearance the request can use."""
+    """Return the key of the clearance that the request can use."""
     return SiteKey(origin_of(request.url), proxy_of(request))
 
 
@@ -180,7 +180,7 @@ def _split() -> TLDExtract:
 
 
 def registered_domain(host: str) -> str:
-    """Return what one owner has registered: example.co.uk for www.example.co.uk, or the address."""
+    """Return the domain that was registered: example.co.uk for www.example.co.uk, or the address."""
     found = _split().extract_str(host)
     if found.suffix:
         return f"{found.domain}.{found.suffix}"

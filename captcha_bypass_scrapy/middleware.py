@@ -1,4 +1,4 @@
-"""The downloader middleware: what happens to each request and response."""
+"""The downloader middleware: the hooks and signals that requests and responses pass."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class CaptchaBypassMiddleware:
             raise DontCloseSpider
 
     async def spider_closed(self) -> None:
-        """Let go of the service."""
+        """End the solves and the session to the service."""
         await self._runner.close()
         await self._client.close()
         self.reporter.summary()

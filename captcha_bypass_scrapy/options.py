@@ -54,7 +54,7 @@ class Options:
     shared: bool = True
 
     def same_solve(self, other: Options) -> bool:
-        """Whether both ask for the same solve, whatever becomes of it."""
+        """Whether both ask for the same solve, whatever is done with its result."""
         return replace(self, mode=other.mode, retry_times=other.retry_times) == other
 
     def conditions(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class Options:
 
 
 def wanted(request: Request) -> bool:
-    """Whether the request may be touched at all: browsers open web pages, not files or `data:`."""
+    """Whether the middleware handles the request: not `file:` or `data:`, and not switched off."""
     return request.meta.get(META) is not False and request.url.startswith(("http:", "https:"))
 
 

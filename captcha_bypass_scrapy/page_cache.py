@@ -1,4 +1,4 @@
-"""Browsers' pages in Scrapy's HTTP cache, which has seen only the challenge in their place."""
+"""Stores browsers' pages in Scrapy's HTTP cache, which has only seen the challenges."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class PageCache:
-    """Stores what HttpCacheMiddleware cannot see, by the rules of the policy in use."""
+    """Stores pages that HttpCacheMiddleware does not see, by the rules of the policy in use."""
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
@@ -30,7 +30,7 @@ class PageCache:
         return cache is not None and cache.ignore_missing
 
     def replace(self, request: Request, response: Response) -> None:
-        """Keep a page where a challenge was stored, as no policy but ours would have done.
+        """Store a page in place of a challenge that was stored; with `CachePolicy` alone.
 
         Otherwise each later crawl would meet that challenge, and ask the site again.
         """
@@ -39,7 +39,7 @@ class PageCache:
             self.store(request, response)
 
     def store(self, request: Request, response: Response) -> None:
-        """Keep a browser's page, as the page that was asked for."""
+        """Store a page under the request that asked for it."""
         cache = self._cache
         if cache is None or request.meta.get("dont_cache"):
             return

@@ -79,7 +79,7 @@ class Parking:
         request.priority += int(request.meta.get("priority_adjust", self._adjust))
 
     def scheduled(self, request: Request) -> None:
-        """To be called for every scheduled request: make room for those that can go on."""
+        """Make room for a request that was scheduled and can go on; call it for every one."""
         if request.meta.pop(_MARK, False):
             return
         if self._marked:
@@ -93,7 +93,10 @@ class Parking:
             nudge.set_result(None)
 
     def pop_unscheduled(self, request: Request) -> bool:
-        """Whether this is a copy that was not scheduled: somebody awaits its response."""
+        """Take our mark off a request; says whether it came back without having been scheduled.
+
+        Then somebody awaits its response.
+        """
         return bool(request.meta.pop(_MARK, False))
 
     async def wait(self, request: Request, obstacle: Obstacle, *, first: bool) -> bool:
@@ -160,7 +163,7 @@ class Parking:
             active |= lent
 
     def is_lending(self) -> bool:
-        """Whether somebody waits whom the engine does not count: the spider is not idle."""
+        """Whether a request waits that the engine does not count: the spider is not idle then."""
         return self._lent > 0
 
     def _others_come_first(self, request: Request, obstacle: Obstacle, *, first: bool) -> bool:

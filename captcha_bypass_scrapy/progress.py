@@ -1,4 +1,4 @@
-"""How far a task is: for deadlines, and for telling people."""
+"""How far a task is: for deadlines and for the log."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Progress:
     told: bool = False
 
     def saw(self, status: str) -> bool:
-        """Note the task's status as the service told it; says whether it began to run."""
+        """Note the task's status as the service told it; returns whether it began to run."""
         began = status == "running" and self.running_since is None
         if status == "running":
             self.running_since = self.running_since or time.monotonic()
@@ -48,7 +48,7 @@ class Progress:
         return began
 
     def check(self, moved: float) -> None:
-        """Tell once that it takes long, and give up when it takes too long.
+        """Report once that the task takes long, and give up when it takes too long.
 
         Args:
             moved: When any task of this crawl was last seen to get on: the queue is alive.

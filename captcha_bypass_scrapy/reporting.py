@@ -1,4 +1,4 @@
-"""What people see of it: log lines and stats."""
+"""Log lines and stats."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ class Reporter:
         self._stats.inc_value(f"captcha_bypass/{name}", by)
 
     def challenged(self, challenge: Challenge) -> None:
-        """Every challenge that came as a response."""
+        """A response is a challenge."""
         self.count("challenge/count")
         self.count(f"challenge/vendor/{challenge.vendor}")
         self.count(f"challenge/kind/{challenge.kind}")
 
     def blocked(self, challenge: Challenge, request: Request) -> None:
-        """A refusal: the spider gets it as it is."""
+        """A response is a block, which the spider gets as it is."""
         self.count("block/count")
         self._log(
             logging.DEBUG, "Blocked by %s, which no browser changes: %s", challenge.vendor, request
         )
 
     def solving(self, key: SiteKey, challenge: Challenge, request: Request, url: str) -> None:
-        """One solve begins."""
+        """A solve begins; `url` is what the browser opens."""
         self.count("solve/count")
         self._log(
             logging.INFO, "Challenged by %s (%s): %s", challenge.vendor, challenge.kind, request
@@ -58,11 +58,11 @@ class Reporter:
         self._log(logging.INFO, "Solving %s: a browser opens %s", key, url)
 
     def slow(self, key: SiteKey, state: str) -> None:
-        """A solve takes long."""
+        """A solve takes long; `state` is what it waits for."""
         self._log(logging.INFO, "Still solving %s: waiting for %s", key, state)
 
     def solved(self, key: SiteKey, clearance: Clearance, seconds: float) -> None:
-        """One solve worked."""
+        """A solve worked."""
         self.count("solve/success")
         total = self._stats.get_value("captcha_bypass/solve/seconds", 0.0) + seconds
         self._stats.set_value("captcha_bypass/solve/seconds", total)
@@ -77,12 +77,12 @@ class Reporter:
         )
 
     def failed(self, key: SiteKey, reason: str, seconds: float) -> None:
-        """One solve did not work."""
+        """A solve did not work."""
         self.count("solve/failed")
         self._log(logging.WARNING, "Could not solve %s in %.1f s: %s", key, seconds, reason)
 
     def unavailable(self, error: SolverUnavailable, config: Config) -> None:
-        """The service cannot be used; told once for each time it goes."""
+        """The service cannot be used; call it once each time that begins."""
         self.count("solver/unavailable")
         then = f"fail, others go on; the service is asked again in {error.pause:.0f} s"
         if error.state != "refusing" and config.on_unavailable == "wait":
@@ -101,13 +101,13 @@ class Reporter:
         self._log(logging.INFO, "The captcha-bypass service can be used again")
 
     def retrying(self, requests: int, key: SiteKey) -> None:
-        """A solve worked and everybody who waited goes on."""
+        """A solve worked, and the requests that waited for it are sent again."""
         self.count("retry/count", requests)
         noun = "request" if requests == 1 else "requests"
         self._log(logging.INFO, "Retrying %d %s of %s with the clearance", requests, noun, key)
 
     def browser_page(self, request: Request, url: str) -> None:
-        """The browser's page is the response."""
+        """A request gets the browser's page as its response."""
         self.count("html/count")
         self._log(logging.DEBUG, "The response of %s is the browser's page %s", request, url)
 
@@ -116,7 +116,7 @@ class Reporter:
         self._stats.inc_value("offsite/filtered")
 
     def waits(self, *, unsent: bool) -> None:
-        """A request goes back to the scheduler until its host is solved."""
+        """A request waits until its site is solved; `unsent` if it was not challenged itself."""
         self.count("parked/count")
         if unsent:
             self.count("held/count")
@@ -130,7 +130,7 @@ class Reporter:
             self.count("solve/retry/max_reached")
 
     def gave_up(self, request: Request, vendor: str, error: SolveError) -> None:
-        """One request fails; a warning for the first of each site."""
+        """A request fails; a warning for the first of each site."""
         self.count("gave_up/count")
         self.count(f"gave_up/reason/{error.kind}")
         self._lost[error.kind] += 1
@@ -146,7 +146,7 @@ class Reporter:
         )
 
     def summary(self) -> None:
-        """The crawl is over."""
+        """The crawl is over; a warning where requests were lost."""
         if self._lost:
             reasons = ", ".join(f"{kind}: {count}" for kind, count in self._lost.most_common())
             self._log(
@@ -158,7 +158,7 @@ class Reporter:
             )
 
     def _log(self, level: int, message: str, *arguments: object) -> None:
-        """Log, with nothing in it that a site could write more lines or move a cursor with."""
+        """Log; control characters from a site are escaped, so that it writes no lines of its own."""
         shown = [a if isinstance(a, int | float) else printable(str(a)) for a in arguments]
         logger.log(level, message, *shown, extra={"spider": self._crawler.spider})
 

@@ -22,7 +22,7 @@ _NOT_OURS = {"content-encoding", "content-length", "transfer-encoding", "connect
 
 
 def checked(solution: Solution, timeout: float) -> Solution:
-    """Return the solution if it is one.
+    """Return the solution if the browser got through.
 
     Raises:
         SolveError: the browser did not get through.

@@ -1,4 +1,4 @@
-"""How far a crawl may go: where its browser's pages may end, and how many solves it may cost."""
+"""Where browsers' pages may end: what the offsite filter and robots.txt allow."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Scope:
             raise SolveError(f"the browser ended at {url}: {error}", "offsite") from error
 
     def robots_arrived(self, request: Request) -> None:
-        """Note that a robots.txt is there after a solve; many requests wait for it by now."""
+        """Note that a robots.txt came after a solve; many requests may have waited for it."""
         if urlsplit(request.url).path == "/robots.txt":
             self._ask_again[urlsplit(request.url).netloc] = time.monotonic() + ASK_AGAIN_SECONDS
 

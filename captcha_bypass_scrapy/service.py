@@ -70,10 +70,10 @@ class Service:
         return solution
 
     def check_available(self) -> None:
-        """Refuse at once while it is known that the service cannot be used, and not waited for.
+        """See whether it makes sense to ask the service now.
 
         Raises:
-            SolverUnavailable: it is so.
+            SolverUnavailable: it is known that it cannot be used, and it is not waited for.
         """
         left = self._down_until - time.monotonic()
         if self._down is not None and left > 0 and not self._waits(self._down, 0.0):

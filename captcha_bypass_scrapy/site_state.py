@@ -45,7 +45,7 @@ class SiteState:
 
     @property
     def is_well(self) -> bool:
-        """Whether nothing is known of it any more that concerns a request."""
+        """Whether it is not being solved, and its last solve worked."""
         return not self.running and self.last_failed is None
 
     # Solves
@@ -61,11 +61,11 @@ class SiteState:
             self._next_probe = float("inf")
 
     def solve_worked(self) -> None:
-        """Failures before it do not count any more."""
+        """A solve worked: earlier failures do not count any more."""
         self._failures, self._rests_until, self.last_failed = 0, 0.0, None
 
     def solve_failed(self, number: int, reason: str) -> None:
-        """Hold it against the site; a few in a row, and it gets a rest."""
+        """Count a failure against the site; after a few in a row it gets a rest."""
         self._failures += 1
         self.last_failed, self._reason = number, reason
         now = time.monotonic()
@@ -74,7 +74,7 @@ class SiteState:
         self._next_probe = max(self._rests_until, now) + RETRY_SECONDS
 
     def solve_ended(self, number: int) -> None:
-        """Have those who wait look again, whatever came of it."""
+        """A solve is over: have the requests that wait look again."""
         self.running.remove(number)
         self._free()
 
@@ -97,18 +97,21 @@ class SiteState:
         return self._next_probe - time.monotonic()
 
     def mark_probed(self) -> None:
-        """One of them does."""
+        """Note that one goes now."""
         self._next_probe = time.monotonic() + PROBE_SECONDS
 
     def page_came(self, *, probing: bool) -> None:
-        """A page came without a challenge: perhaps only some pages are challenged."""
+        """A page came without a challenge.
+
+        If it was a probe, only some pages are challenged, and nobody is held any more.
+        """
         self._strikes = 0
         if probing and self.holds:
             self.holds = False
             self._free()
 
     def challenge_came(self) -> None:
-        """Count it; a few in a row that were not held, and they are held again."""
+        """A page was challenged; after a few in a row, requests are held again."""
         if self.holds:
             return
         self._strikes += 1

@@ -1,4 +1,4 @@
-"""The solves under way, by site: one for all requests that wait for the same, and the next ones."""
+"""The solves of a crawl: requests that are challenged alike share one (single flight)."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Rest(NamedTuple):
 
 
 class Solves:
-    """Who is being solved, who gets a rest, and who has to wait for that.
+    """The solves under way, and how the sites are doing that are solved or had trouble.
 
     Args:
         cooldown: Seconds of rest after failures in a row.
@@ -114,7 +114,7 @@ class Solves:
         return next(fitting, None) or next(self._siblings(key), None)
 
     def start(self, challenged: Challenged, *, old: Clearance | None) -> Solve:
-        """Note that the caller solves this now; it must call `finish`."""
+        """Note that a solve begins; whoever runs it must call `finish`."""
         solve = Solve(next(self._numbers), challenged, old)
         if solve.key not in self._sites:
             self._sites[solve.key] = SiteState(self._cooldown)
@@ -127,7 +127,7 @@ class Solves:
     def finish(
         self, solve: Solve, outcome: SolveError | CrawlEnding | None, *, shares: bool = False
     ) -> None:
-        """The solve is over: waiters go on, whatever came of it.
+        """Note that a solve is over; those that wait for it go on, whatever came of it.
 
         A failure is held against the site if it was no request's own condition that failed.
 
@@ -148,7 +148,7 @@ class Solves:
         solve.outcome.set_result(outcome)
 
     def rest(self, key: SiteKey) -> Rest | None:
-        """Return after what, and for how long, a site is not solved."""
+        """Return after which failure, and for how long, a site is left alone; None if it is not."""
         site = self._sites.get(key)
         if site is None or site.last_failed is None or (left := site.rest_seconds) <= 0:
             return None
@@ -167,7 +167,7 @@ class Solves:
     # Requests that were not challenged yet
 
     def holds(self, key: SiteKey, options: Options, current: Clearance | None) -> SiteState | None:
-        """Return the site whose trouble such a request has to wait for, if any."""
+        """Return the site that such a request has to wait for, if any."""
         for solve in self._at(key, current):
             if solve.shared or solve.fits(options):
                 site = self._sites[solve.key]
@@ -178,7 +178,7 @@ class Solves:
         return failed
 
     def freed(self, key: SiteKey) -> asyncio.Future[None] | None:
-        """Return what is resolved when a site's requests need not wait, if all of them do now."""
+        """Return what is resolved when a site's requests may go on, if all of them wait now."""
         site = self._sites.get(key)
         return site.freed if site is not None and site.holds else None
 
@@ -187,7 +187,7 @@ class Solves:
         self._open.add(slot)
 
     def page_came(self, key: SiteKey, *, probing: bool) -> None:
-        """A page of the site did, which may be in trouble.
+        """A page of the site came without a challenge.
 
         Args:
             probing: Whether its request was sent to see that.

@@ -1,4 +1,4 @@
-"""One challenge through the service: for a clearance, or for the page itself."""
+"""Has the service solve one challenge: for a clearance, or for the page itself."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class Task:
         )
 
     def cookies_for_all(self, solution: Solution) -> Iterator[Cookie]:
-        """Yield what the browser has now, without what the request brought along."""
+        """Yield the cookies the browser has now, without those that the request brought along."""
         return (
             Cookie.from_result(cookie)
             for cookie in solution["cookies"]

@@ -1,4 +1,4 @@
-"""Responses as they come from the wire, before Scrapy has decompressed them."""
+"""Responses as components near the downloader see them: compressed, and with a hidden status."""
 
 from __future__ import annotations
 
