@@ -1,9 +1,8 @@
-"""What a page shows, as a result whose parts are all of one document."""
+"""What a page shows, gathered so that all of it is of one document."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -12,13 +11,14 @@ from typing import TypeVar
 from playwright.async_api import Error, Page
 
 from captcha_bypass import challenges
+from captcha_bypass.bounds import Bounds
 from captcha_bypass.cookies import Jar
 from captcha_bypass.documents import Document, DocumentTracker
 from captcha_bypass.errors import TaskError
 from captcha_bypass.isolated import ask
 from captcha_bypass.models import Task
-from captcha_bypass.probe import page_too_large, raise_if_too_large
-from captcha_bypass.results import Solution
+from captcha_bypass.outcome import Exchange, Findings
+from captcha_bypass.results import ResultCookie
 from captcha_bypass.sources import decode
 
 #: Seconds each part of the result may take to collect past the deadline; together they stay under
@@ -45,31 +45,19 @@ class Shown:
 
 
 class Collector:
-    """Makes the result of a task out of what its page shows.
-
-    Args:
-        deadline: Of the task, on the event loop's clock.
-        max_html_bytes: A larger page raises `page_too_large`.
-    """
+    """Gathers what a task's page has to show."""
 
     def __init__(
-        self,
-        page: Page,
-        tracker: DocumentTracker,
-        jar: Jar,
-        request: Task,
-        deadline: float,
-        max_html_bytes: int,
+        self, page: Page, tracker: DocumentTracker, jar: Jar, task: Task, bounds: Bounds
     ) -> None:
         self._page = page
         self._tracker = tracker
         self._jar = jar
-        self._request = request
-        self._deadline = deadline
-        self._limit = max_html_bytes
+        self._task = task
+        self._bounds = bounds
 
-    async def collect(self) -> tuple[Document | None, Solution]:
-        """Return what the page shows, and which document that is; None: there is none.
+    async def collect(self) -> Findings:
+        """Return what the page shows.
 
         Raises:
             TaskError: `page_too_large`; `page_unreadable`: it came, but cannot be had in time;
@@ -78,53 +66,48 @@ class Collector:
         """
         if self._tracker.document is None:
             if self._tracker.answer is not None:
-                raise_if_too_large(self._tracker.answer.headers, self._limit)
-            return None, self._empty()
-        raise_if_too_large(self._tracker.document.headers, self._limit)
+                self._bounds.check_declared(self._tracker.answer.headers)
+            return Findings(self._task.url)
+        self._bounds.check_declared(self._tracker.document.headers)
         shown, shot = await self._shown()
-        solution = await self._about(shown.document)
-        solution.html = shown.html
-        solution.url = shown.url
-        solution.screenshot = base64.b64encode(shot).decode() if shot else None
-        status = shown.document.status or 200
-        found = challenges.detect(status, solution.headers, shown.html)
-        if found is not None and found.solvable:
-            solution.challenge = found.vendor
-        elif found is not None:
-            solution.block = found.vendor
-        return shown.document, solution
+        document = shown.document
+        cookies, exchange = await asyncio.gather(self._cookies(), self._exchange(document))
+        return Findings(
+            shown.url,
+            document,
+            exchange,
+            cookies,
+            html=shown.html,
+            screenshot=shot,
+            obstacle=challenges.detect(document.status or 200, exchange.headers, shown.html),
+        )
 
-    async def collect_file(self) -> Solution:
+    async def collect_file(self) -> Findings:
         """Return what is known about the file that came in place of a page: all but itself."""
         file = self._tracker.file
         if file is None or file.response is None:
-            solution = self._empty()
-            solution.cookies = await self._within(self._jar.read()) or []
-            return solution
-        solution = await self._about(file)
-        solution.url = file.response.url
-        return solution
+            return Findings(self._task.url, cookies=await self._cookies())
+        cookies, exchange = await asyncio.gather(self._cookies(), self._exchange(file))
+        return Findings(file.response.url, file, exchange, cookies)
 
-    def _empty(self) -> Solution:
-        return Solution(url=self._request.url, timeout_reached=False, elapsed=0.0)
+    async def _cookies(self) -> list[ResultCookie]:
+        return await self._within(self._jar.read()) or []
 
-    async def _about(self, document: Document) -> Solution:
-        """Return all of a result but what the page itself shows."""
+    async def _exchange(self, document: Document) -> Exchange:
         request = document.request
-        cookies, headers, sent = await asyncio.gather(
-            self._within(self._jar.read()),
+        headers, sent = await asyncio.gather(
             self._within(document.all_headers()),
             self._within(request.all_headers() if request else _nothing()),
         )
-        solution = self._empty()
-        solution.cookies = cookies or []
-        solution.status_code = document.status
-        solution.headers = headers or document.headers
-        solution.request_headers = sent or (request.headers if request else {})
+        request_headers = sent or (request.headers if request else {})
         asked = request or (self._tracker.answer and self._tracker.answer.request)
-        agent = solution.request_headers.get("user-agent")
-        solution.user_agent = agent or (asked.headers.get("user-agent") if asked else None)
-        return solution
+        agent = request_headers.get("user-agent")
+        return Exchange(
+            document.status,
+            headers or document.headers,
+            request_headers,
+            agent or (asked.headers.get("user-agent") if asked else None),
+        )
 
     async def _shown(self) -> tuple[Shown, bytes | None]:
         """Return the page, and a screenshot of the same document if one is wanted."""
@@ -136,11 +119,11 @@ class Collector:
         return shown, None
 
     def _patience(self) -> float:
-        left = self._deadline - asyncio.get_running_loop().time()
+        left = self._bounds.deadline - asyncio.get_running_loop().time()
         return max(COLLECT_SECONDS, min(PATIENCE, left))
 
     async def _screenshot(self) -> bytes | None:
-        if not self._request.screenshot:
+        if not self._task.screenshot:
             return None
         return await self._within(self._page.screenshot(timeout=0), self._patience())
 
@@ -151,16 +134,15 @@ class Collector:
                 shown = await self._serialized()
         except TimeoutError:
             shown = await self._source()
-        size = len(shown.html.encode("utf-8", "surrogatepass"))
-        if size > self._limit:
-            raise page_too_large(size, self._limit)
+        self._bounds.check_size(len(shown.html.encode("utf-8", "surrogatepass")))
         return shown
 
     async def _serialized(self) -> Shown:
         while True:
             document = self._tracker.document
             try:
-                answer = await ask(self._page.main_frame, "collect", {"limit": self._limit})
+                limit = {"limit": self._bounds.max_html_bytes}
+                answer = await ask(self._page.main_frame, "collect", limit)
             except Error:
                 if self._page.is_closed():
                     raise
@@ -170,8 +152,7 @@ class Collector:
             told = json.loads(about)
             self._tracker.raise_if_failed(told["errorPage"])
             if document is not None and document is self._tracker.document:
-                if told["length"] > self._limit:
-                    raise page_too_large(told["length"], self._limit)
+                self._bounds.check_size(told["length"])
                 return Shown(document, told["url"], html)
 
     async def _source(self) -> Shown:

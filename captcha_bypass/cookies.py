@@ -60,14 +60,14 @@ class Jar:
         """Follow no longer: a session's page is used again."""
         self._page.remove_listener("response", self._on_response)
 
-    async def fill(self, request: Task) -> None:
+    async def fill(self, task: Task) -> None:
         """Set a task's cookies, before anything is opened.
 
         What the browser takes for no cookie is left out.
         """
-        if not request.cookies:
+        if not task.cookies:
             return
-        given: list[Any] = [_browser_cookie(cookie, request.url) for cookie in request.cookies]
+        given: list[Any] = [_browser_cookie(cookie, task.url) for cookie in task.cookies]
         for cookie in given:
             if "partitionKey" not in cookie:
                 self._places.add_own(cookie["domain"].removeprefix("."))

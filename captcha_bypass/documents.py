@@ -125,7 +125,7 @@ class DocumentTracker:
         self._page.remove_listener("requestfailed", self._on_failed)
         self._navigations.remove_listener("navigated", self._on_navigated)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Begin anew: what the page has shown so far was none of the task's."""
         self.document = self.first = self.file = self.answer = None
         self._failed = self._failed_since = None

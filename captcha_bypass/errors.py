@@ -17,7 +17,6 @@ CaptchaBypassError
 │   └── UnexpectedError        500 internal_error, a bug
 ├── TaskError             an accepted task ended without a page; the code says why
 │   ├── BrowserLost            browser_crashed, but by no fault of the task's page
-│   └── NotAPage               not_a_page, with what a client needs to get the file itself
 └── StartupError          the service cannot start; exit code 3
     └── Unguarded              what its browser opens goes past the guard
 """
@@ -26,10 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
-
-if TYPE_CHECKING:
-    from captcha_bypass.results import Solution
+from typing import ClassVar, Literal
 
 TaskErrorCode = Literal[
     "browser_unavailable",
@@ -222,15 +218,6 @@ class BrowserLost(TaskError):
         super().__init__("browser_crashed", "The browser was lost, again and again; see the log.")
         #: Whether one of the pages in it may have killed it, this one as likely as others.
         self.suspect = suspect
-
-
-class NotAPage(TaskError):
-    """A task's address leads to a file or to nothing, past what the browser had to pass for it."""
-
-    def __init__(self, message: str, solution: Solution) -> None:
-        super().__init__("not_a_page", message)
-        #: Of the file: cookies, URL, status and headers, and no HTML.
-        self.solution = solution
 
 
 class StartupError(CaptchaBypassError):

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import Error, Page, Request, Route
 
+from captcha_bypass.browsers.tabs import Tab
 from captcha_bypass.documents import DocumentTracker
 from captcha_bypass.egress.gate import Gate
 from captcha_bypass.egress.rules import Destination
@@ -15,7 +16,7 @@ from captcha_bypass.models import Task
 _FORM_TYPE = "application/x-www-form-urlencoded"
 
 
-async def go(page: Page, request: Task, tracker: DocumentTracker, gate: Gate) -> None:
+async def go(tab: Tab, task: Task, tracker: DocumentTracker) -> None:
     """Navigate until the first answer: `load` never comes on a page that keeps loading.
 
     Where that leads to another host, the task's own headers and form stay behind: browsers would
@@ -24,14 +25,15 @@ async def go(page: Page, request: Task, tracker: DocumentTracker, gate: Gate) ->
     Raises:
         Error: there is no answer.
     """
-    if not request.headers and request.form is None:
-        await _navigate(page, request.url, tracker)
+    page, gate = tab.page, tab.guard.gate
+    if not task.headers and task.form is None:
+        await _navigate(page, task.url, tracker)
         return
     elsewhere = _Redirected(page, gate)
     try:
-        await _send(page, request, gate)
+        await _send(page, task, gate)
         try:
-            await _navigate(page, request.url, tracker)
+            await _navigate(page, task.url, tracker)
         except Error:
             if elsewhere.url is None:
                 raise
@@ -46,19 +48,19 @@ async def go(page: Page, request: Task, tracker: DocumentTracker, gate: Gate) ->
         await _navigate(page, elsewhere.url, tracker)
 
 
-def has_posted(request: Task, tracker: DocumentTracker) -> bool:
+def has_posted(task: Task, tracker: DocumentTracker) -> bool:
     """Whether the document now shown answers a post of the task's form by a challenge's own script.
 
     Large CDNs keep the form in their challenge, and post it once the visitor has passed.
     """
-    if tracker.document is None or tracker.document is tracker.first or request.form is None:
+    if tracker.document is None or tracker.document is tracker.first or task.form is None:
         return False
     asked = tracker.document.request
     while asked is not None:
-        if asked.method == "POST" and _place(asked.url) == _place(request.url):
+        if asked.method == "POST" and _place(asked.url) == _place(task.url):
             # What is shorter than the form is the challenge's own answer.
             length = asked.headers.get("content-length", "")
-            return not length.isdigit() or int(length) >= len(request.form)
+            return not length.isdigit() or int(length) >= len(task.form)
         asked = asked.redirected_from
     return False
 
@@ -101,13 +103,13 @@ def _of_one_host(url: str) -> tuple[Destination, ...]:
     return (own, Destination(own.host, 443)) if own.port == 80 else (own,)
 
 
-async def _send(page: Page, request: Task, gate: Gate) -> None:
+async def _send(page: Page, task: Task, gate: Gate) -> None:
     """Let the page's next request be sent as the task wants it, and none after it."""
-    headers = dict(request.headers)
-    if request.form is not None:
+    headers = dict(task.headers)
+    if task.form is not None:
         # As from a form on the site itself; a real one on a page of ours would be a stranger's,
         # and the browser would keep the site's cookies to itself.
-        parts = urlsplit(request.url)
+        parts = urlsplit(task.url)
         posted = {"Origin": f"{parts.scheme}://{parts.netloc}", "Sec-Fetch-Site": "same-origin"}
         given = {name.lower() for name in headers}
         headers |= {name: value for name, value in posted.items() if name.lower() not in given}
@@ -116,7 +118,7 @@ async def _send(page: Page, request: Task, gate: Gate) -> None:
     # Not among the request's own: there Firefox does not take all of them (Origin, Referer ...), and
     # Playwright gives them to what it is redirected to as well.
     await page.set_extra_http_headers(headers)
-    await page.route("**/*", _as_wanted(page, request.form, gate), times=1)
+    await page.route("**/*", _as_wanted(page, task.form, gate), times=1)
 
 
 def _as_wanted(page: Page, form: str | None, gate: Gate) -> Callable[[Route], Awaitable[None]]:

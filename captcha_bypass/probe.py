@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypedDict
 
 from playwright.async_api import Error, Frame, Page
 
 from captcha_bypass import challenges
+from captcha_bypass.bounds import Bounds
 from captcha_bypass.browsers.failures import NOT_A_PAGE
 from captcha_bypass.documents import Document, DocumentTracker, same_page
 from captcha_bypass.errors import TaskError
 from captcha_bypass.isolated import ask
-from captcha_bypass.models import SolveRequest
+from captcha_bypass.models import Task
 from captcha_bypass.text import fold
 
 #: Seconds between two looks at a page. It is also looked at as soon as a document has been parsed,
@@ -52,21 +52,7 @@ class Look(TypedDict):
     errorPage: str | None
 
 
-def page_too_large(size: int, limit: int) -> TaskError:
-    """Return the error for a page of `size` bytes."""
-    return TaskError(
-        "page_too_large", f"The page has {size} bytes of HTML; --max-html-bytes is {limit}."
-    )
-
-
-def raise_if_too_large(headers: Mapping[str, str], limit: int) -> None:
-    """Raise `page_too_large` if a document's headers say so already."""
-    length = headers.get("content-length", "")
-    if "content-encoding" not in headers and length.isdigit() and int(length) > limit:
-        raise page_too_large(int(length), limit)
-
-
-@dataclass
+@dataclass(frozen=True)
 class Conditions:
     """What must hold before a page counts as through."""
 
@@ -75,10 +61,10 @@ class Conditions:
     no_challenge: bool
 
     @classmethod
-    def of(cls, request: SolveRequest) -> Conditions:
-        """Take the conditions out of a request."""
-        text = None if request.success_text is None else fold(request.success_text)
-        return cls(text, request.success_selector, bool(request.no_challenge))
+    def of(cls, task: Task) -> Conditions:
+        """Take the conditions out of a task."""
+        text = None if task.success_text is None else fold(task.success_text)
+        return cls(text, task.success_selector, bool(task.no_challenge))
 
 
 class Watcher:
@@ -89,10 +75,10 @@ class Watcher:
     """
 
     def __init__(
-        self, page: Page, tracker: DocumentTracker, conditions: Conditions, max_html_bytes: int
+        self, page: Page, tracker: DocumentTracker, conditions: Conditions, bounds: Bounds
     ) -> None:
         self._page = page
-        self._limit = max_html_bytes
+        self._bounds = bounds
         self._tracker = tracker
         self._conditions = conditions
         self._asked: dict[Frame, asyncio.Task[Look | None]] = {}
@@ -125,9 +111,9 @@ class Watcher:
         try:
             while True:
                 self._parsed.clear()
-                if await self._through():
+                if await self._look_once():
                     break
-                await self._something_new()
+                await self._wait_for_news()
             if not self._seen_first and self._tracker.document is not self._tracker.first:
                 await self._look_at_first()
         finally:
@@ -153,19 +139,20 @@ class Watcher:
         if found is not None and found.solvable:
             self.met = self.met or found.vendor
 
-    async def _something_new(self) -> None:
+    async def _wait_for_news(self) -> None:
         try:
             async with asyncio.timeout(LOOK_EVERY):
                 await self._parsed.wait()
         except TimeoutError:
             return  # text may have come without a new document
 
-    async def _through(self) -> bool:
+    async def _look_once(self) -> bool:
+        """Look at the page; True once all conditions hold, and for which document is kept then."""
         document = self._tracker.document
         if document is not None:
             # Save the browser from being asked for the text of 50 MB.
-            raise_if_too_large(document.headers, self._limit)
-        looks = await self._look()
+            self._bounds.check_declared(document.headers)
+        looks = await self._ask_all()
         if any(look["badSelector"] for look in looks.values()):
             raise TaskError(
                 "invalid_request",
@@ -173,8 +160,8 @@ class Watcher:
             )
         main = looks.get(self._page.main_frame)
         self._tracker.raise_if_failed(main["errorPage"] if main else None, answered=bool(main))
-        if main is not None and main["bytes"] > self._limit:
-            raise page_too_large(main["bytes"], self._limit)
+        if main is not None:
+            self._bounds.check_size(main["bytes"])
         if document is None or document is not self._tracker.document:
             return False  # navigated meanwhile: these looks are of two documents
         self._judge(document, main)
@@ -211,7 +198,7 @@ class Watcher:
         if challenged or same_page(file.asked, document.asked):
             raise TaskError("not_a_page", NOT_A_PAGE)
 
-    async def _look(self) -> dict[Frame, Look]:
+    async def _ask_all(self) -> dict[Frame, Look]:
         """Ask all frames; return the answers that came in time."""
         for frame in self._page.frames:
             if frame not in self._asked:
@@ -232,7 +219,7 @@ class Watcher:
             "text": self._conditions.text,
             "selector": self._conditions.selector,
             "html": CHALLENGE_CHARS if wants_html else 0,
-            "limit": self._limit,
+            "limit": self._bounds.max_html_bytes,
         }
         try:
             look: Look = json.loads(await ask(frame, "probe", argument))

@@ -25,6 +25,8 @@ class ResultCookie(BaseModel):
 class Solution(BaseModel):
     """What the browser shows when the conditions hold or the time is up."""
 
+    model_config = ConfigDict(frozen=True)
+
     cookies: list[ResultCookie] = Field(default_factory=list)
     headers: dict[str, str] = Field(
         default_factory=dict, description="of the document now shown; names in lower case"

@@ -3,76 +3,60 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
-from playwright.async_api import Page, Route
+from playwright.async_api import Route
 
 from captcha_bypass import first_request
+from captcha_bypass.bounds import Bounds
+from captcha_bypass.browsers.tabs import Tab
 from captcha_bypass.collecting import Collector
 from captcha_bypass.cookies import Jar
 from captcha_bypass.documents import DocumentTracker
-from captcha_bypass.egress.gate import Gate
-from captcha_bypass.errors import NotAPage, TaskError
 from captcha_bypass.models import Task
+from captcha_bypass.outcome import Outcome
 from captcha_bypass.probe import Conditions, Watcher
-from captcha_bypass.results import Solution
 
 
-async def solve(
-    page: Page,
-    request: Task,
-    deadline: float,
-    max_html_bytes: int,
-    failure: Callable[[str], TaskError | None],
-    gate: Gate,
-) -> Solution:
-    """Open the request's URL, wait for its conditions until `deadline`, return what is there.
+async def solve(tab: Tab, task: Task, bounds: Bounds) -> Outcome:
+    """Open the task's URL, wait for its conditions until the deadline, return what is there.
 
     Args:
-        page: A fresh page; whoever lent it closes it.
-        deadline: On the event loop's clock.
-        max_html_bytes: A larger page raises `page_too_large`.
-        failure: Tells why a URL could not be reached, as whoever connects for the browser knows.
-        gate: Keeps the browser from other hosts while the task's own headers are on their way.
+        tab: With a fresh page; whoever lent it closes it.
 
     Raises:
-        TaskError: there is no page to return; reaching the deadline is not an error.
+        TaskError: there is nothing to return; reaching the deadline is not an error, and of a file
+            in place of a page there are findings.
         TimeoutError: past the deadline the browser does not answer at all.
     """
-    tracker, jar = DocumentTracker(page, failure), Jar(page)
-    watcher = Watcher(page, tracker, Conditions.of(request), max_html_bytes)
-    collector = Collector(page, tracker, jar, request, deadline, max_html_bytes)
+    tracker, jar = DocumentTracker(tab.page, tab.guard.failure), Jar(tab.page)
+    watcher = Watcher(tab.page, tracker, Conditions.of(task), bounds)
+    collector = Collector(tab.page, tracker, jar, task, bounds)
     try:
-        opening = _open(page, request, tracker, jar, gate, watcher)
-        timeout_reached = not await _in_time(opening, deadline)
+        in_time = await _is_in_time(_go(tab, task, tracker, jar, watcher), bounds.deadline)
         while True:
             tracker.raise_if_failed()
-            document, solution = await collector.collect()
-            if timeout_reached or document is watcher.held:
+            found = await collector.collect()
+            if not in_time or found.document is watcher.held:
                 break
             # The page has moved on: for what it shows now, the conditions have to hold, too.
-            timeout_reached = not await _in_time(watcher.until_through(), deadline)
+            in_time = await _is_in_time(watcher.until_through(), bounds.deadline)
     except TimeoutError:
         raise
     except Exception as error:
         explained = tracker.explain(error)
         if explained.code != "not_a_page":
             raise explained from error
-        solution = await collector.collect_file()
-        solution.solved = watcher.met
-        raise NotAPage(str(explained), solution) from error
+        return Outcome(await collector.collect_file(), met=watcher.met, error=explained)
     finally:
         watcher.close()
         jar.close()
         tracker.close()
-    if solution.challenge is None:
-        solution.solved = watcher.met
-    solution.timeout_reached = timeout_reached
-    return solution
+    return Outcome(found, timeout_reached=not in_time, met=watcher.met)
 
 
-async def _in_time(part: Awaitable[None], deadline: float) -> bool:
+async def _is_in_time(part: Awaitable[None], deadline: float) -> bool:
     """Whether a part of the task was done by its deadline."""
     try:
         async with asyncio.timeout_at(deadline):
@@ -82,27 +66,25 @@ async def _in_time(part: Awaitable[None], deadline: float) -> bool:
     return True
 
 
-async def _open(
-    page: Page, request: Task, tracker: DocumentTracker, jar: Jar, gate: Gate, watcher: Watcher
-) -> None:
+async def _go(tab: Tab, task: Task, tracker: DocumentTracker, jar: Jar, watcher: Watcher) -> None:
     """Open the page, and return once its conditions have held and it has had its time to settle."""
-    await jar.fill(request)
-    tracker.forget()
-    if request.block:
-        await page.route("**/*", _blocker(frozenset(request.block)))
-    await first_request.go(page, request, tracker, gate)
+    await jar.fill(task)
+    tracker.clear()
+    if task.block:
+        await tab.page.route("**/*", _blocker(frozenset(task.block)))
+    await first_request.go(tab, task, tracker)
     await watcher.until_through()
-    if _wants_form_again(request, tracker, watcher):
-        await first_request.go(page, request, tracker, gate)
+    if _wants_form_again(task, tracker, watcher):
+        await first_request.go(tab, task, tracker)
         await watcher.until_through()
-    await asyncio.sleep(request.settle)
+    await asyncio.sleep(task.settle)
 
 
-def _wants_form_again(request: Task, tracker: DocumentTracker, watcher: Watcher) -> bool:
+def _wants_form_again(task: Task, tracker: DocumentTracker, watcher: Watcher) -> bool:
     """Whether the challenge has answered the form, and the site has not seen it yet."""
-    if request.form is None or watcher.met is None:
+    if task.form is None or watcher.met is None:
         return False
-    return not first_request.has_posted(request, tracker)
+    return not first_request.has_posted(task, tracker)
 
 
 def _blocker(types: frozenset[str]) -> Any:  # noqa: ANN401 - Playwright's handler type

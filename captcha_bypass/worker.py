@@ -6,16 +6,18 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 from captcha_bypass.blocked_ports import check_port
+from captcha_bypass.bounds import Bounds
 from captcha_bypass.browsers.tabs import Tab
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.egress.upstream import Upstream
-from captcha_bypass.errors import BrowserLost, NotAPage, TaskError
+from captcha_bypass.errors import BrowserLost, TaskError
 from captcha_bypass.models import SessionKey, Task
-from captcha_bypass.results import Solution
+from captcha_bypass.outcome import Findings, Outcome
 from captcha_bypass.solver import solve
 from captcha_bypass.tasks.base import JsonDict
 
@@ -72,7 +74,8 @@ class Worker:
         started = clock()
         ended, result = "internal_error", JsonDict()
         try:
-            ended, result = await self._run(task_id, Task.model_validate(payload), started)
+            job = self._job(task_id, Task.model_validate(payload), started)
+            ended, result = await self._run(job, started)
         except asyncio.CancelledError:
             ended = "cancelled"
             raise
@@ -80,85 +83,81 @@ class Worker:
             self._report(ended, clock() - started, result.get("data", {}))
         return result
 
-    async def _run(self, task_id: str, request: Task, started: float) -> tuple[str, JsonDict]:
+    def _job(self, task_id: str, task: Task, started: float) -> _Job:
+        return _Job(
+            task,
+            permit_of(task, self._proxy),
+            Bounds(started + task.timeout, self._max_html_bytes),
+            {"task_id": task_id, "host": task.host},
+        )
+
+    async def _run(self, job: _Job, started: float) -> tuple[str, JsonDict]:
         """Return how a task ended, and what the queue keeps of it."""
         clock = asyncio.get_running_loop().time
-        event = {"task_id": task_id, "host": request.host}
-        logger.info("task started", extra=event)
+        logger.info("task started", extra=job.event)
         try:
-            solution = await self._solve(request, started + request.timeout, event)
+            outcome = await self._solve(job)
         except asyncio.CancelledError:
-            logger.info("task stopped", extra={**event, "seconds": round(clock() - started, 3)})
+            seconds = round(clock() - started, 3)
+            logger.info("task stopped", extra={**job.event, "seconds": seconds})
             raise
         except TaskError as error:
-            seconds = round(clock() - started, 3)
-            logger.info("task ended", extra={**event, "outcome": error.code, "seconds": seconds})
-            failed = _failed(error.code, str(error))
-            if isinstance(error, NotAPage):
-                error.solution.elapsed = seconds
-                failed["data"] = error.solution.model_dump(mode="json")
-            return error.code, failed
+            outcome = Outcome(error=error)
         except Exception:
-            logger.exception("task failed unexpectedly", extra=event)
-            message = f"Unexpected error; the log has it under task {task_id}."
-            return "internal_error", _failed("internal_error", message)
-        solution.elapsed = round(clock() - started, 3)
-        outcome = "timeout" if solution.timeout_reached else "completed"
-        logger.info("task ended", extra={**event, "outcome": outcome, "seconds": solution.elapsed})
-        return outcome, {"data": solution.model_dump(mode="json")}
+            logger.exception("task failed unexpectedly", extra=job.event)
+            message = f"Unexpected error; the log has it under task {job.event['task_id']}."
+            return "internal_error", Outcome(error=TaskError("internal_error", message)).result(0)
+        seconds = round(clock() - started, 3)
+        end = {"outcome": outcome.name, "seconds": seconds}
+        logger.info("task ended", extra={**job.event, **end})
+        return outcome.name, outcome.result(seconds)
 
-    async def _solve(self, request: Task, deadline: float, event: JsonDict) -> Solution:
-        permit = permit_of(request, self._proxy)
-        check_port(permit.named)
+    async def _solve(self, job: _Job) -> Outcome:
+        check_port(job.permit.named)
         alone = lost = False
         for _ in range(RESTARTS):
             try:
-                return _whole(
-                    await self._attempt(request, permit, deadline, event, alone=alone), lost=lost
-                )
+                outcome = await self._attempt(job, alone=alone)
+                break
             except BrowserLost as error:
                 lost, alone = True, alone or error.suspect
-                logger.info("task starts again: its browser was lost", extra=event)
-        return _whole(await self._attempt(request, permit, deadline, event, alone=True), lost=lost)
+                logger.info("task starts again: its browser was lost", extra=job.event)
+        else:
+            outcome = await self._attempt(job, alone=True)
+        if lost and outcome.timeout_reached and not outcome.has_document:
+            # Its site may not have been slow at all.
+            message = "Its browser was lost, and the time that was left did not do; send it again."
+            raise TaskError("browser_crashed", message)
+        return outcome
 
-    async def _attempt(
-        self, request: Task, permit: Permit, deadline: float, event: JsonDict, *, alone: bool
-    ) -> Solution:
+    async def _attempt(self, job: _Job, *, alone: bool) -> Outcome:
         clock = asyncio.get_running_loop().time
         asked = clock()
         try:
             async with self._pages.page(
-                deadline=deadline,
-                permit=permit,
+                deadline=job.bounds.deadline,
+                permit=job.permit,
                 alone=alone,
-                session=request.session_key,
-                max_age=request.session_ttl,
+                session=job.task.session_key,
+                max_age=job.task.session_ttl,
             ) as tab:
                 seconds = round(clock() - asked, 4)
-                logger.debug("page lent", extra={**event, "seconds": seconds})
-                guard = tab.guard
-                return await solve(
-                    tab.page, request, deadline, self._max_html_bytes, guard.failure, guard.gate
-                )
+                logger.debug("page lent", extra={**job.event, "seconds": seconds})
+                return await solve(tab, job.task, job.bounds)
         except TimeoutError:
             # It had a page, which could not be read within five seconds past the deadline.
-            return Solution(url=request.url, timeout_reached=True, elapsed=0.0)
+            return Outcome(Findings(job.task.url), timeout_reached=True)
 
 
-def _whole(solution: Solution, *, lost: bool) -> Solution:
-    """Return a solution, but for one without a document whose site may not have been slow at all.
+@dataclass(frozen=True)
+class _Job:
+    """A task, and what it may do."""
 
-    Raises:
-        TaskError: `browser_crashed`.
-    """
-    if lost and solution.timeout_reached and solution.status_code is None:
-        message = "Its browser was lost, and the time that was left did not do; send it again."
-        raise TaskError("browser_crashed", message)
-    return solution
-
-
-def _failed(code: str, message: str) -> JsonDict:
-    return {"error": {"code": code, "message": message}}
+    task: Task
+    permit: Permit
+    bounds: Bounds
+    #: What names it in log lines.
+    event: JsonDict
 
 
 def permit_of(task: Task, default: Upstream | None = None) -> Permit:

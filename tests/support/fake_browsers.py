@@ -14,10 +14,11 @@ from playwright.async_api import Error
 from captcha_bypass.browsers.fleet import Limits
 from captcha_bypass.browsers.launch.engines import Firefox
 from captcha_bypass.browsers.launch.launcher import LAUNCH_SECONDS, BrowserProcess
+from captcha_bypass.browsers.tabs import Tab
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import TaskError
-from captcha_bypass.models import SolveRequest
-from captcha_bypass.results import Solution
+from captcha_bypass.models import Task
+from captcha_bypass.outcome import Findings, Outcome
 
 #: The settings' defaults, for a pool with one slot.
 LIMITS = Limits(slots=1, tasks_per_browser=100, max_browser_bytes=2 * 1024**3)
@@ -202,20 +203,12 @@ class World:
     def clear_leftovers(self, in_use: list[Path]) -> None:
         """There are no folders."""
 
-    async def solve(
-        self,
-        page: FakePage,
-        request: SolveRequest,
-        deadline: float,
-        max_html_bytes: int,
-        failure: object,
-        gate: object,
-    ) -> Solution:
+    async def solve(self, tab: Tab, task: Task, bounds: object) -> Outcome:
         """Behave as the path of the URL says."""
-        kind = urlsplit(request.url).path.strip("/")
-        self.opened.append(request.url)
-        page.url = request.url
-        solution = Solution(url=request.url, timeout_reached=False, elapsed=0.0, html=kind)
+        page: Any = tab.page
+        kind = urlsplit(task.url).path.strip("/")
+        self.opened.append(task.url)
+        page.url = task.url
         if kind == "hang":
             await asyncio.Future()
         if kind == "page-crash":
@@ -230,4 +223,4 @@ class World:
             await page.browser.do(1.0)
         except Error as error:
             raise TaskError("browser_crashed", "gone") from error
-        return solution
+        return Outcome(Findings(task.url, html=kind))

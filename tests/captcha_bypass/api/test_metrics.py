@@ -18,12 +18,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from captcha_bypass.api.application import application
 from captcha_bypass.app import STARTUP, create_app
 from captcha_bypass.browsers.sessions import Sessions
-from captcha_bypass.challenges import VENDORS
+from captcha_bypass.challenges import VENDORS, Challenge
 from captcha_bypass.config import Config
 from captcha_bypass.errors import TaskError
 from captcha_bypass.metrics import MAX_DOMAINS, SOLVE_BUCKETS, Metrics
-from captcha_bypass.models import SolveRequest
-from captcha_bypass.results import Solution
+from captcha_bypass.models import Task
+from captcha_bypass.outcome import Findings, Outcome
 from captcha_bypass.status import Browsers, Egress, Status, StatusBoard
 from captcha_bypass.tasks.base import Stats
 from captcha_bypass.tasks.memory import MemoryQueue
@@ -99,31 +99,25 @@ class Pages:
         return BROWSERS
 
     @asynccontextmanager
-    async def page(self, *, permit: object, **_: object) -> AsyncIterator[Any]:
+    async def page(self, *, permit: object, **_: object) -> AsyncIterator[None]:
         self.permits.append(permit)
-        yield FakeTab()
+        yield None
 
-    async def solve(self, _page: object, request: SolveRequest, *_: object) -> Solution:
-        kind = request.url.rpartition("/")[2].partition("?")[0]
-        shown = Solution(url=request.url, timeout_reached=False, elapsed=0.0)
+    async def solve(self, _tab: object, task: Task, _bounds: object) -> Outcome:
+        kind = task.url.rpartition("/")[2].partition("?")[0]
+        found = Findings(task.url)
         if kind == "hang":
             await self.ends.wait()
         elif kind == "bug":
-            raise ValueError(request.url)
+            raise ValueError(task.url)
         elif kind == "dns":
             raise TaskError("dns_error", "no such host")
         elif kind == "late":
-            shown.timeout_reached = True
+            return Outcome(found, timeout_reached=True)
         elif kind in VENDORS:
-            shown.challenge, shown.timeout_reached = kind, True
-        return shown
-
-
-class FakeTab:
-    page = None
-
-    class guard:
-        failure = gate = None
+            challenged = replace(found, obstacle=Challenge(kind, "challenge"))
+            return Outcome(challenged, timeout_reached=True)
+        return Outcome(found)
 
 
 @dataclass
