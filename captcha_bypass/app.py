@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 
-from captcha_bypass import __version__
+from captcha_bypass import __version__, isolated
 from captcha_bypass.api.application import DOOR, application
 from captcha_bypass.api.door import Door
 from captcha_bypass.api.errors import not_about_broken_http
@@ -83,7 +83,12 @@ def _startup(config: Config, find: Find, egress: Egress, sessions: Sessions) -> 
 
     def make_pool(engine: Engine) -> BrowserPool:
         return BrowserPool(
-            engine, egress, headless=config.headless, limits=limits, sessions=sessions
+            engine,
+            egress,
+            headless=config.headless,
+            limits=limits,
+            sessions=sessions,
+            prepare=isolated.install,
         )
 
     return Startup(find, make_pool)

@@ -13,7 +13,7 @@ from playwright.async_api import Error
 from captcha_bypass.browsers.fleet import Fleet, Limits
 from captcha_bypass.browsers.janitor import Janitor
 from captcha_bypass.browsers.launch.display import virtual_display
-from captcha_bypass.browsers.launch.driver import Driver
+from captcha_bypass.browsers.launch.driver import Driver, Prepare, as_it_is
 from captcha_bypass.browsers.launch.engines import Engine
 from captcha_bypass.browsers.launch.launcher import Launcher
 from captcha_bypass.browsers.launch.workspace import Workspace
@@ -45,16 +45,25 @@ class BrowserPool:
         headless: `true`, `false` or `virtual`, see Config.
         limits: How many pages are lent at once, and when a browser is replaced.
         sessions: Contexts that outlive their tasks; they end with the pool.
+        prepare: Called with each Playwright before its first browser is launched.
     """
 
     def __init__(
-        self, engine: Engine, egress: Egress, *, headless: str, limits: Limits, sessions: Sessions
+        self,
+        engine: Engine,
+        egress: Egress,
+        *,
+        headless: str,
+        limits: Limits,
+        sessions: Sessions,
+        prepare: Prepare = as_it_is,
     ) -> None:
         self.engine = engine
         self._egress = egress
         self._headless = headless
         self._limits = limits
         self._sessions = sessions
+        self._prepare = prepare
         self._stack = AsyncExitStack()
         self._fleet: Fleet
 
@@ -87,7 +96,7 @@ class BrowserPool:
             display = None
             if self._headless == "virtual":
                 display = await _in_thread(stack, virtual_display(workspace))
-            driver = Driver(workspace)
+            driver = Driver(workspace, self._prepare)
             stack.push_async_callback(driver.close)
             await driver.playwright()
             headless = self._headless == "true"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 from playwright._impl._driver import compute_driver_executable
 from playwright.async_api import Error, Playwright
 
-from captcha_bypass import isolated
 from captcha_bypass.browsers.launch.link import Link
 from captcha_bypass.browsers.launch.processes import INSTANCE_MARK, is_alive, kill
 from captcha_bypass.browsers.launch.workspace import Workspace
@@ -27,11 +27,24 @@ DRIVER_SECONDS = 15.0
 ANSWER_SECONDS = 3.0
 
 
-class Driver:
-    """Hands out a Playwright whose driver process is alive; `close()` ends it for certain."""
+#: Makes a Playwright ready, before any browser of it is launched.
+Prepare = Callable[[Playwright], Coroutine[Any, Any, None]]
 
-    def __init__(self, workspace: Workspace) -> None:
+
+async def as_it_is(playwright: Playwright) -> None:
+    """Leave a Playwright as it is."""
+
+
+class Driver:
+    """Hands out a Playwright whose driver process is alive; `close()` ends it for certain.
+
+    Args:
+        prepare: Called with each Playwright; bounded by DRIVER_SECONDS.
+    """
+
+    def __init__(self, workspace: Workspace, prepare: Prepare = as_it_is) -> None:
         self._workspace = workspace
+        self._prepare = prepare
         self._lock = asyncio.Lock()
         self._link: Link | None = None
         self._playwright: Playwright | None = None
@@ -112,7 +125,7 @@ class Driver:
                     playwright = await self._link.start()
         finally:
             self._process = self._find()  # also one that did not start in time: it is ended next
-        await within(DRIVER_SECONDS, isolated.install(playwright))
+        await within(DRIVER_SECONDS, self._prepare(playwright))
         self._playwright = playwright
 
     def _on_end(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import camoufox.utils
 import pytest
 
+from captcha_bypass import isolated
 from captcha_bypass.browsers.launch.engines import Camoufox, Pace
 from captcha_bypass.browsers.launch.preferences import PREFS
 from captcha_bypass.browsers.launch.processes import BROWSER_MARK, INSTANCE_MARK
@@ -92,7 +93,14 @@ async def juggler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     engine = Camoufox(version="0")
     engine.pace = QUICK
     egress, sessions = Egress(Rules(trust_named=True)), Sessions(most=1, ttl=60.0)
-    pool = BrowserPool(engine, egress, headless="true", limits=LIMITS, sessions=sessions)
+    pool = BrowserPool(
+        engine,
+        egress,
+        headless="true",
+        limits=LIMITS,
+        sessions=sessions,
+        prepare=isolated.install,
+    )
     async with pool:
         yield Juggler(tmp_path, engine, pool)
 
