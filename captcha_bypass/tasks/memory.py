@@ -122,9 +122,8 @@ class MemoryQueue:
 
     async def get(self, task_id: str) -> Record | None:
         """See TaskQueue."""
-        self._expire()
         entry = self._entries.get(task_id)
-        return None if entry is None else entry.record()
+        return None if entry is None or self._is_past(entry) else entry.record()
 
     async def wait(self, task_id: str, seconds: float) -> Record | None:
         """See TaskQueue."""
@@ -139,7 +138,7 @@ class MemoryQueue:
 
     async def remove(self, task_id: str) -> bool:
         """See TaskQueue."""
-        self._expire()
+        self._clear_past()
         entry = self._entries.get(task_id)
         if entry is None:
             return False
@@ -208,7 +207,7 @@ class MemoryQueue:
             )
             self._forget(oldest)
         entry.done.set()
-        self._expire()
+        self._clear_past()
 
     def _forget(self, entry: _Entry) -> None:
         del self._entries[entry.task_id]
@@ -217,16 +216,20 @@ class MemoryQueue:
             self._result_bytes -= entry.weight
         entry.done.set()
 
-    def _expire(self) -> None:
+    def _is_past(self, entry: _Entry) -> bool:
+        """Whether it has ended so long ago that it is kept no longer."""
+        due = entry.ended_at + self._result_ttl
+        return entry.task_id in self._finished and due <= asyncio.get_running_loop().time()
+
+    def _clear_past(self) -> None:
         """Drop results past their time, and come back when the next one is due."""
-        loop = asyncio.get_running_loop()
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None
         while self._finished:
             oldest = next(iter(self._finished.values()))
-            due = oldest.ended_at + self._result_ttl
-            if due > loop.time():
-                self._expiry = loop.call_at(due, self._expire)
+            if not self._is_past(oldest):
+                due = oldest.ended_at + self._result_ttl
+                self._expiry = asyncio.get_running_loop().call_at(due, self._clear_past)
                 return
             self._forget(oldest)

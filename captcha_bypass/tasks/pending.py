@@ -29,7 +29,7 @@ class _Group:
     waiting: list[int] = field(default_factory=list)
 
     @property
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         return self.running >= self.bound
 
     def is_behind(self, ticket: int) -> bool:
@@ -94,7 +94,7 @@ class PendingOrder(Generic[T]):
             found = self._tasks.get(ticket)
             if found is None:
                 continue
-            full = next((group for group in found.groups if group.full), None)
+            full = next((group for group in found.groups if group.is_full), None)
             if full is not None:
                 heapq.heappush(full.waiting, ticket)
                 self._wake(found.groups)
@@ -145,7 +145,7 @@ class PendingOrder(Generic[T]):
     def _wake(self, groups: list[_Group]) -> None:
         """Make the first waiting task of each group that has room ready."""
         for group in groups:
-            while group.waiting and not group.full:
+            while group.waiting and not group.is_full:
                 ticket = heapq.heappop(group.waiting)
                 if ticket in self._tasks:
                     heapq.heappush(self._ready, ticket)
