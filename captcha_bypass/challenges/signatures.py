@@ -163,7 +163,7 @@ BODY_RULES = (
     BodyRule("cloudflare", "block", ("cf-code-label", "cf-error-title"), None, _DENIED),
     # Prowlarr CloudFlareDetectionService.cs (1020); its kin in Cloudflare's list of 1xxx errors
     BodyRule("cloudflare", "block", ("error code: 10",), cloudflare_error, _DENIED),
-    # docs.capsolver.com (t=bv: the exit is banned); is-antibot; DataDome's /captcha/ and
+    # docs.capsolver.com (t=bv: the address is banned); is-antibot; DataDome's /captcha/ and
     # /interstitial/ frames, of which 'rt' names the one. JSON answers may escape the slashes.
     BodyRule("datadome", "block", ("captcha-delivery.com",), datadome_ban, _AUTH),
     BodyRule(
