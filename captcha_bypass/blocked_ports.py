@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from captcha_bypass.browsers.failures import PORT_BLOCKED
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.errors import TaskError
-
-BLOCKED = "Browsers do not open this port; use the site's web port."
 
 #: The Fetch standard's bad ports (fetch.spec.whatwg.org/#port-blocking), which are Firefox's too.
 #: A server of mail or the like could be made to take a request for commands of its own.
@@ -27,4 +26,4 @@ def check_port(destination: Destination) -> None:
         TaskError: `blocked_address`.
     """
     if destination.port in BLOCKED_PORTS:
-        raise TaskError("blocked_address", BLOCKED)
+        raise TaskError("blocked_address", PORT_BLOCKED)

@@ -6,7 +6,6 @@ import logging
 
 from playwright.async_api import Error
 
-from captcha_bypass.blocked_ports import BLOCKED
 from captcha_bypass.errors import TaskError, TaskErrorCode
 
 #: Characters of the browser's text that are looked at: URLs in it are as long as a site likes.
@@ -15,6 +14,7 @@ _NO_REASON = "no further reason given"
 #: The longest name of a failure that is passed on.
 _NAME = 60
 CRASHED = "The browser died while it had this page; send the task again."
+PORT_BLOCKED = "Browsers do not open this port; use the site's web port."
 NOT_A_PAGE = "The address answers with a download or with nothing, not with a page."
 
 # Searched from the top in the error's text; the codes are Firefox's, as Playwright passes them on.
@@ -103,7 +103,7 @@ _TABLE: tuple[tuple[tuple[str, ...], TaskErrorCode, str], ...] = (
             "NS_ERROR_PORT_ACCESS_NOT_ALLOWED",
         ),
         "blocked_address",
-        BLOCKED,
+        PORT_BLOCKED,
     ),
     (
         (
