@@ -18,10 +18,10 @@ from captcha_bypass.api.application import application
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
 from captcha_bypass.metrics import Metrics
-from captcha_bypass.models import Task
 from captcha_bypass.status import Browsers, Egress, Readiness, StatusBoard
 from captcha_bypass.tasks.base import JsonDict
 from captcha_bypass.tasks.memory import MemoryQueue
+from captcha_bypass.wire.models import Task
 
 #: About 20 kB, as long as an ordinary page.
 _PAGE = "<p>The quick brown fox jumps over the lazy dog, then does so once more.</p>\n" * 260

@@ -28,9 +28,9 @@ from captcha_bypass.egress.rules import AllowedHost, Rules
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import StartupError
 from captcha_bypass.metrics import Metrics
-from captcha_bypass.models import Proxy
 from captcha_bypass.status import StatusBoard
 from captcha_bypass.tasks.memory import MemoryQueue
+from captcha_bypass.wire.models import Proxy
 from captcha_bypass.worker import Worker
 
 logger = logging.getLogger(__name__)

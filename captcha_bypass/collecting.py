@@ -16,10 +16,10 @@ from captcha_bypass.cookies import Jar
 from captcha_bypass.documents import Document, DocumentTracker
 from captcha_bypass.errors import TaskError
 from captcha_bypass.isolated import ask
-from captcha_bypass.models import Task
 from captcha_bypass.outcome import Exchange, Findings
-from captcha_bypass.results import ResultCookie
 from captcha_bypass.sources import decode
+from captcha_bypass.wire.models import Task
+from captcha_bypass.wire.results import ResultCookie
 
 #: Seconds each part of the result may take to collect past the deadline; together they stay under
 #: the five that the browser lives on then.

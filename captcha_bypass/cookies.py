@@ -13,9 +13,9 @@ from weakref import WeakKeyDictionary
 from playwright.async_api import BrowserContext, Error, Page, Response, Route
 
 from captcha_bypass.browsers.failures import is_abort
-from captcha_bypass.fields import host_of
-from captcha_bypass.models import Cookie, Task
-from captcha_bypass.results import ResultCookie
+from captcha_bypass.wire.fields import host_of
+from captcha_bypass.wire.models import Cookie, Task
+from captcha_bypass.wire.results import ResultCookie
 
 #: Hosts that are remembered of one context.
 _MOST_HOSTS = 1000

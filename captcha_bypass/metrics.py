@@ -84,7 +84,7 @@ class Metrics:
 
         Args:
             outcome: `completed`, `timeout`, `cancelled` or the code of a task error.
-            data: Its result (results.Solution); empty if it has none.
+            data: Its result (wire.results.Solution); empty if it has none.
         """
         vendor = data.get("solved") or data.get("challenge") or "none"
         known = vendor == "none" or vendor in VENDORS

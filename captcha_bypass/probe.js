@@ -1,6 +1,6 @@
 // What one frame shows right now, as JSON. Runs in the frame, in a world of our own (isolated.py);
 // must not change anything there.
-// Takes {text, selector, html, limit}; text is folded already (text.py, the same rule).
+// Takes {text, selector, html, limit}; text is folded already (wire/text.py, the same rule).
 ((look) => (argument) => JSON.stringify(look(argument)))(({ text, selector, html, limit }) => {
   const root = document.documentElement;
   const result = { text: false, selector: false, badSelector: false, html: null };

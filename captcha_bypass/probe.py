@@ -16,8 +16,8 @@ from captcha_bypass.browsers.failures import NOT_A_PAGE
 from captcha_bypass.documents import Document, DocumentTracker, same_page
 from captcha_bypass.errors import TaskError
 from captcha_bypass.isolated import ask
-from captcha_bypass.models import Task
-from captcha_bypass.text import fold
+from captcha_bypass.wire.models import Task
+from captcha_bypass.wire.text import fold
 
 #: Seconds between two looks at a page. It is also looked at as soon as a document has been parsed,
 #: which is when most text appears. Ten looks a second cost 0.05 CPU seconds more per solve.

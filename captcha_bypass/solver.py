@@ -14,9 +14,9 @@ from captcha_bypass.browsers.tabs import Tab
 from captcha_bypass.collecting import Collector
 from captcha_bypass.cookies import Jar
 from captcha_bypass.documents import DocumentTracker
-from captcha_bypass.models import Task
 from captcha_bypass.outcome import Outcome
 from captcha_bypass.probe import Conditions, Watcher
+from captcha_bypass.wire.models import Task
 
 
 async def solve(tab: Tab, task: Task, bounds: Bounds) -> Outcome:

@@ -16,10 +16,10 @@ from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import BrowserLost, TaskError
-from captcha_bypass.models import SessionKey, Task
 from captcha_bypass.outcome import Findings, Outcome
 from captcha_bypass.solver import solve
 from captcha_bypass.tasks.base import JsonDict
+from captcha_bypass.wire.models import SessionKey, Task
 
 logger = logging.getLogger(__name__)
 

@@ -25,8 +25,8 @@ from captcha_bypass.concurrency import uninterrupted
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import TaskError, Unguarded
-from captcha_bypass.models import SessionKey
 from captcha_bypass.status import Browsers
+from captcha_bypass.wire.models import SessionKey
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from captcha_bypass.browsers.session import Session, session_lost
 from captcha_bypass.concurrency import Background, uninterrupted
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import TaskError, TooManySessions
-from captcha_bypass.models import SessionKey
+from captcha_bypass.wire.models import SessionKey
 
 #: Seconds between two looks for sessions that have ended by themselves.
 LOOK_EVERY = 1.0

@@ -15,8 +15,8 @@ from captcha_bypass.browsers.pool import BrowserPool
 from captcha_bypass.browsers.tabs import Tab
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import StartupError
-from captcha_bypass.models import SessionKey
 from captcha_bypass.status import Browsers, Readiness
+from captcha_bypass.wire.models import SessionKey
 
 logger = logging.getLogger(__name__)
 

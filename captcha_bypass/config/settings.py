@@ -29,7 +29,7 @@ from captcha_bypass.config.cpus import usable_cpus
 from captcha_bypass.config.environment import BARE_NAMES, BareEnvironment, PrefixedEnvironment
 from captcha_bypass.config.secret_files import read_keys, read_password
 from captcha_bypass.egress.rules import AllowedHost
-from captcha_bypass.fields import ProxyServer, checked_password, checked_username
+from captcha_bypass.wire.fields import ProxyServer, checked_password, checked_username
 
 
 def is_loopback(host: str) -> bool:

@@ -15,7 +15,7 @@ from python_socks.async_.asyncio.v2 import Proxy as Socks
 
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.errors import TaskError
-from captcha_bypass.models import Proxy
+from captcha_bypass.wire.models import Proxy
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

@@ -13,7 +13,7 @@ from scrapy import Request
 from scrapy.http.request import NO_CALLBACK
 
 from captcha_bypass.challenges import Challenge
-from captcha_bypass.models import SolveRequest
+from captcha_bypass.wire.models import SolveRequest
 from captcha_bypass_scrapy.challenged import Challenged
 from captcha_bypass_scrapy.cookies import Cookie
 from captcha_bypass_scrapy.keys import Proxy, target_of

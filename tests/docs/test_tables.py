@@ -16,8 +16,8 @@ from captcha_bypass.api.native.openapi import document
 from captcha_bypass.challenges import VENDORS
 from captcha_bypass.config import Config
 from captcha_bypass.config.memory import needed_bytes
-from captcha_bypass.models import Cookie, SolveRequest
-from captcha_bypass.results import ResultCookie, Solution
+from captcha_bypass.wire.models import Cookie, SolveRequest
+from captcha_bypass.wire.results import ResultCookie, Solution
 from captcha_bypass_scrapy.options import OPTIONS
 from tests.docs.exposition import families, metrics
 from tests.docs.pages import PAGES, blocks_of, read, section

@@ -14,10 +14,10 @@ from captcha_bypass.api.application import application
 from captcha_bypass.config import Config
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.metrics import Metrics
-from captcha_bypass.models import SessionKey
 from captcha_bypass.status import Egress, Readiness, StatusBoard
 from captcha_bypass.tasks.base import Handler
 from captcha_bypass.tasks.memory import MemoryQueue
+from captcha_bypass.wire.models import SessionKey
 from tests.support.status import ToldBrowsers
 
 Json = dict[str, Any]

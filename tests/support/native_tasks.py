@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from captcha_bypass.results import Solution
+from captcha_bypass.wire.results import Solution
 
 BASE: dict[str, Any] = {"url": "http://site.test/", "success_text": "Welcome", "timeout": 10}
 

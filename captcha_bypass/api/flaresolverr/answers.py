@@ -34,7 +34,7 @@ def _answer(fields: JsonDict, started: float, status: int) -> web.Response:
 
 
 def solution(data: JsonDict, user_agent: str, *, only_cookies: bool, screenshot: bool) -> JsonDict:
-    """Turn a task's data (results.Solution) into a `solution`.
+    """Turn a task's data (wire.results.Solution) into a `solution`.
 
     Args:
         user_agent: For a page of which it is not known what was sent for it.

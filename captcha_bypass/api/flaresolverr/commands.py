@@ -10,9 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from captcha_bypass.api.errors import invalid
 from captcha_bypass.config import Config
 from captcha_bypass.errors import CaptchaBypassError
-from captcha_bypass.fields import SessionName
-from captcha_bypass.models import MAX_COOKIES, Proxy, Task
 from captcha_bypass.tasks.base import JsonDict
+from captcha_bypass.wire.fields import SessionName
+from captcha_bypass.wire.models import MAX_COOKIES, Proxy, Task
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Refused(CaptchaBypassError):
     """A command is not done; the message is what FlareSolverr says then, if it has words for it.
 
     Args:
-        data: What the task has all the same (results.Solution).
+        data: What the task has all the same (wire.results.Solution).
     """
 
     def __init__(self, message: str, data: JsonDict | None = None) -> None:

@@ -21,9 +21,9 @@ from captcha_bypass.concurrency import uninterrupted
 from captcha_bypass.config import Config
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import ShuttingDown
-from captcha_bypass.models import SessionKey, Task
 from captcha_bypass.status import StatusBoard
 from captcha_bypass.tasks.base import JsonDict, Record, TaskQueue
+from captcha_bypass.wire.models import SessionKey, Task
 
 #: A body of any other type counts as empty, so that no page of another origin can send commands.
 JSON_TYPES = frozenset({"application/json", "application/json-rpc"})
@@ -171,7 +171,7 @@ class FlareSolverrApi:
         return {"message": verdict, "solution": found}
 
     async def _outcome(self, task: Task, owner: str) -> JsonDict:
-        """Return what the browser has when no challenge is in the way (results.Solution).
+        """Return what the browser has when no challenge is in the way (wire.results.Solution).
 
         Raises:
             Refused: one is, or there is no page.

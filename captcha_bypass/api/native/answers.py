@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from captcha_bypass.errors import RequestErrorCode, TaskErrorCode
-from captcha_bypass.results import Solution
 from captcha_bypass.status import Browsers, Egress
+from captcha_bypass.wire.results import Solution
 
 
 class TaskErrorBody(BaseModel):

@@ -19,7 +19,7 @@ from captcha_bypass.api.native.answers import (
     Unavailable,
 )
 from captcha_bypass.config import Config
-from captcha_bypass.models import SolveRequest
+from captcha_bypass.wire.models import SolveRequest
 
 _REF = "#/components/schemas/{model}"
 #: Asked for only where the service has keys, so none is one of the ways.

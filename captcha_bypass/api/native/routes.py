@@ -32,9 +32,9 @@ from captcha_bypass.errors import (
     TooManyWaiting,
     UnsupportedMediaType,
 )
-from captcha_bypass.models import SessionKey, SolveRequest
 from captcha_bypass.status import StatusBoard
 from captcha_bypass.tasks.base import Record, TaskQueue
+from captcha_bypass.wire.models import SessionKey, SolveRequest
 
 #: Longest `wait` of a long-poll, in seconds; proxies between us and the client give up at 60.
 MAX_WAIT = 30.0

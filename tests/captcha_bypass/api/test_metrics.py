@@ -22,11 +22,11 @@ from captcha_bypass.challenges import VENDORS, Challenge
 from captcha_bypass.config import Config
 from captcha_bypass.errors import TaskError
 from captcha_bypass.metrics import MAX_DOMAINS, SOLVE_BUCKETS, Metrics
-from captcha_bypass.models import Task
 from captcha_bypass.outcome import Findings, Outcome
 from captcha_bypass.status import Browsers, Egress, Status, StatusBoard
 from captcha_bypass.tasks.base import Stats
 from captcha_bypass.tasks.memory import MemoryQueue
+from captcha_bypass.wire.models import Task
 from captcha_bypass.worker import Worker
 from tests.support.scripted_queue import until
 from tests.support.status import NOTHING, ToldBrowsers

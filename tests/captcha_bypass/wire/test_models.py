@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from captcha_bypass.models import SessionKey, SolveRequest, Task
+from captcha_bypass.wire.models import SessionKey, SolveRequest, Task
 
 ASKED = SolveRequest(
     url="http://Site.test./page",

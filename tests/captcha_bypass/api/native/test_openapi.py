@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis import checks
 from schemathesis.specs.openapi import checks as openapi_checks
 
-from captcha_bypass import __version__, errors, fields, models
+from captcha_bypass import __version__, errors
 from captcha_bypass.api.application import application
 from captcha_bypass.api.metrics import MetricsApi
 from captcha_bypass.api.native.openapi import document
@@ -28,6 +28,7 @@ from captcha_bypass.metrics import Metrics
 from captcha_bypass.status import Browsers, Egress, Readiness, StatusBoard
 from captcha_bypass.tasks.base import JsonDict
 from captcha_bypass.tasks.memory import MemoryQueue
+from captcha_bypass.wire import fields, models
 from tests.support.native_tasks import SOLUTION
 from tests.support.status import ToldBrowsers
 

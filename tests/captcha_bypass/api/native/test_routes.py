@@ -23,10 +23,10 @@ from captcha_bypass.api.application import MAX_BODY_BYTES, application
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
 from captcha_bypass.metrics import Metrics
-from captcha_bypass.models import SolveRequest, Task
 from captcha_bypass.status import Browsers, Egress, Readiness, StatusBoard
 from captcha_bypass.tasks.base import Record, Stats
 from captcha_bypass.tasks.memory import MemoryQueue
+from captcha_bypass.wire.models import SolveRequest, Task
 from tests.support.native_tasks import BASE, RESULT_COOKIES, SOLUTION
 from tests.support.scripted_queue import FOR_EVER, Script, until
 from tests.support.status import ToldBrowsers

@@ -22,8 +22,8 @@ from captcha_bypass.browsers.time_zones import TimeZones
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.rules import Rules
 from captcha_bypass.egress.upstream import Upstream
-from captcha_bypass.models import Task
 from captcha_bypass.tasks.base import JsonDict
+from captcha_bypass.wire.models import Task
 from captcha_bypass.worker import Worker
 from tests.support import fake_juggler
 from tests.support.camoufox_bundle import lay_out

@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from captcha_bypass.fields import (
+from captcha_bypass.wire.fields import (
     CookieDomain,
     CookieName,
     CookiePath,

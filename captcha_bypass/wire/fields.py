@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AnyUrl, Field, SecretStr, TypeAdapter, ValidationError
 
-from captcha_bypass.text import fold
+from captcha_bypass.wire.text import fold
 
 #: Longest URL taken, in characters: the length browsers and servers agree on.
 MAX_URL_CHARS = 2048
