@@ -14,7 +14,7 @@ from captcha_bypass import __version__, isolated
 from captcha_bypass.api.application import DOOR, application
 from captcha_bypass.api.door import Door
 from captcha_bypass.api.errors import not_about_broken_http
-from captcha_bypass.browsers.failures import not_about_lost_browsers
+from captcha_bypass.browsers.failures import not_about_given_up_calls
 from captcha_bypass.browsers.fleet import Limits
 from captcha_bypass.browsers.launch.engines import Engine
 from captcha_bypass.browsers.launch.installed import find_engine
@@ -117,7 +117,7 @@ async def serve(config: Config) -> None:
         StartupError: it cannot listen where it should, or there is no browser that can be guarded.
     """
     logging.getLogger("aiohttp.server").addFilter(not_about_broken_http)
-    logging.getLogger("asyncio").addFilter(not_about_lost_browsers)
+    logging.getLogger("asyncio").addFilter(not_about_given_up_calls)
     app = create_app(config, lambda tell: find_engine(config, tell))
     # Handlers are cancelled when their client hangs up: nobody waits for a long-poll then.
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)

@@ -10,9 +10,7 @@ from types import TracebackType
 
 #: What code of this project hands to `extra=`; never a secret, never a URL's query.
 FIELDS = ("task_id", "host", "outcome", "cause", "tasks", "seconds")
-
-
-#: What follows the host in a URL, and a login before it: either may be a secret.
+#: A URL: what follows its host, or is a login before that, may be a secret.
 _URL = re.compile(
     r"""\b([a-z][a-z0-9+.-]*)://(?:[^\s/?#'"<>]*@)?([^\s/?#'"<>]*)[^\s'"<>]*""", re.IGNORECASE
 )
@@ -25,11 +23,23 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
 
 
 class _Formatter(logging.Formatter):
-    """Tracebacks tell of a URL no more than its scheme and host: browsers' errors quote whole ones."""
+    """Tells of a URL no more than its scheme and host where it tells of an error.
+
+    What browsers and asyncio say of errors quotes whole ones.
+    """
+
+    def message_of(self, record: logging.LogRecord) -> str:
+        """Return the record's message."""
+        message = record.getMessage()
+        return _shortened(message) if record.exc_info else message
 
     def formatException(self, ei: _ExcInfo) -> str:
         """Return the traceback."""
-        return _URL.sub(r"\1://\2", super().formatException(ei))
+        return _shortened(super().formatException(ei))
+
+
+def _shortened(text: str) -> str:
+    return _URL.sub(r"\1://\2", text)
 
 
 class TextFormatter(_Formatter):
@@ -40,6 +50,7 @@ class TextFormatter(_Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Append the fields to the line, before a traceback."""
+        record.message = self.message_of(record)
         line = super().formatMessage(record)
         return " ".join([line, *(f"{name}={value}" for name, value in _fields(record).items())])
 
@@ -53,7 +64,7 @@ class JsonFormatter(_Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": self.message_of(record),
             **_fields(record),
         }
         if record.exc_info:

@@ -151,10 +151,10 @@ def is_abort(failure: str) -> bool:
     return "NS_BINDING_ABORTED" in failure or "NS_ERROR_ABORT" in failure
 
 
-def not_about_lost_browsers(record: logging.LogRecord) -> bool:
-    """Filter of asyncio's log: a call that was given up fails when its browser dies, as is told."""
+def not_about_given_up_calls(record: logging.LogRecord) -> bool:
+    """Filter of asyncio's log: what a call of Playwright ends with that nobody waits for any more."""
     error = record.exc_info[1] if record.exc_info else None
-    return not (isinstance(error, Error) and translate(error).code == "browser_crashed")
+    return not (isinstance(error, Error) and record.getMessage().startswith("Future exception"))
 
 
 def _is_code(word: str) -> bool:

@@ -103,7 +103,7 @@ def test_json_holds_a_traceback_within_its_one_line(capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_tracebacks_tell_no_more_of_a_url_than_its_host(
+def test_errors_tell_no_more_of_a_url_than_its_host(
     capsys: pytest.CaptureFixture[str], log_format: str
 ) -> None:
     logs.configure("info", log_format)
@@ -116,10 +116,15 @@ def test_tracebacks_tell_no_more_of_a_url_than_its_host(
                 "load, then http://other.test?CANARY"
             ) from error
     except ValueError:
-        logger.exception("task failed")
+        logger.exception("task failed: %r", OSError("http://third.test/CANARY"))
     text = "\n".join(lines(capsys))
     assert "CANARY" not in text
-    for part in ("socks5://proxy.test:1080 said no", "https://site.test:8443", "http://other.test"):
+    for part in (
+        "socks5://proxy.test:1080 said no",
+        "https://site.test:8443",
+        "http://other.test",
+        "task failed: OSError('http://third.test')",
+    ):
         assert part in text
     assert "waiting until load" in text
 

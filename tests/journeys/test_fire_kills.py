@@ -38,6 +38,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service of this module's own: what happens to it is nothing for the shared one."""
     with run_service(Path(tmp_path_factory.mktemp("fire")), "--workers", "3") as running:
         yield running
+        assert "Traceback" not in running.log, "what is expected is handled where it happens"
 
 
 @pytest.fixture

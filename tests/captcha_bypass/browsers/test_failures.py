@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.async_api import Error
 
-from captcha_bypass.browsers.failures import not_about_lost_browsers, translate
+from captcha_bypass.browsers.failures import not_about_given_up_calls, translate
 from tests.support.growth import grows_too_fast
 
 
@@ -58,17 +58,27 @@ def test_long_words_take_time_in_proportion(unit: str) -> None:
 def asyncios_log() -> Iterator[logging.Logger]:
     """asyncio's, as the service has it."""
     log = logging.getLogger("asyncio")
-    log.addFilter(not_about_lost_browsers)
+    log.addFilter(not_about_given_up_calls)
     yield log
-    log.removeFilter(not_about_lost_browsers)
+    log.removeFilter(not_about_given_up_calls)
 
 
-async def test_only_a_lost_browser_is_no_news_of_a_call_that_was_given_up(
+async def test_calls_that_were_given_up_are_no_news_and_what_is_ours_is(
     asyncios_log: logging.Logger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for error in (Error("Target page, context or browser has been closed"), ValueError("a bug")):
+    async def fail() -> None:
+        raise Error("Target page, context or browser has been closed")
+
+    for error in (Error("Task was cancelled"), ValueError("a bug")):
         asyncio.get_running_loop().create_future().set_exception(error)
+    forgotten = asyncio.create_task(fail())
+    await asyncio.wait({forgotten})
+    del forgotten
     gc.collect()
-    (record,) = caplog.records
-    assert record.name == asyncios_log.name
-    assert "a bug" in record.getMessage()
+    assert {record.name for record in caplog.records} == {asyncios_log.name}
+    told = [record.getMessage().partition("\n")[0] for record in caplog.records]
+    assert sorted(told) == [
+        "Future exception was never retrieved",
+        "Task exception was never retrieved",
+    ]
+    assert "a bug" in caplog.text
