@@ -42,3 +42,14 @@ async def hard() -> AsyncIterator[TestServer]:
     server = TestServer(create_hard_site())
     async with server:
         yield server
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files with browsers first, journeys before all: what takes longest must not come last."""
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    if item.get_closest_marker("browser") is None:
+        return 2
+    return 0 if "journeys" in item.path.parts else 1

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import aiohttp
@@ -17,7 +17,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from tests.support.hard_site import SEEN
-from tests.support.service import Service, alive, client_of, eventually, run_service
+from tests.support.service import Client, Service, alive, client_of, eventually, run_service
 
 pytestmark = pytest.mark.browser
 
@@ -32,59 +32,60 @@ async def settled(count: Callable[[], int]) -> int:
     return last
 
 
+@pytest.fixture(scope="module")
+def one_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that runs one task at a time."""
+    with run_service(tmp_path_factory.mktemp("one"), "--workers", "1") as service:
+        yield service
+
+
+@pytest.fixture
+async def single(one_worker: Service) -> AsyncIterator[Client]:
+    async with client_of(one_worker) as client:
+        await client.until_warm()
+        yield client
+
+
 async def test_one_worker_takes_tasks_in_the_order_they_came(
-    tmp_path: Path, hard: TestServer
+    single: Client, hard: TestServer
 ) -> None:
-    with run_service(tmp_path, "--workers", "1") as service:
-        async with client_of(service) as client:
-            pages = ["/case", "/plain", "/split", "/selector"]
-            tasks = [
-                await client.submit(url=str(hard.make_url(page)), no_challenge=True, timeout=20)
-                for page in pages
-            ]
-            for task in tasks:
-                assert (await client.finished(task))["status"] == "completed"
+    pages = ["/case", "/plain", "/split", "/selector"]
+    tasks = [
+        await single.submit(url=str(hard.make_url(page)), no_challenge=True, timeout=20)
+        for page in pages
+    ]
+    for task in tasks:
+        assert (await single.finished(task))["status"] == "completed"
     assert [path for path, _ in hard.app[SEEN] if path in pages] == pages
 
 
 async def test_cancelled_pending_task_never_opens_its_page(
-    tmp_path: Path, hard: TestServer
+    single: Client, hard: TestServer
 ) -> None:
-    with run_service(tmp_path, "--workers", "1") as service:
-        async with client_of(service) as client:
-            first = await client.submit(
-                url=str(hard.make_url("/plain")), success_text="never", timeout=6
-            )
-            second = await client.submit(
-                url=str(hard.make_url("/case")), success_text="never", timeout=6
-            )
-            assert (await client.delete(second))[0] == 200
-            assert (await client.result(second))["status"] == "not_found"
-            assert (await client.finished(first))["data"]["timeout_reached"] is True
-            assert (await client.health())[1]["running"] == 0
+    first = await single.submit(url=str(hard.make_url("/plain")), success_text="never", timeout=4)
+    second = await single.submit(url=str(hard.make_url("/case")), success_text="never", timeout=4)
+    assert (await single.delete(second))[0] == 200
+    assert (await single.result(second))["status"] == "not_found"
+    assert (await single.finished(first))["data"]["timeout_reached"] is True
+    assert (await single.health())[1]["running"] == 0
     assert "/case" not in [path for path, _ in hard.app[SEEN]]
 
 
 @pytest.mark.parametrize("page", ["/plain", "/spin"])
 async def test_cancelled_running_task_is_dead_within_two_seconds(
-    tmp_path: Path, hard: TestServer, page: str
+    single: Client, one_worker: Service, hard: TestServer, page: str
 ) -> None:
-    with run_service(tmp_path, "--workers", "1") as service:
-        async with client_of(service) as client:
-            await client.until_warm()
-            before = await settled(lambda: len(service.content_processes()))
-            task = await client.submit(
-                url=str(hard.make_url(page)), success_text="never", timeout=60
-            )
-            assert await eventually(lambda: len(hard.app[SEEN]) > 0, 20)
-            # The task has the page that was ready, and the next one is made ready.
-            assert await eventually(lambda: len(service.content_processes()) == before + 1, 20)
-            status, body = await client.delete(task)
-            assert (status, body["success"]) == (200, True)
-            assert await eventually(lambda: len(service.content_processes()) == before, 2)
-            assert (await client.result(task))["status"] == "not_found"
-            status, body = await client.delete(task)
-            assert (status, body["success"]) == (404, False)
+    before = await settled(lambda: len(one_worker.content_processes()))
+    task = await single.submit(url=str(hard.make_url(page)), success_text="never", timeout=60)
+    assert await eventually(lambda: len(hard.app[SEEN]) > 0, 20)
+    # The task has the page that was ready, and the next one is made ready.
+    assert await eventually(lambda: len(one_worker.content_processes()) == before + 1, 20)
+    status, body = await single.delete(task)
+    assert (status, body["success"]) == (200, True)
+    assert await eventually(lambda: len(one_worker.content_processes()) == before, 2)
+    assert (await single.result(task))["status"] == "not_found"
+    status, body = await single.delete(task)
+    assert (status, body["success"]) == (404, False)
 
 
 @pytest.mark.parametrize("page", ["/plain", "/spin"])
@@ -107,7 +108,7 @@ async def test_cancelled_task_takes_the_browser_that_is_its_own_along(
 async def test_cancel_at_any_moment_of_a_launch_leaves_one_working_browser(
     tmp_path: Path, hard: TestServer, moment: float
 ) -> None:
-    with run_service(tmp_path) as service:
+    with run_service(tmp_path, ready=False) as service:
         async with client_of(service) as client:
             url = str(hard.make_url("/plain"))
             task = await client.submit(url=url, success_text="never", timeout=60)
