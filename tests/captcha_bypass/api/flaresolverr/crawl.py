@@ -1,15 +1,14 @@
-"""One crawl through scrapy-flaresolverr: `python -m tests.captcha_bypass.api.flaresolverr.crawl PLAN`.
+"""One crawl through scrapy-flaresolverr, in a process of its own.
 
-PLAN is JSON: settings, and requests as scrapy.Request's arguments. Each response or failure is printed
-as a line of JSON, and the stats at the end.
+Each response or failure becomes a line of JSON in a file, and the stats the last one.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import AsyncIterator
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import scrapy
 from scrapy.crawler import CrawlerProcess
@@ -21,6 +20,7 @@ class Spider(scrapy.Spider):
 
     name = "flaresolverr"
     requests: list[dict[str, Any]]
+    file: TextIO
 
     async def start(self) -> AsyncIterator[Any]:
         for arguments in self.requests:
@@ -29,6 +29,7 @@ class Spider(scrapy.Spider):
     def parse(self, response: Response, **kwargs: object) -> None:
         assert isinstance(response, TextResponse)
         show(
+            self.file,
             url=response.url,
             status=response.status,
             title=response.css("title::text").get(),
@@ -39,21 +40,19 @@ class Spider(scrapy.Spider):
         )
 
     def failed(self, failure: Any) -> None:  # noqa: ANN401 - Twisted's Failure
-        show(error=type(failure.value).__name__, message=str(failure.value))
+        show(self.file, error=type(failure.value).__name__, message=str(failure.value))
 
 
-def show(**fields: object) -> None:
-    print(json.dumps(fields, default=str), flush=True)
-
-
-def main(plan: dict[str, Any]) -> None:
+def run(plan: dict[str, Any], printed: Path) -> None:
+    """Crawl to the end; a plan has `settings`, and `requests` as scrapy.Request's arguments."""
     process: Any = CrawlerProcess(plan["settings"])
     crawler = process.create_crawler(Spider)
-    process.crawl(crawler, requests=plan["requests"])
-    process.start()
-    assert crawler.stats is not None
-    show(**crawler.stats.get_stats())
+    with printed.open("w") as file:
+        process.crawl(crawler, requests=plan["requests"], file=file)
+        process.start()
+        assert crawler.stats is not None
+        show(file, **crawler.stats.get_stats())
 
 
-if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+def show(file: TextIO, **fields: object) -> None:
+    print(json.dumps(fields, default=str), file=file, flush=True)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.captcha_bypass.api.flaresolverr.conftest import World
+from tests.captcha_bypass.api.flaresolverr.crawl import run
 from tests.captcha_bypass.api.flaresolverr.scripted import Make
-from tests.support.repository import ROOT
+from tests.support.forked import Forked
 
 Json = dict[str, Any]
 
@@ -34,24 +36,18 @@ async def crawl(service: str, *requests: Json, **settings: object) -> tuple[list
         },
     }
     env = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
-    command = (
-        sys.executable,
-        "-m",
-        "tests.captcha_bypass.api.flaresolverr.crawl",
-        json.dumps(plan),
-    )
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=ROOT,
-        env=env,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(90):
-        out, log = await process.communicate()
-    assert process.returncode == 0, log.decode()
-    *rows, stats = [json.loads(line) for line in out.splitlines()]
+    with TemporaryDirectory() as folder:
+        printed, log = Path(folder, "rows"), Path(folder, "log")
+        process = Forked(run, plan, printed, env=env, log=log)
+        async with asyncio.timeout(90):
+            await process.wait()
+        assert process.returncode == 0, said(log)
+        *rows, stats = map(json.loads, said(printed))
     return rows, stats
+
+
+def said(file: Path) -> list[str]:
+    return file.read_text().splitlines()
 
 
 async def test_challenged_pages_are_crawled_with_every_option(world: World) -> None:
