@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 
-from captcha_bypass import __version__, isolated
+from captcha_bypass import __version__
 from captcha_bypass.api.application import DOOR, application
 from captcha_bypass.api.door import Door
 from captcha_bypass.api.errors import not_about_broken_http
@@ -28,10 +28,11 @@ from captcha_bypass.egress.rules import AllowedHost, Rules
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import StartupError
 from captcha_bypass.metrics import Metrics
+from captcha_bypass.solving import isolated
+from captcha_bypass.solving.worker import Worker
 from captcha_bypass.status import StatusBoard
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.wire.models import Proxy
-from captcha_bypass.worker import Worker
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from captcha_bypass.egress.routes import Permit, Router
 from captcha_bypass.egress.rules import Destination, Rules
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import TaskError
-from captcha_bypass.worker import Worker
+from captcha_bypass.solving.worker import Worker
 
 SITE = Destination("site.example", 443)
 OWN: dict[str, Any] = {

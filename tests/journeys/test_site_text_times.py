@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from captcha_bypass import sources
 from captcha_bypass.browsers.failures import translate_page
 from captcha_bypass.challenges import CLEARANCE_COOKIES, media_type
 from captcha_bypass.egress import answers
 from captcha_bypass.egress.rules import Destination
+from captcha_bypass.solving import sources
 from captcha_bypass.wire import text
 from captcha_bypass_scrapy.cookies import vendors_own
 from captcha_bypass_scrapy.documents import encoding_of

@@ -17,7 +17,7 @@ from captcha_bypass.browsers.launch.launcher import LAUNCH_SECONDS, BrowserProce
 from captcha_bypass.browsers.tabs import Tab
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import TaskError
-from captcha_bypass.outcome import Findings, Outcome
+from captcha_bypass.solving.outcome import Findings, Outcome
 from captcha_bypass.wire.models import Task
 
 #: The settings' defaults, for a pool with one slot.

@@ -22,12 +22,12 @@ from captcha_bypass.challenges import VENDORS, Challenge
 from captcha_bypass.config import Config
 from captcha_bypass.errors import TaskError
 from captcha_bypass.metrics import MAX_DOMAINS, SOLVE_BUCKETS, Metrics
-from captcha_bypass.outcome import Findings, Outcome
+from captcha_bypass.solving.outcome import Findings, Outcome
+from captcha_bypass.solving.worker import Worker
 from captcha_bypass.status import Browsers, Egress, Status, StatusBoard
 from captcha_bypass.tasks.base import Stats
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.wire.models import Task
-from captcha_bypass.worker import Worker
 from tests.support.scripted_queue import until
 from tests.support.status import NOTHING, ToldBrowsers
 
@@ -165,7 +165,7 @@ async def make_service() -> AsyncIterator[MakeService]:
             pool: Any = pages
             board = StatusBoard(queue, ToldBrowsers(numbers=BROWSERS), EGRESS)
             app = application(config, queue, Sessions(most=1, ttl=1.0), board, metrics)
-            stack.enter_context(patch("captcha_bypass.worker.solve", pages.solve))
+            stack.enter_context(patch("captcha_bypass.solving.worker.solve", pages.solve))
             await queue.start(Worker(pool, 10_000, report=metrics.task_ended), config.workers)
             stack.push_async_callback(queue.stop, 0)
             client = await stack.enter_async_context(TestClient(TestServer(app)))
@@ -257,7 +257,7 @@ async def test_application_counts_tasks_and_gives_them_its_proxy() -> None:
     config = Config(workers=1, proxy_url="http://10.0.0.1:3128")
     with (
         patch("captcha_bypass.app.BrowserPool", lambda *_, **__: pages),
-        patch("captcha_bypass.worker.solve", pages.solve),
+        patch("captcha_bypass.solving.worker.solve", pages.solve),
     ):
         app = create_app(config, AsyncMock(return_value=engine))
         async with TestClient(TestServer(app)) as client:

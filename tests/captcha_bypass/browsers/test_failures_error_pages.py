@@ -9,8 +9,8 @@ import pytest
 from pyee import EventEmitter
 
 from captcha_bypass.browsers.failures import translate_page
-from captcha_bypass.documents import DocumentTracker
 from captcha_bypass.errors import TaskError
+from captcha_bypass.solving.documents import DocumentTracker
 
 URL = "http://site.test/page"
 

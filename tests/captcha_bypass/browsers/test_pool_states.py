@@ -24,8 +24,8 @@ from captcha_bypass.browsers.fleet import Fleet
 from captcha_bypass.browsers.janitor import IDLE_SECONDS, Janitor
 from captcha_bypass.browsers.pool import BrowserPool
 from captcha_bypass.browsers.sessions import Sessions
+from captcha_bypass.solving.worker import Worker
 from captcha_bypass.tasks.memory import MemoryQueue
-from captcha_bypass.worker import Worker
 from tests.support.fake_browsers import LIMITS, FakeEgress, FakeEngine, World
 from tests.support.virtual_time import VirtualLoop
 
@@ -50,7 +50,7 @@ class Machine(RuleBasedStateMachine):
         self.removed: set[str] = set()
         self.patches: list[Any] = [
             patch("captcha_bypass.browsers.browser.kill_marked", self.world.kill_marked),
-            patch("captcha_bypass.worker.solve", self.world.solve),
+            patch("captcha_bypass.solving.worker.solve", self.world.solve),
             patch("captcha_bypass.browsers.janitor.Janitor._retire_large", nothing),
         ]
         for each in self.patches:

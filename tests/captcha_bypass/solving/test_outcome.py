@@ -10,7 +10,7 @@ import pytest
 
 from captcha_bypass.challenges import Challenge
 from captcha_bypass.errors import TaskError
-from captcha_bypass.outcome import Exchange, Findings, Outcome
+from captcha_bypass.solving.outcome import Exchange, Findings, Outcome
 from captcha_bypass.wire.results import ResultCookie, Solution
 
 URL = "http://site.test/"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captcha_bypass.sources import decode
+from captcha_bypass.solving.sources import decode
 
 TEXTS = {
     "windows-1251": "Привет, мир",

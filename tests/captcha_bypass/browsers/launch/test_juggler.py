@@ -12,7 +12,6 @@ from typing import Any
 import camoufox.utils
 import pytest
 
-from captcha_bypass import isolated
 from captcha_bypass.browsers.launch.engines import Camoufox, Pace
 from captcha_bypass.browsers.launch.preferences import PREFS
 from captcha_bypass.browsers.launch.processes import BROWSER_MARK, INSTANCE_MARK
@@ -22,9 +21,10 @@ from captcha_bypass.browsers.time_zones import TimeZones
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.rules import Rules
 from captcha_bypass.egress.upstream import Upstream
+from captcha_bypass.solving import isolated
+from captcha_bypass.solving.worker import Worker
 from captcha_bypass.tasks.base import JsonDict
 from captcha_bypass.wire.models import Task
-from captcha_bypass.worker import Worker
 from tests.support import fake_juggler
 from tests.support.camoufox_bundle import lay_out
 from tests.support.fake_browsers import LIMITS

@@ -33,7 +33,7 @@ _ENGINE = """(() => {
 
 @cache
 def _engine() -> str:
-    folder = files("captcha_bypass")
+    folder = files("captcha_bypass.solving")
     return _ENGINE % tuple(
         (folder / f"{question}.js").read_text(encoding="utf-8").strip()
         for question in ("probe", "collect")

@@ -11,11 +11,11 @@ from typing import TypedDict
 from playwright.async_api import Error, Frame, Page
 
 from captcha_bypass import challenges
-from captcha_bypass.bounds import Bounds
 from captcha_bypass.browsers.failures import NOT_A_PAGE
-from captcha_bypass.documents import Document, DocumentTracker, same_page
 from captcha_bypass.errors import TaskError
-from captcha_bypass.isolated import ask
+from captcha_bypass.solving.bounds import Bounds
+from captcha_bypass.solving.documents import Document, DocumentTracker, same_page
+from captcha_bypass.solving.isolated import ask
 from captcha_bypass.wire.models import Task
 from captcha_bypass.wire.text import fold
 

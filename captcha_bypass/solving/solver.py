@@ -8,14 +8,14 @@ from typing import Any
 
 from playwright.async_api import Route
 
-from captcha_bypass import first_request
-from captcha_bypass.bounds import Bounds
 from captcha_bypass.browsers.tabs import Tab
-from captcha_bypass.collecting import Collector
-from captcha_bypass.cookies import Jar
-from captcha_bypass.documents import DocumentTracker
-from captcha_bypass.outcome import Outcome
-from captcha_bypass.probe import Conditions, Watcher
+from captcha_bypass.solving import first_request
+from captcha_bypass.solving.bounds import Bounds
+from captcha_bypass.solving.collecting import Collector
+from captcha_bypass.solving.cookies import Jar
+from captcha_bypass.solving.documents import DocumentTracker
+from captcha_bypass.solving.outcome import Outcome
+from captcha_bypass.solving.watcher import Conditions, Watcher
 from captcha_bypass.wire.models import Task
 
 

@@ -6,8 +6,8 @@ import base64
 from dataclasses import dataclass, field
 
 from captcha_bypass.challenges import Challenge
-from captcha_bypass.documents import Document
 from captcha_bypass.errors import TaskError
+from captcha_bypass.solving.documents import Document
 from captcha_bypass.tasks.base import JsonDict
 from captcha_bypass.wire.results import ResultCookie, Solution
 

@@ -11,13 +11,13 @@ from typing import TypeVar
 from playwright.async_api import Error, Page
 
 from captcha_bypass import challenges
-from captcha_bypass.bounds import Bounds
-from captcha_bypass.cookies import Jar
-from captcha_bypass.documents import Document, DocumentTracker
 from captcha_bypass.errors import TaskError
-from captcha_bypass.isolated import ask
-from captcha_bypass.outcome import Exchange, Findings
-from captcha_bypass.sources import decode
+from captcha_bypass.solving.bounds import Bounds
+from captcha_bypass.solving.cookies import Jar
+from captcha_bypass.solving.documents import Document, DocumentTracker
+from captcha_bypass.solving.isolated import ask
+from captcha_bypass.solving.outcome import Exchange, Findings
+from captcha_bypass.solving.sources import decode
 from captcha_bypass.wire.models import Task
 from captcha_bypass.wire.results import ResultCookie
 

@@ -9,15 +9,15 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from captcha_bypass.blocked_ports import check_port
-from captcha_bypass.bounds import Bounds
 from captcha_bypass.browsers.tabs import Tab
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import BrowserLost, TaskError
-from captcha_bypass.outcome import Findings, Outcome
-from captcha_bypass.solver import solve
+from captcha_bypass.solving.blocked_ports import check_port
+from captcha_bypass.solving.bounds import Bounds
+from captcha_bypass.solving.outcome import Findings, Outcome
+from captcha_bypass.solving.solver import solve
 from captcha_bypass.tasks.base import JsonDict
 from captcha_bypass.wire.models import SessionKey, Task
 

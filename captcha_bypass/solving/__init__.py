@@ -1,0 +1,1 @@
+"""One task on one page: go, wait, and gather what is there."""
