@@ -15,8 +15,6 @@ import pytest
 from tests.docs.pages import PAGES, read, tokens_of
 from tests.support.repository import ROOT
 
-#: Comes with the straightened house.
-PENDING = {"architecture.md"}
 LINKED = [*PAGES, "SECURITY.md", "CONTRIBUTING.md"]
 
 
@@ -45,7 +43,7 @@ def test_links_lead_to_files_and_headings(page: str) -> None:
     for link in links:
         path, _, anchor = link.partition("#")
         target = ((ROOT / page).parent / path).resolve() if path else ROOT / page
-        assert target.exists() or target.name in PENDING, link
+        assert target.exists(), link
         if anchor:
             name = str(target.relative_to(ROOT))
             assert anchor in anchors_of(name), link
@@ -71,8 +69,4 @@ def test_what_the_pages_lead_to_is_shipped_with_them(tmp_path: Path) -> None:
         for link in links_of(page):
             path = ((ROOT / page).parent / link.partition("#")[0]).resolve()
             name = str(path.relative_to(ROOT))
-            assert link.startswith("#") or name in shipped or path.name in PENDING, link
-
-
-def test_what_is_pending_is_not_there_yet() -> None:
-    assert not [name for name in PENDING if (ROOT / "docs" / name).exists()], "empty PENDING"
+            assert link.startswith("#") or name in shipped, link
