@@ -1,4 +1,4 @@
-"""Work that goes on behind a caller's back, but never behind its owner's."""
+"""Jobs beside their caller, time limits that hold, and clean-up that nothing interrupts."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Background:
         Args:
             then: Called once it has ended, even if it was cancelled before it began.
         """
-        task = self._begin(work, logging.WARNING)
+        task = self._begin(work, _warn)
         if then is not None:
             task.add_done_callback(lambda _: then())
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run a job whose result is asked for later; whoever awaits the task has its failure, too."""
-        return self._begin(work, logging.DEBUG)
+        return self._begin(work, _note)
 
     def cancel(self) -> None:
         """Cancel all of it, without waiting until it has ended."""
@@ -44,17 +44,26 @@ class Background:
             self.cancel()  # more than once, see `within`
             await asyncio.wait(self._tasks, timeout=0.1)
 
-    def _begin(self, work: Coroutine[Any, Any, T], level: int) -> asyncio.Task[T]:
+    def _begin(
+        self, work: Coroutine[Any, Any, T], tell: Callable[[str, BaseException], None]
+    ) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(partial(self._ended, level))
+        task.add_done_callback(partial(self._ended, tell))
         return task
 
-    def _ended(self, level: int, task: asyncio.Task[Any]) -> None:
+    def _ended(self, tell: Callable[[str, BaseException], None], task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            name = getattr(task.get_coro(), "__qualname__", "a job")
-            logger.log(level, "%s failed in the background", name, exc_info=error)
+            tell(getattr(task.get_coro(), "__qualname__", "a job"), error)
+
+
+def _warn(job: str, error: BaseException) -> None:
+    logger.warning("%s failed in the background", job, exc_info=error)
+
+
+def _note(job: str, error: BaseException) -> None:
+    logger.debug("%s failed in the background: %s", job, type(error).__name__)
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
