@@ -10,15 +10,8 @@ from pathlib import Path
 import pytest
 
 from captcha_bypass.config import Config
-from captcha_bypass.config.environment import BARE_NAMES, forget_secrets, remarks
-from tests.support.settings import PREFIX, Refused, config
-
-
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.upper().startswith(PREFIX) or name.lower() in BARE_NAMES:
-            monkeypatch.delenv(name)
+from captcha_bypass.config.environment import forget_secrets, remarks
+from tests.support.settings import Refused, config
 
 
 def setenv(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:

@@ -1,42 +1,17 @@
-"""Settings: where a value comes from, which are refused, and what the console script says."""
+"""Settings: where a value comes from."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from captcha_bypass import __version__
 from captcha_bypass.config import Config
 from captcha_bypass.config.cpus import usable_cpus
 from captcha_bypass.config.environment import BARE_NAMES
+from tests.support.program import NAMES, run
 from tests.support.settings import PREFIX, Refused, config
-
-NAMES = sorted(Config.model_fields)
-
-
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting comes from the machine that runs the tests."""
-    for name in list(os.environ):
-        if name.upper().startswith(PREFIX) or name.lower() in BARE_NAMES:
-            monkeypatch.delenv(name)
-
-
-def run(*argv: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run the program with arguments that end it before it starts a service."""
-    return subprocess.run(
-        [sys.executable, "-m", "captcha_bypass", *argv],
-        env=os.environ | env,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def keys(*values: str) -> tuple[SecretStr, ...]:
@@ -220,9 +195,10 @@ def test_settings_do_not_show_their_keys(tmp_path: Path) -> None:
     assert "CANARY" not in "".join([*shown, str(found.model_dump()), repr(found.api_keys)])
 
 
-# The password of the default proxy
-
 PROXY = ("--proxy-url", "http://proxy.test:80", "--proxy-username", "u")
+
+
+# The password of the default proxy
 
 
 @pytest.mark.parametrize("content", ["CANARY 1 ", "CANARY 1 \n", "CANARY 1 \r\n"])
@@ -339,232 +315,3 @@ def test_bad_variable_does_not_matter_where_a_flag_is_given(
 def test_unknown_variable_with_the_prefix_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PREFIX + "NONSENSE", "1")
     assert config() == Config()
-
-
-# Bad values
-
-BAD = {
-    "workers": ["0", "-1", "257", "two", "1.5", "nan"],
-    "port": ["-1", "65536", "http", "80.5"],
-    "api_key": [
-        "short",
-        "7-chars",
-        "two words",
-        "good-key-1,",
-        "good-key,,good-key",
-        "schlüssel-1",
-    ],
-    "api_key_file": ["/does/not/exist", "/"],
-    "result_ttl": ["0", "-1", "nan", "inf", "ten"],
-    "browser": ["chrome", "Chrome", "true"],
-    "browser_path": ["/does/not/exist", "/"],
-    "headless": ["yes", "1", "headful"],
-    "tasks_per_browser": ["0", "-1", "many"],
-    "max_browser_bytes": ["0", "1024", "2G"],
-    "max_timeout": ["0", "-1", "nan", "inf", "5m"],
-    "max_per_host": ["-1", "1.5", "many"],
-    "max_queue": ["0", "-1", "many"],
-    "max_waiting": ["0", "-1", "many"],
-    "max_results_bytes": ["0", "-1", "1048575", "1G"],
-    "max_html_bytes": ["0", "1023", "10MB"],
-    "max_sessions": ["0", "-1", "many"],
-    "session_ttl": ["0", "-1", "nan", "inf", "ten"],
-    "max_task_bytes": ["0", "1024", "100MB"],
-    "disable_media": ["perhaps", "2"],
-    "allow_private_host": ["10.0.0.1/8", "http://intranet", "intranet:0", "intranet:99999", "a b"],
-    "proxy_url": [
-        "proxy.test:3128",
-        "http://proxy.test",
-        "socks4://proxy.test:1080",
-        "http://user:pass@proxy.test:3128",
-        "http://proxy.test:3128/x",
-    ],
-    "proxy_username": ["without-a-url", "x" * 257],
-    "proxy_password": ["without-a-username", "x" * 1025],
-    "proxy_password_file": ["/does/not/exist", "/", __file__],
-    "metrics_domains": ["2", "maybe"],
-    "shutdown_timeout": ["-1", "nan", "inf", "soon"],
-    "log_level": ["loud", "10"],
-    "log_format": ["xml", "yaml"],
-}
-BAD_CASES = [(name, value) for name, values in BAD.items() for value in values]
-
-
-@pytest.mark.parametrize(("name", "value"), BAD_CASES)
-def test_bad_flag_is_refused_in_one_line_that_names_it(name: str, value: str) -> None:
-    flag = "--" + name.replace("_", "-")
-    with pytest.raises(Refused) as refused:
-        config(f"{flag}={value}")
-    message = str(refused.value)
-    assert message.startswith(f"{flag} ")
-    assert "\n" not in message
-
-
-@pytest.mark.parametrize(("name", "value"), BAD_CASES)
-def test_bad_variable_is_refused_in_one_line_that_names_it(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str
-) -> None:
-    monkeypatch.setenv(PREFIX + name.upper(), value)
-    with pytest.raises(Refused) as refused:
-        config()
-    assert PREFIX + name.upper() in str(refused.value)
-    assert "\n" not in str(refused.value)
-
-
-def test_bad_values_are_tested_for_every_setting_that_has_any() -> None:
-    assert set(BAD) | {"host"} == set(NAMES)
-
-
-@pytest.mark.parametrize(
-    ("argv", "env", "flag"),
-    [
-        (["--workers", "0"], {}, "--workers"),
-        (["--port", "http"], {}, "--port"),
-        (["--browser", "chrome"], {}, "--browser"),
-        (["--browser-path", "/does/not/exist"], {}, "--browser-path"),
-        ([], {"CAPTCHA_BYPASS_RESULT_TTL": "-5"}, "--result-ttl"),
-        ([], {"WORKERS": "many"}, "--workers"),
-    ],
-)
-def test_bad_value_ends_the_program_with_exit_code_2_and_one_line(
-    argv: list[str], env: dict[str, str], flag: str
-) -> None:
-    done = run(*argv, **env)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
-    assert line.startswith(f"captcha-bypass: error: {flag} ")
-
-
-@pytest.mark.parametrize(
-    ("argv", "named"),
-    [
-        (["--nonsense"], "--nonsense"),
-        (["--timeout", "5"], "--timeout"),
-        (["--port"], "--port"),
-        (["surplus"], "surplus"),
-        (["--max-t", "5"], "--max-t"),
-    ],
-)
-def test_argument_that_is_no_setting_ends_the_program_with_exit_code_2(
-    argv: list[str], named: str
-) -> None:
-    done = run(*argv)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert named in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
-
-
-# The console script
-
-
-def test_help_names_every_setting_and_ends_with_0() -> None:
-    done = run("--help")
-    assert done.returncode == 0
-    assert done.stderr == ""
-    for name in NAMES:
-        assert f"--{name.replace('_', '-')} " in done.stdout
-
-
-def test_help_describes_every_setting() -> None:
-    assert [name for name, field in Config.model_fields.items() if not field.description] == []
-
-
-def test_version_is_printed_even_if_a_variable_is_bad() -> None:
-    done = run("--version", PORT="abc")
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"captcha-bypass {__version__}\n", "")
-
-
-@pytest.mark.parametrize("module", ["captcha_bypass", "captcha_bypass.challenges"])
-def test_import_is_light(module: str) -> None:
-    heavy = ["playwright", "camoufox", "aiohttp", "pydantic", "psutil"]
-    program = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert done.stdout == "[]\n"
-
-
-def test_a_refused_value_does_not_wait_for_the_browser_libraries() -> None:
-    program = (
-        "import sys\n"
-        "from captcha_bypass.cli import main\n"
-        "try: main(['--port', 'x'])\n"
-        "except SystemExit: pass\n"
-        "print([name for name in ('playwright', 'camoufox', 'aiohttp') if name in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert done.stdout == "[]\n"
-
-
-# CPUs
-
-
-@pytest.fixture
-def eight_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)))
-
-
-@pytest.mark.usefixtures("eight_cpus")
-@pytest.mark.parametrize(
-    ("quota", "cpus"),
-    [
-        ("max 100000", 8),
-        ("200000 100000", 2),
-        ("250000 100000", 3),
-        ("50000 100000", 1),
-        ("1600000 100000", 8),
-        ("", 8),
-        ("nonsense", 8),
-        ("100000 0", 8),
-    ],
-)
-def test_cgroup_v2_quota_bounds_the_cpus(tmp_path: Path, quota: str, cpus: int) -> None:
-    (tmp_path / "cpu.max").write_text(quota + "\n")
-    assert usable_cpus(tmp_path) == cpus
-
-
-@pytest.mark.usefixtures("eight_cpus")
-@pytest.mark.parametrize(
-    ("quota", "period", "cpus"),
-    [
-        ("-1", "100000", 8),
-        ("200000", "100000", 2),
-        ("150000", "100000", 2),
-        ("1000", "100000", 1),
-        ("200000", "0", 8),
-        ("x", "100000", 8),
-    ],
-)
-def test_cgroup_v1_quota_bounds_the_cpus(
-    tmp_path: Path, quota: str, period: str, cpus: int
-) -> None:
-    (tmp_path / "cpu").mkdir()
-    (tmp_path / "cpu/cpu.cfs_quota_us").write_text(quota + "\n")
-    (tmp_path / "cpu/cpu.cfs_period_us").write_text(period + "\n")
-    assert usable_cpus(tmp_path) == cpus
-
-
-@pytest.mark.usefixtures("eight_cpus")
-def test_without_a_cgroup_the_affinity_counts(tmp_path: Path) -> None:
-    assert usable_cpus(tmp_path) == 8
-    assert usable_cpus(tmp_path / "missing") == 8
-
-
-def test_affinity_below_the_quota_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {3})
-    (tmp_path / "cpu.max").write_text("400000 100000\n")
-    assert usable_cpus(tmp_path) == 1
-
-
-def test_without_affinity_the_machine_counts(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.delattr(os, "sched_getaffinity")
-    monkeypatch.setattr(os, "cpu_count", lambda: 6)
-    assert usable_cpus(tmp_path) == 6
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert usable_cpus(tmp_path) == 1

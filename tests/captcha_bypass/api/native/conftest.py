@@ -1,0 +1,52 @@
+"""Fixtures: the native API over a real server and a real queue."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from captcha_bypass.api.application import application
+from captcha_bypass.browsers.sessions import Sessions
+from captcha_bypass.config import Config
+from captcha_bypass.metrics import Metrics
+from captcha_bypass.status import Browsers, Egress, Readiness, StatusBoard
+from tests.support.native_service import MakeService, Service, WatchedQueue
+from tests.support.scripted_queue import Script
+from tests.support.status import ToldBrowsers
+
+
+@pytest.fixture
+async def make_service() -> AsyncIterator[MakeService]:
+    async with AsyncExitStack() as stack:
+
+        async def make(*, warning: str | None = None, **settings: Any) -> Service:  # noqa: ANN401
+            config = Config(**{"workers": 1, "max_timeout": 300.0, **settings})
+            queue = WatchedQueue(
+                max_pending=config.max_queue,
+                result_ttl=config.result_ttl,
+                max_results_bytes=config.max_results_bytes,
+            )
+            script = Script()
+            browsers = ToldBrowsers(
+                Readiness(browser="firefox 140.0", warning=warning),
+                Browsers(tasks=[3], starting=0, restarts={"tasks": 2}),
+            )
+            board = StatusBoard(queue, browsers, Egress(bytes_received=7, connections=1))
+            sessions = Sessions(most=1, ttl=1.0)
+            app = application(config, queue, sessions, board, Metrics())
+            await queue.start(script, config.workers)
+            stack.push_async_callback(queue.stop, 0)
+            server = TestServer(app, handler_cancellation=True)
+            client = await stack.enter_async_context(TestClient(server))
+            return Service(client, queue, script, browsers)
+
+        yield make
+
+
+@pytest.fixture
+async def service(make_service: MakeService) -> Service:
+    return await make_service()
