@@ -18,6 +18,7 @@ demo: $(INSTALLED) ## Open a challenged page through the service and prove the c
 	@$(PYTHON_ENV) -m demo.demo $(ARGS)
 
 check: lint ## Run `make lint` and all tests that need no browser: two minutes
+	@bash .ci/setup networks curl
 	$(PYTHON_ENV) -m pytest $(SIDE_BY_SIDE) -m "not browser and not soak" $(ARGS)
 
 test: $(INSTALLED) ## Run all tests, those with a real Firefox too
