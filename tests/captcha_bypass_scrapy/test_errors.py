@@ -51,6 +51,7 @@ def test_unsolved_challenge_is_an_ignored_request_to_scrapy() -> None:
 )
 def test_stat_of_a_lost_request_is_named_by_its_errors_kind(error: SolveError, kind: str) -> None:
     assert error.kind == kind
+    assert str(error) in {"no", "a file", "down", "full"}  # and nothing of the kind
 
 
 def test_service_without_an_answer_counts_as_away() -> None:
