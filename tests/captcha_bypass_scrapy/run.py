@@ -20,8 +20,9 @@ from tests.captcha_bypass_scrapy import spiders
 
 
 def main(folder: Path) -> None:
-    # A hook that Scrapy would call in an old way is an error of ours.
+    # A hook that Scrapy would call in an old way is an error of ours, and an old call from us too.
     warnings.filterwarnings("error", category=ScrapyDeprecationWarning, message=".*captcha_bypass")
+    warnings.filterwarnings("error", category=ScrapyDeprecationWarning, module="captcha_bypass")
     plan = json.loads((folder / "plan.json").read_text())
     process: Any = _process_class(plan["settings"])(plan["settings"])
     crawler = process.create_crawler(getattr(spiders, plan["spider"]))

@@ -396,11 +396,7 @@ async def test_full_service_is_asked_again_when_it_says(
     [
         ({}, answers_module.DEFAULT_RETRY_AFTER),
         ({"Retry-After": "Fri, 31 Dec 2027 23:59:59 GMT"}, answers_module.DEFAULT_RETRY_AFTER),
-        ({"Retry-After": ""}, answers_module.DEFAULT_RETRY_AFTER),
         ({"Retry-After": "30"}, 30.0),
-        ({"Retry-After": "0"}, 0.1),
-        ({"Retry-After": "-5"}, 0.1),
-        ({"Retry-After": "nan"}, 0.1),
     ],
     ids=str,
 )

@@ -12,7 +12,7 @@ from scrapy import Request
 from scrapy.http import HtmlResponse
 
 from captcha_bypass_scrapy.documents import encoding_of, is_html, source_of
-from captcha_bypass_scrapy.errors import SolveError
+from captcha_bypass_scrapy.errors import NotHandedOver, SolveError
 from captcha_bypass_scrapy.responses import response_from
 from tests.captcha_bypass_scrapy.fakes import page_of
 from tests.support.growth import grows_too_fast
@@ -43,6 +43,7 @@ SHOWN = (
         ("application/xml", "<urlset><pre>x</pre></urlset>", None),
         ("application/xml", '<?xml version="1.0"?><!-- a > b --><?style x?><urlset/>', None),
         ("application/xml", "<htm/>", None),
+        ("application/xml", "<!-- a > <html> --><urlset/>", None),
         ("text/xml", "", None),
         ("text/xml", "<!-- never closed", None),
         ("text/plain", SHOWN.format("a&nbsp;b"), "a\xa0b"),
@@ -119,6 +120,12 @@ def test_time_for_a_document_grows_with_its_length(kind: str, unit: str) -> None
 
     for start in ("", "<html><body>", "<html><body><pre>"):
         assert not grows_too_fast(read, unit, 65_536, start)
+
+
+def test_xml_that_the_browser_has_styled_says_so() -> None:
+    """A reader of the log knows then why the cookies are tried."""
+    with pytest.raises(NotHandedOver, match="by a style sheet or as broken"):
+        source_of("text/xml", "<html><body><pre>x</pre></body></html>")
 
 
 @given(st.text(st.characters(exclude_characters="\r\x00", exclude_categories=["Cs"]), max_size=60))
