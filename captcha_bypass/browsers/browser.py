@@ -110,6 +110,11 @@ class Browser:
         return self.is_active and not self._strained and not self.occupants.is_exclusive
 
     @property
+    def is_strained(self) -> bool:
+        """Whether a page keeps it so busy that another would have to wait."""
+        return self._strained
+
+    @property
     def has_spare(self) -> bool:
         """Whether a page is ready for the next task, or being made ready."""
         return self._tabs is not None and self._tabs.has_spare
@@ -212,14 +217,17 @@ class Browser:
         self.retire("page_crash")
 
     def strain(self) -> None:
-        """Take no tasks while a page keeps it so busy that another would have to wait."""
-        if not self._strained:
-            self._strained = True
-            self._owner.update()
+        """Take no tasks until `relax`; see `is_strained`."""
+        self._set_strained(True)
 
     def relax(self) -> None:
         """Take tasks again."""
-        self._strained = False
+        self._set_strained(False)
+
+    def _set_strained(self, strained: bool) -> None:
+        if strained != self._strained:
+            self._strained = strained
+            self._owner.update()
 
     def retire(self, cause: Cause) -> None:
         """Take no more tasks; it is closed once it has none, and no sessions."""
@@ -254,6 +262,8 @@ class Browser:
             self._state = State.DEAD
             self._closing = self._means.background.start(self._end(in_order=in_order))
         await asyncio.wait({self._closing})
+        if not self._closing.cancelled():
+            self._closing.result()  # a bug is heard of
 
     async def _end(self, *, in_order: bool) -> None:
         self._launching.cancel()

@@ -45,6 +45,12 @@ class _Beat:
     #: CPU seconds that the process asked had used then.
     cpu: float
 
+    @property
+    def was_answered(self) -> bool:
+        """Whether it was, and not given up."""
+        asked = self.asked
+        return asked.done() and not asked.cancelled() and asked.exception() is None
+
     def spent(self, pid: int) -> float:
         """Return the CPU seconds that the process has used since; 0 while the answer is in time."""
         if self.asked.done() or time.monotonic() - self.at < LATE_SECONDS:
@@ -71,10 +77,14 @@ class Watchdog:
         await every(LOOK_EVERY, self._look)
 
     async def _look(self) -> None:
-        busy = [b for b in self._fleet.browsers if b.occupants.tasks and b.is_running]
+        running = [browser for browser in self._fleet.browsers if browser.is_running]
+        busy = [browser for browser in running if browser.occupants.tasks]
         if busy:
             await self._weigh(busy)
-            await self._listen(busy)
+        # One that is strained gets no tasks: nobody else would find out that it is well again.
+        asked = [browser for browser in running if browser in busy or browser.is_strained]
+        if asked:
+            await self._listen(asked)
 
     async def _weigh(self, busy: list[Browser]) -> None:
         pids = [browser.process.root.pid for browser in busy]
@@ -86,21 +96,21 @@ class Watchdog:
                 if size > self._max_bytes:
                     await browser.kill("memory")
 
-    async def _listen(self, busy: list[Browser]) -> None:
-        for gone in set(self._beats) - set(busy):
+    async def _listen(self, asked: list[Browser]) -> None:
+        for gone in set(self._beats) - set(asked):
             self._beats.pop(gone).asked.cancel()
-        spent = {browser: self._follow(browser) for browser in busy}
+        spent = {browser: self._follow(browser) for browser in asked}
         tasks = sum(browser.occupants.tasks for browser in self._fleet.browsers)
         beat, pid = self._driver_beat, self._driver.pid
         if beat is None or self._is_due(beat):
             self._driver_beat = self._ask(self._driver.beat, pid)
         elif beat.spent(pid) >= STARVED_CPU and tasks > 1:
             # It reads what all browsers say: the one that says most is the busiest.
-            busiest = max(busy, key=spent.__getitem__)
+            busiest = max(asked, key=spent.__getitem__)
             if spent[busiest] >= STRAINED_CPU:
                 await busiest.kill("busy")
             return
-        for browser in busy:
+        for browser in asked:
             others = tasks > browser.occupants.tasks and spent[browser] >= HOGGING_CPU
             if spent[browser] >= STARVED_CPU and (browser.occupants.tasks > 1 or others):
                 await browser.kill("busy")
@@ -114,8 +124,9 @@ class Watchdog:
         pid = process.root.pid
         beat = self._beats.get(browser)
         if beat is None or self._is_due(beat):
+            if beat is not None and beat.was_answered:
+                browser.relax()
             self._beats[browser] = self._ask(process.beat, pid)
-            browser.relax()
             return 0.0
         spent = beat.spent(pid)
         if spent >= STRAINED_CPU:

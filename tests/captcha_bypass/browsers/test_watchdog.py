@@ -29,7 +29,7 @@ class Browser:
         self.process = self
         self.occupants = SimpleNamespace(tasks=tasks)
         self.is_running, self.is_dead = True, False
-        self.strained = False
+        self.is_strained = False
         self.answering = asyncio.Event()
         self.answering.set()
 
@@ -45,10 +45,10 @@ class Browser:
         self._world.killed.append((self.root.pid, cause))
 
     def strain(self) -> None:
-        self.strained = True
+        self.is_strained = True
 
     def relax(self) -> None:
-        self.strained = False
+        self.is_strained = False
 
 
 class Fleet:
@@ -172,10 +172,25 @@ async def test_browser_that_is_slow_to_answer_gets_no_more_tasks_until_it_does(
     world.share = {1: 0.9}
     browser.answering.clear()
     await asyncio.sleep(0.3)
-    assert browser.strained
+    assert browser.is_strained
     browser.answering.set()
     await asyncio.sleep(0.2)
-    assert not browser.strained
+    assert not browser.is_strained
+
+
+async def test_browser_whose_task_has_ended_meanwhile_gets_tasks_again_once_it_answers(
+    world: World,
+) -> None:
+    browser = world.browser(1)
+    world.share = {1: 0.9}
+    browser.answering.clear()
+    await asyncio.sleep(0.3)
+    browser.occupants.tasks = 0
+    await asyncio.sleep(0.1)
+    assert browser.is_strained, "it has not answered yet"
+    browser.answering.set()
+    await asyncio.sleep(0.2)
+    assert not browser.is_strained
 
 
 def test_memory_of_a_tree_is_that_of_all_its_processes() -> None:
