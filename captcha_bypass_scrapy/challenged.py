@@ -42,3 +42,10 @@ class Challenged:
     def wants_page(self) -> bool:
         """Whether it gets the browser's page, and cookies are not tried."""
         return wants_page(self.request, self.options)
+
+    @property
+    def why_no_page(self) -> str | None:
+        """Why the browser's page cannot be its response where cookies are refused, or None."""
+        if self.options.mode == "cookies":
+            return "mode is cookies"
+        return None if self.request.method == "GET" else f"it is a {self.request.method}"

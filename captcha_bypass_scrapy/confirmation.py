@@ -1,4 +1,4 @@
-"""Solves that go on until the user's own detector sees no challenge any more.
+"""Whether a browser got through: in the service's eyes, and in those of the user's own detector.
 
 The service knows the challenges of vendors. Where only a detector of the user's knows a challenge
 and no success text is given, the service hands the challenge back as a page without one.
@@ -25,6 +25,23 @@ if TYPE_CHECKING:
 FIRST_SECONDS = 2.0
 #: Shows nowhere, so that the page is handed over as it is when its time is up.
 NEVER = ":not(*)"
+
+
+def checked(solution: Solution, timeout: float) -> Solution:
+    """Return the solution if the browser got through.
+
+    Raises:
+        SolveError: the browser did not get through.
+    """
+    if solution["timeout_reached"]:
+        shown = f"; it still shows a {solution['challenge']} challenge"
+        raise SolveError(
+            f"the browser did not get through in {timeout:g} s"
+            + (shown if solution["challenge"] else f"; it shows {solution['url']}")
+        )
+    if solution["challenge"]:
+        raise SolveError(f"the page is still a {solution['challenge']} challenge")
+    return solution
 
 
 def waiting_task(task: dict[str, Any], seconds: float) -> dict[str, Any]:

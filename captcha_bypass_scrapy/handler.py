@@ -149,7 +149,10 @@ class ChallengeHandler:
             if self._is_expired(challenged, current):
                 return None
             self._reporter.count("clearance/refused")
-            _require_page(challenged)
+            if (why := challenged.why_no_page) is not None:
+                raise SolveError(
+                    f"the site refuses the browser's cookies from Scrapy, and {why}", "refused"
+                )
         try:
             return await self._solver.get_page(challenged, current)
         except NotHandedOver:
@@ -185,17 +188,3 @@ class ChallengeHandler:
             return await self._solver.hand_over(solution, challenged.request)
         except NotHandedOver:
             return resending.by_cookies(challenged.request)
-
-
-def _require_page(challenged: Challenged) -> None:
-    """See whether a request whose cookies are refused may have the browser's page instead.
-
-    Raises:
-        SolveError: it may not.
-    """
-    method = challenged.request.method
-    if challenged.options.mode == "cookies" or method != "GET":
-        why = "mode is cookies" if challenged.options.mode == "cookies" else f"it is a {method}"
-        raise SolveError(
-            f"the site refuses the browser's cookies from Scrapy, and {why}", "refused"
-        )

@@ -8,7 +8,7 @@ from scrapy.http import HtmlResponse, Response, TextResponse
 
 from captcha_bypass.challenges import media_type
 from captcha_bypass_scrapy.documents import encoding_of, is_html, source_of
-from captcha_bypass_scrapy.errors import NotHandedOver, SolveError
+from captcha_bypass_scrapy.errors import NotHandedOver
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -19,23 +19,6 @@ if TYPE_CHECKING:
 FLAG = "captcha-bypass"
 #: They describe the transfer, or cookies that belong to the browser.
 _NOT_OURS = {"content-encoding", "content-length", "transfer-encoding", "connection", "set-cookie"}
-
-
-def checked(solution: Solution, timeout: float) -> Solution:
-    """Return the solution if the browser got through.
-
-    Raises:
-        SolveError: the browser did not get through.
-    """
-    if solution["timeout_reached"]:
-        shown = f"; it still shows a {solution['challenge']} challenge"
-        raise SolveError(
-            f"the browser did not get through in {timeout:g} s"
-            + (shown if solution["challenge"] else f"; it shows {solution['url']}")
-        )
-    if solution["challenge"]:
-        raise SolveError(f"the page is still a {solution['challenge']} challenge")
-    return solution
 
 
 def response_from(solution: Solution, request: Request) -> Response:

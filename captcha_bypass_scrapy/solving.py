@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from captcha_bypass_scrapy import request_state
-from captcha_bypass_scrapy.confirmation import until_confirmed
-from captcha_bypass_scrapy.cookies import choose
+from captcha_bypass_scrapy.confirmation import checked, until_confirmed
 from captcha_bypass_scrapy.errors import SolveError
 from captcha_bypass_scrapy.keys import Proxy, SiteKey
-from captcha_bypass_scrapy.responses import checked, response_from
+from captcha_bypass_scrapy.responses import response_from
 from captcha_bypass_scrapy.tasks import Task, clearance_tasks, page_task
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ class Solver:
             key,
             [key.at(url) for url in (*challenged.target.urls, solution["url"])],
             vendor,
-            choose(task.cookies_for_all(solution), vendor, self._config.cookies),
+            task.cookies_to_use(solution, vendor, self._config.cookies),
             solution["user_agent"],
         )
         self._reporter.solved(key, clearance, seconds)
@@ -104,7 +103,7 @@ class Solver:
             task = page_task(challenged, clearance, proxy=self._proxy(challenged.key))
             solution = await self._run(task, challenged)
         # The browser may have been challenged anew; the next page shall profit.
-        cookies = choose(task.cookies_for_all(solution), clearance.vendor, self._config.cookies)
+        cookies = task.cookies_to_use(solution, clearance.vendor, self._config.cookies)
         clearance.renew(cookies, solution["user_agent"])
         return await self.hand_over(solution, challenged.request)
 

@@ -12,10 +12,17 @@ from scrapy.settings.default_settings import DEFAULT_REQUEST_HEADERS as DEFAULT_
 from captcha_bypass_scrapy.answers import Solution
 from captcha_bypass_scrapy.challenged import Challenged
 from captcha_bypass_scrapy.clearance import Clearance
-from captcha_bypass_scrapy.cookies import Cookie, is_kept, parse_header, text_of, vendors_own
+from captcha_bypass_scrapy.cookies import (
+    Cookie,
+    choose,
+    is_kept,
+    parse_header,
+    text_of,
+    vendors_own,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from scrapy import Request
 
@@ -65,13 +72,16 @@ class Task:
             for cookie in solution["cookies"]
         )
 
-    def cookies_for_all(self, solution: Solution) -> Iterator[Cookie]:
-        """Yield the cookies the browser has now, without those that the request brought along."""
-        return (
-            Cookie.from_result(cookie)
-            for cookie in solution["cookies"]
-            if cookie["name"] not in self.own
-        )
+    def cookies_to_use(
+        self, solution: Solution, vendor: str, choice: str | tuple[str, ...]
+    ) -> tuple[Cookie, ...]:
+        """Return the cookies for all requests of the site, without what this one brought along.
+
+        Args:
+            choice: The setting CAPTCHA_BYPASS_COOKIES.
+        """
+        got = (cookie for cookie in solution["cookies"] if cookie["name"] not in self.own)
+        return choose(map(Cookie.from_result, got), vendor, choice)
 
 
 def clearance_tasks(

@@ -10,7 +10,7 @@ from scrapy.http import Response
 
 from captcha_bypass.challenges import Challenge
 from captcha_bypass_scrapy.answers import Solution
-from captcha_bypass_scrapy.confirmation import NEVER, until_confirmed, waiting_task
+from captcha_bypass_scrapy.confirmation import NEVER, checked, until_confirmed, waiting_task
 from captcha_bypass_scrapy.detection import Detector
 from captcha_bypass_scrapy.errors import SolveError
 from captcha_bypass_scrapy.options import Options
@@ -146,3 +146,31 @@ async def test_error_of_the_service_ends_it() -> None:
         await until_confirmed(
             TASK, solution(CLOSED), REQUEST, options, Detector(homemade, None), broken
         )
+
+
+# Whether it is a solution
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"timeout_reached": True}, "did not get through in 7.5 s; it shows http://site.example/"),
+        (
+            {"timeout_reached": True, "challenge": "cloudflare"},
+            "did not get through in 7.5 s; it still shows a cloudflare challenge",
+        ),
+        ({"challenge": "datadome"}, "the page is still a datadome challenge"),
+    ],
+)
+def test_page_that_is_not_through_says_what_it_is(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(SolveError) as raised:
+        checked(solution("", **changes), 7.5)
+
+    assert str(raised.value).endswith(told)
+    assert raised.value.kind == "unsolved"
+
+
+def test_page_that_is_through_is_the_solution() -> None:
+    found = solution("<p>welcome")
+
+    assert checked(found, 60) is found
