@@ -44,7 +44,9 @@ async def test_own_detector_that_is_never_content_ends_with_the_timeout(
     fake.answer = never
     page = f"{guarded.url}/homemade/1"
 
-    crawled = await fake_crawl([page], spider="Detecting", CAPTCHA_BYPASS_TIMEOUT=5)
+    crawled = await fake_crawl(
+        [page], spider="Detecting", CAPTCHA_BYPASS_TIMEOUT=5, CAPTCHA_BYPASS_COOLDOWN=1
+    )
 
     assert "CAPTCHA_BYPASS_SUCCESS_TEXT" in crawled.errors[0]["reason"]
     assert {task["timeout"] for task in fake.tasks} == {5.0, 2.0, 3.0}
