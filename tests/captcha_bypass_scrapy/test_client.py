@@ -347,6 +347,7 @@ async def test_service_that_is_not_there_is_asked_about(unused_tcp_port: int) ->
     assert isinstance(error, SolverUnavailable)
     assert (error.state, error.pause) == ("away", DOWN_PAUSE)
     assert f"no answer from the service at http://127.0.0.1:{unused_tcp_port} (" in str(error)
+    assert "(Cannot connect to host" in str(error)  # why, in the library's own words
     assert str(error).endswith("is it running?")
     assert "s3cret" not in str(error)
 
