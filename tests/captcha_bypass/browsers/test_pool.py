@@ -102,8 +102,8 @@ async def found(client: Client, diary: TestServer, mark: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def sharing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service whose three tasks share a browser."""
-    with run_service(tmp_path_factory.mktemp("sharing"), "--workers", "3") as service:
+    """A service whose two tasks share a browser."""
+    with run_service(tmp_path_factory.mktemp("sharing"), "--workers", "2") as service:
         yield service
 
 
@@ -140,16 +140,18 @@ async def settled(service: Service) -> int:
 
 
 async def test_tasks_at_once_have_content_processes_of_their_own(
-    together: Client, sharing: Service, hard: TestServer
+    tmp_path: Path, hard: TestServer
 ) -> None:
-    url = str(hard.make_url("/plain"))
-    await together.solved(url=url, success_text="plain", timeout=30)
-    before = await settled(sharing)
-    tasks = [await together.submit(url=url, success_text="never", timeout=30) for _ in range(3)]
-    assert await eventually(lambda: len(sharing.content_processes()) >= before + 3, 20)
-    assert len(sharing.labels()) == 1
-    for task in tasks:
-        await together.delete(task)
+    with run_service(tmp_path, "--workers", "3", "--shutdown-timeout", "0") as service:
+        async with client_of(service) as client:
+            await client.until_warm()
+            url = str(hard.make_url("/plain"))
+            await client.solved(url=url, success_text="plain", timeout=30)
+            before = await settled(service)
+            for _ in range(3):
+                await client.submit(url=url, success_text="never", timeout=30)
+            assert await eventually(lambda: len(service.content_processes()) >= before + 3, 20)
+            assert len(service.labels()) == 1
 
 
 async def test_browser_is_replaced_after_its_number_of_tasks(
@@ -205,7 +207,7 @@ async def test_page_that_crashes_costs_the_others_nothing(tmp_path: Path, hard: 
     with run_service(tmp_path, "--workers", "2") as service:
         async with client_of(service) as client:
             await client.until_warm()
-            victim, bystander = await two_tasks_at_once(client, hard)
+            victim, bystander = await two_tasks_at_once(client, service, hard)
             await kill_content_of_first(service)
             view = await client.finished(victim)
             assert view["error"]["code"] == "browser_crashed", view
@@ -215,12 +217,12 @@ async def test_page_that_crashes_costs_the_others_nothing(tmp_path: Path, hard: 
             assert await eventually(lambda: "cause=page_crash" in service.log, 5)
 
 
-async def two_tasks_at_once(client: Client, hard: TestServer) -> tuple[str, str]:
+async def two_tasks_at_once(client: Client, service: Service, hard: TestServer) -> tuple[str, str]:
     """Start two tasks on pages of their own, one after the other; both are open on return."""
     tasks = []
     for path in ("/plain", "/case"):
         url = str(hard.make_url(path))
-        tasks.append(await client.submit(url=url, success_text="never", timeout=15))
+        tasks.append(await client.submit(url=url, success_text="never", timeout=20))
         asked = functools.partial(was_asked_for, hard, path)
         assert await eventually(asked, 20)
         await asyncio.sleep(0.5)
@@ -239,28 +241,34 @@ async def kill_content_of_first(service: Service) -> None:
 
 
 async def test_tasks_that_merely_shared_a_dead_browser_start_again(
-    together: Client, sharing: Service, hard: TestServer
+    tmp_path: Path, hard: TestServer
 ) -> None:
-    tasks = await two_tasks_at_once(together, hard)
-    for process in sharing.browsers():
-        process.kill()
-    for task in tasks:
-        view = await together.finished(task)
-        assert view["data"]["timeout_reached"] is True, view
-    paths = [path for path, _ in hard.app[SEEN]]
-    assert (paths.count("/plain"), paths.count("/case")) == (2, 2)
+    with run_service(tmp_path, "--workers", "2") as service:
+        async with client_of(service) as client:
+            await client.until_warm()
+            tasks = await two_tasks_at_once(client, service, hard)
+            for process in service.browsers():
+                process.kill()
+            for task in tasks:
+                view = await client.finished(task)
+                assert view["data"]["timeout_reached"] is True, view
+            paths = [path for path, _ in hard.app[SEEN]]
+            assert (paths.count("/plain"), paths.count("/case")) == (2, 2)
 
 
 async def test_idle_service_keeps_one_browser_and_uses_next_to_no_cpu(
-    together: Client, sharing: Service, hard: TestServer
+    tmp_path: Path, hard: TestServer
 ) -> None:
-    url = str(hard.make_url("/plain"))
-    assert await together.solved(url=url, success_text="plain", timeout=30)
-    await asyncio.sleep(3)
-    own = sharing.process_tree()
-    before = sum(sum(p.cpu_times()[:2]) for p in own)
-    await asyncio.sleep(10)
-    spent = sum(sum(p.cpu_times()[:2]) for p in own) - before
-    assert len(sharing.labels()) == 1
+    with run_service(tmp_path) as service:
+        async with client_of(service) as client:
+            await client.until_warm()
+            url = str(hard.make_url("/plain"))
+            assert await client.solved(url=url, success_text="plain", timeout=30)
+        await asyncio.sleep(3)
+        own = service.process_tree()
+        before = sum(sum(p.cpu_times()[:2]) for p in own)
+        await asyncio.sleep(10)
+        spent = sum(sum(p.cpu_times()[:2]) for p in own) - before
+        assert len(service.labels()) == 1
     # A tenth of one CPU would be ten times what it is.
     assert spent < 1.0
