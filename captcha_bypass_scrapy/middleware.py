@@ -145,17 +145,16 @@ class CaptchaBypassMiddleware:
             self.reporter.challenged(challenge)
             return await self._handler.handle(request, response, challenge, carried)
         self.redirects.drop_offsite(request)
-        if challenge is not None:
-            self.reporter.blocked(challenge, request)
-        elif "cached" not in response.flags and _is_page(response):
-            self.solves.opened(request.meta.get("download_slot", ""))
-            if self.solves.busy():
-                probing = request_state.is_probe(request)
-                self.solves.page_came(key_of(request), probing=probing)
+        if challenge is None and "cached" not in response.flags and _is_page(response):
             if carried:
-                key, url = key_of(request), request.url
-                self.attachments.follow(key, url, carried, taken, succeeded=True)
                 self._scope.robots_arrived(request)
+            if carried or self.solves.busy():
+                key, probing = key_of(request), request_state.is_probe(request)
+                self.solves.page_came(key, probing=probing)
+                self.attachments.follow(key, request.url, carried, taken, succeeded=True)
+            self.solves.opened(request.meta.get("download_slot", ""))
+        elif challenge is not None:
+            self.reporter.blocked(challenge, request)
         past_cache = challenge is None and request_state.asks_past_cache(request)
         request_state.clear(request)
         if past_cache:
