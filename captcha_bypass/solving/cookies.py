@@ -21,7 +21,7 @@ from captcha_bypass.wire.results import ResultCookie
 _MOST_HOSTS = 1000
 
 
-class _Places:
+class _Hosts:
     """Which hosts of a context were sites of their own, and which were parts of other sites' pages.
 
     The cookies of the latter are partitioned by the site they were part of, and the browser does
@@ -45,7 +45,7 @@ class _Places:
 
 
 #: A session's cookies live as long as its context, and longer than a jar.
-_places: WeakKeyDictionary[BrowserContext, _Places] = WeakKeyDictionary()
+_hosts: WeakKeyDictionary[BrowserContext, _Hosts] = WeakKeyDictionary()
 
 
 class Jar:
@@ -53,7 +53,7 @@ class Jar:
 
     def __init__(self, page: Page) -> None:
         self._page = page
-        self._places = _places.setdefault(page.context, _Places())
+        self._hosts = _hosts.setdefault(page.context, _Hosts())
         page.on("response", self._on_response)
 
     def close(self) -> None:
@@ -70,7 +70,7 @@ class Jar:
         given: list[Any] = [_browser_cookie(cookie, task.url) for cookie in task.cookies]
         for cookie in given:
             if "partitionKey" not in cookie:
-                self._places.add_own(cookie["domain"].removeprefix("."))
+                self._hosts.add_own(cookie["domain"].removeprefix("."))
         context = self._page.context
         await context.add_cookies(given)
         beyond_ascii = [
@@ -94,7 +94,7 @@ class Jar:
         found: list[Any] = await self._page.context.cookies()
         for cookie in found:
             cookie["name"] = _text(cookie["name"])
-            partition = self._places.partition(cookie["domain"].removeprefix("."))
+            partition = self._hosts.partition(cookie["domain"].removeprefix("."))
             if partition is not None:
                 cookie.setdefault("partitionKey", partition)
         return [ResultCookie.model_validate(cookie) for cookie in found]
@@ -130,11 +130,11 @@ class Jar:
         except Error:
             return  # a service worker's request has no frame
         if is_main:
-            self._places.add_own(host)
-        elif host not in self._places.within and len(self._places.within) < _MOST_HOSTS:
+            self._hosts.add_own(host)
+        elif host not in self._hosts.within and len(self._hosts.within) < _MOST_HOSTS:
             origin = _origin(main.url)
             if origin is not None:
-                self._places.within[host] = origin
+                self._hosts.within[host] = origin
 
 
 def _browser_cookie(cookie: Cookie, task_url: str) -> dict[str, Any]:
