@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any
 
-from playwright.async_api import Route
+from playwright.async_api import Error, Route
 
 from captcha_bypass.browsers.tabs import Tab
+from captcha_bypass.errors import TaskError
 from captcha_bypass.solving import first_request
 from captcha_bypass.solving.bounds import Bounds
 from captcha_bypass.solving.collecting import Collector
@@ -42,9 +43,7 @@ async def solve(tab: Tab, task: Task, bounds: Bounds) -> Outcome:
                 break
             # The page has moved on: for what it shows now, the conditions have to hold, too.
             in_time = await _is_in_time(watcher.until_through(), bounds.deadline)
-    except TimeoutError:
-        raise
-    except Exception as error:
+    except (Error, TaskError) as error:
         explained = tracker.explain(error)
         if explained.code != "not_a_page":
             raise explained from error
