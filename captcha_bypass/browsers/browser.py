@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from enum import Enum
-from typing import Protocol
 from uuid import uuid4
 
 from playwright.async_api import Page
@@ -12,41 +10,13 @@ from playwright.async_api import Page
 from captcha_bypass.browsers.launch.launcher import BrowserProcess, Launcher
 from captcha_bypass.browsers.launch.processes import BROWSER_MARK, kill_marked
 from captcha_bypass.browsers.lease import Lease
+from captcha_bypass.browsers.lifecycle import Owner, State
 from captcha_bypass.browsers.occupants import Occupants
 from captcha_bypass.browsers.retirement import IN_ORDER, Cause
 from captcha_bypass.browsers.tabs import Means, Tab, Tabs
 from captcha_bypass.concurrency import uninterrupted
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import BrowserLost, TaskError, Unguarded
-
-
-class State(Enum):
-    """Where a browser stands; it only ever goes down this list."""
-
-    #: Its process is being launched. It may be given tasks, which wait for it.
-    STARTING = "starting"
-    READY = "ready"
-    #: It takes no more tasks, and is closed once it has none and no sessions.
-    RETIRING = "retiring"
-    #: It was killed, found dead, never started, or is being closed.
-    DEAD = "dead"
-
-
-class Owner(Protocol):
-    """Whoever keeps browsers; called at once, from wherever it happens."""
-
-    @property
-    def obstacle(self) -> str:
-        """Why a browser has not started yet."""
-
-    def on_started(self) -> None:
-        """Take note that a browser has started."""
-
-    def on_not_started(self, error: TaskError | Unguarded) -> None:
-        """Take note that a browser, which is dead now, could not be started, and why."""
-
-    def update(self) -> None:
-        """Take note that a browser has changed: there may be one to close, or to start."""
 
 
 class Browser:

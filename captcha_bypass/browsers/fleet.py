@@ -113,7 +113,7 @@ class Fleet:
 
     @property
     def obstacle(self) -> str:
-        """See browser.Owner."""
+        """See lifecycle.Owner."""
         return self._failure or f"{self._engine.name} was still starting"
 
     def counts(self) -> Browsers:
@@ -204,7 +204,7 @@ class Fleet:
         return browser
 
     def on_started(self) -> None:
-        """See browser.Owner."""
+        """See lifecycle.Owner."""
         self._failure = None
         self._retry_at = 0.0
         self.ready.set()
@@ -212,7 +212,7 @@ class Fleet:
         self.update()
 
     def on_not_started(self, error: TaskError | Unguarded) -> None:
-        """See browser.Owner."""
+        """See lifecycle.Owner."""
         self._failure = str(error)
         self._retry_at = self._clock() + RETRY_SECONDS
         logger.error("%s", error)
