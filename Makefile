@@ -4,8 +4,8 @@
 SHELL := /bin/bash
 PYTHON_ENV := .venv/bin/python
 INSTALLED := .venv/.installed
-# Three workers for two cores: tests also wait. A file's tests stay together, for what they share; long ones come first.
-SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
+# A file's tests stay together, for what they share. More workers than cores make browsers late, and tests fail.
+SIDE_BY_SIDE := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo check test soak bench run lint lock verify-camoufox clean

@@ -42,12 +42,3 @@ async def hard() -> AsyncIterator[TestServer]:
     server = TestServer(create_hard_site())
     async with server:
         yield server
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put browsers first, and journeys before the rest: what takes longest must not come last."""
-    items.sort(key=_turn)
-
-
-def _turn(item: pytest.Item) -> tuple[bool, bool]:
-    return item.get_closest_marker("browser") is None, "journeys" not in item.path.parts
