@@ -258,6 +258,7 @@ async def test_unused_session_ends_by_itself(tmp_path: Path, visits: Visits) -> 
             assert number(await visit(client, visits, "a")) == 1
 
 
+@pytest.mark.soak
 async def test_fifty_races_of_use_and_deletion_leave_nothing_behind(
     tmp_path: Path, visits: Visits
 ) -> None:
@@ -288,6 +289,7 @@ async def test_fifty_races_of_use_and_deletion_leave_nothing_behind(
     assert not service.family()
 
 
+@pytest.mark.soak
 async def test_fifty_races_of_commands_leave_nothing_behind(tmp_path: Path, visits: Visits) -> None:
     """The same by FlareSolverr's commands, with sessions that are created before they are used."""
     draw = seeded()

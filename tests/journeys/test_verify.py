@@ -19,6 +19,7 @@ from tests.verify.kit import CHECKS, Bench, Report, Skip, run
 NOT_HERE = {1, 2, 3, 4, 25, 26}
 
 
+@pytest.mark.soak
 @pytest.mark.browser
 @pytest.mark.timeout(300)  # a minute on a machine that has nothing else to do
 def test_all_that_does_not_need_camoufox_passes_on_firefox(tmp_path: Path) -> None:
