@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -18,8 +17,9 @@ if TYPE_CHECKING:
 _MAX_COOKIE = 8192
 #: What browsers keep (RFC 6265bis section 5.6).
 _MAX_KEPT = 4096
-_NAME = re.compile(r"[^\x00-\x20\x7f;=]([^\x00-\x1f\x7f;=]*[^\x00-\x20\x7f;=])?")
-_NOT_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f;]")
+_CONTROLS = frozenset(map(chr, (*range(0x20), 0x7F)))
+_NOT_IN_NAME = _CONTROLS | {";", "="}
+_NOT_IN_VALUE = (_CONTROLS - {"\t"}) | {";"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,8 @@ def text_of(header: bytes) -> str:
 def is_kept(name: str, value: str) -> bool:
     """Whether a browser, and so the service, takes such a cookie."""
     short = len(name) <= _MAX_KEPT and len(value) <= _MAX_KEPT
-    return short and _NAME.fullmatch(name) is not None and _NOT_IN_VALUE.search(value) is None
+    named = bool(name) and name.strip(" ") == name and _NOT_IN_NAME.isdisjoint(name)
+    return short and named and _NOT_IN_VALUE.isdisjoint(value)
 
 
 def parse_header(header: str) -> dict[str, str]:
