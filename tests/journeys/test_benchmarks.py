@@ -285,6 +285,7 @@ def test_peer_whose_process_is_gone_is_refused() -> None:
         ProcessTree(process.pid)
 
 
+@pytest.mark.soak
 @pytest.mark.browser
 @pytest.mark.timeout(300)
 def test_a_small_run_from_end_to_end(tmp_path: Path) -> None:

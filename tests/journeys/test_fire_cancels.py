@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 from tests.support.fire import repeated, seeded, settled, works
 from tests.support.service import Client, Service, client_of, eventually, run_service
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.soak]
 
 #: Clients at once: more than workers, so that tasks are hit while they wait, too.
 CLIENTS = 5

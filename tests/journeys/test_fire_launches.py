@@ -19,7 +19,7 @@ from aiohttp.test_utils import TestServer
 from tests.support.fire import drivers, hit, parents, tree, until_health, works
 from tests.support.service import PATH, Client, Service, client_of, run_service
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.soak]
 
 #: Seconds in which the service is back by itself after the cause is gone.
 HEAL_SECONDS = 30.0
