@@ -17,7 +17,7 @@ demo: $(INSTALLED) ## Open a challenged page through the service and prove the c
 	@bash .ci/setup browser
 	@$(PYTHON_ENV) -m demo.demo $(ARGS)
 
-check: lint ## Run `make lint` and all tests that need no browser: two minutes
+check: lint ## Run `make lint` and all tests that need no browser: a few minutes
 	@bash .ci/setup networks curl
 	$(PYTHON_ENV) -m pytest $(SIDE_BY_SIDE) -m "not browser and not soak" $(ARGS)
 
