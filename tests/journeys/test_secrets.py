@@ -87,14 +87,15 @@ def task(site: TestServer, proxy: Proxy, path: str, **more: object) -> dict[str,
 
 
 async def crash(service: Service, client: Client, request: dict[str, Any]) -> Json:
-    """Kill every page's process while the task runs."""
+    """Kill every page's process, again and again, until the task has noticed."""
     task_id = await client.submit(**request)
     await client.until_running(task_id)
-    await asyncio.sleep(1)
-    for process in service.content_processes():
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    return await client.finished(task_id)
+    finished = asyncio.create_task(client.finished(task_id))
+    while not (await asyncio.wait({finished}, timeout=1))[0]:
+        for process in service.content_processes():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+    return await finished
 
 
 async def test_secrets_are_in_no_log_no_error_and_no_health_whatever_the_outcome(
