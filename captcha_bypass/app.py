@@ -27,9 +27,11 @@ from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.rules import AllowedHost, Rules
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import StartupError
+from captcha_bypass.fetching.sender import Sender
+from captcha_bypass.fetching.sites import Sites
 from captcha_bypass.metrics import Metrics
 from captcha_bypass.solving import isolated
-from captcha_bypass.solving.worker import Worker
+from captcha_bypass.solving.worker import Worker, permit_of
 from captcha_bypass.status import StatusBoard
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.wire.models import Proxy
@@ -43,6 +45,7 @@ LINGER_SECONDS = 2.0
 
 QUEUE = web.AppKey("QUEUE", MemoryQueue)
 STARTUP = web.AppKey("STARTUP", Startup)
+SITES = web.AppKey("SITES", Sites)
 
 
 def create_app(config: Config, find: Find) -> web.Application:
@@ -59,17 +62,29 @@ def create_app(config: Config, find: Find) -> web.Application:
         result_ttl=config.result_ttl,
         max_results_bytes=config.max_results_bytes,
     )
-    board = StatusBoard(queue, startup, egress.counts)
-    app = application(config, queue, sessions, board, metrics)
-    app[QUEUE], app[STARTUP] = queue, startup
+    proxy = default_proxy(config)
+    at_once = config.max_fetches_per_host
+    sender = Sender(sessions, at_once=at_once, max_bytes=config.max_fetch_bytes)
+    sites = Sites(
+        queue,
+        sessions,
+        sender,
+        lambda task: permit_of(task, proxy),
+        at_once=at_once,
+        max_per_host=config.max_per_host,
+    )
+    board = StatusBoard(queue, startup, egress.counts, sites.status)
+    app = application(config, queue, sessions, board, metrics, sites)
+    app[QUEUE], app[STARTUP], app[SITES] = queue, startup, sites
 
     async def life(_: web.Application) -> AsyncIterator[None]:
         async with startup:
-            proxy = default_proxy(config)
             worker = Worker(startup, config.max_html_bytes, proxy, metrics.task_ended)
             await queue.start(worker, config.workers)
             yield
             await queue.stop(0)
+            await sites.close()
+            await sender.close()
 
     app.cleanup_ctx.append(life)
     return app
@@ -178,17 +193,19 @@ async def _drain(app: web.Application, grace: float, insisted: asyncio.Event) ->
     """Let running tasks end, and their clients fetch the results, before the doors close."""
     queue = app[QUEUE]
     stats = await queue.stats()
-    if not app[STARTUP].is_ready or not (stats.running or stats.queued):
+    fetches = app[SITES].status().running
+    if not app[STARTUP].is_ready or not (stats.running or stats.queued or fetches):
         await queue.stop(0)  # no task has a page that it could lose
         return
     logger.info(
-        "stopping: %d tasks running, %d pending; waiting up to %g s for those that run, "
-        "a second Ctrl-C or SIGTERM ends them now",
+        "stopping: %d tasks and %d fetches running, %d pending; waiting up to %g s for those that "
+        "run, a second Ctrl-C or SIGTERM ends them now",
         stats.running,
+        fetches,
         stats.queued,
         grace,
     )
-    stop = asyncio.create_task(queue.stop(grace))
+    stop = asyncio.create_task(_stop(queue, app[SITES], grace))
     hurry = asyncio.create_task(insisted.wait())
     try:
         await asyncio.wait({stop, hurry}, return_when=asyncio.FIRST_COMPLETED)
@@ -198,6 +215,10 @@ async def _drain(app: web.Application, grace: float, insisted: asyncio.Event) ->
         hurry.cancel()
         stop.cancel()
         await asyncio.gather(stop, hurry, return_exceptions=True)
+
+
+async def _stop(queue: MemoryQueue, sites: Sites, grace: float) -> None:
+    await asyncio.gather(queue.stop(grace), sites.drain(grace))
 
 
 @asynccontextmanager

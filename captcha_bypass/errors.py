@@ -66,6 +66,9 @@ RequestErrorCode = Literal[
     "internal_error",
 ]
 
+#: What a request through the browser may end with, beside the codes of tasks.
+FetchErrorCode = Literal["challenge_not_passed", "timeout", "answer_too_large", "answer_unreadable"]
+
 
 class CaptchaBypassError(Exception):
     """The base of all errors that this project raises on purpose."""

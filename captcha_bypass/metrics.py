@@ -21,6 +21,8 @@ from captcha_bypass.status import Status
 
 #: Seconds, from a page without a challenge to the longest timeout that is usual.
 SOLVE_BUCKETS = (0.2, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300)
+#: Seconds, from an answer of a site nearby to a challenge that takes long.
+FETCH_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300)
 #: FlareSolverr's own, so that its dashboards keep working.
 V1_BUCKETS = (0, 10, 25, 50)
 V1_RESULTS = frozenset({"solved", "not_detected", "error", "unknown"})
@@ -71,6 +73,25 @@ class Metrics:
             buckets=V1_BUCKETS,
             registry=registry,
         )
+        self._fetches = Counter(
+            f"{_PREFIX}fetches",
+            "Requests of POST /fetch that were taken, by outcome",
+            ["outcome"],
+            registry=registry,
+        )
+        self._fetch_seconds = Histogram(
+            f"{_PREFIX}fetch_seconds",
+            "Seconds that requests of POST /fetch took, solves included",
+            ["outcome"],
+            buckets=FETCH_BUCKETS,
+            registry=registry,
+        )
+        self._fetch_bytes = Counter(
+            f"{_PREFIX}fetch_bytes",
+            "Bytes of bodies that POST /fetch has sent to sites, and got from them, decoded",
+            ["direction"],
+            registry=registry,
+        )
         self._refused = Counter(
             f"{_PREFIX}refused",
             "Requests that were refused and connections that were closed, by the reason's code",
@@ -90,6 +111,20 @@ class Metrics:
         known = vendor == "none" or vendor in VENDORS
         self._solves.labels(outcome, vendor if known else "other").inc()
         self._seconds.labels(outcome if outcome in _GOOD else "error").observe(seconds)
+
+    def fetch_ended(self, outcome: str, seconds: float, sent: int, received: int) -> None:
+        """Count a request that was to be sent through the browser.
+
+        Args:
+            outcome: `answered`, `cancelled`, or the code of an error.
+            sent: Bytes of its body.
+            received: Bytes of its answer's body.
+        """
+        self._fetches.labels(outcome).inc()
+        kind = outcome if outcome in ("answered", "cancelled") else "error"
+        self._fetch_seconds.labels(kind).observe(seconds)
+        self._fetch_bytes.labels("sent").inc(sent)
+        self._fetch_bytes.labels("received").inc(received)
 
     def refused(self, code: str) -> None:
         """Count a request that was refused (RequestErrorCode), or a connection (api.connection.Reason)."""
@@ -137,6 +172,11 @@ class _StatusCollector(Collector):
         tasks, browsers, egress = self.status.tasks, self.status.browsers, self.status.egress
         yield _gauge("queue_depth", "Tasks that wait for a worker", tasks.queued)
         yield _gauge("tasks_running", "Tasks that a worker has", tasks.running)
+        fetches = self.status.fetches
+        yield _gauge(
+            "fetches_running", "Requests of POST /fetch without an answer", fetches.running
+        )
+        yield _gauge("fetch_sites", "Sessions that are kept for sites", fetches.sites)
         yield _gauge("workers", "Tasks that can run at once", tasks.slots)
         yield _gauge("browsers_alive", "Browsers that run", len(browsers.tasks))
         yield _gauge("browsers_starting", "Browsers being started", browsers.starting)

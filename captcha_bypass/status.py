@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Protocol
 
@@ -70,6 +71,14 @@ class Egress:
 
 
 @dataclass(frozen=True)
+class Fetches:
+    """Requests through the browser (POST /fetch), in numbers of now."""
+
+    running: Annotated[int, Field(description="requests that have no answer yet")] = 0
+    sites: Annotated[int, Field(description="sessions that the service keeps for sites")] = 0
+
+
+@dataclass(frozen=True)
 class Status:
     """How the service stands at one moment."""
 
@@ -79,6 +88,7 @@ class Status:
     readiness: Readiness
     browsers: Browsers
     egress: Egress
+    fetches: Fetches = Fetches()
 
     @property
     def obstacle(self) -> str | None:
@@ -101,9 +111,17 @@ class StatusBoard:
 
     Args:
         egress: Where the service's guards count.
+        fetches: Counts requests through the browser.
     """
 
-    def __init__(self, queue: TaskQueue, source: BrowserSource, egress: Egress) -> None:
+    def __init__(
+        self,
+        queue: TaskQueue,
+        source: BrowserSource,
+        egress: Egress,
+        fetches: Callable[[], Fetches] = Fetches,
+    ) -> None:
+        self._fetches = fetches
         self._queue = queue
         self._source = source
         self._egress = egress
@@ -117,4 +135,5 @@ class StatusBoard:
             readiness=self._source.readiness(),
             browsers=self._source.browsers(),
             egress=replace(self._egress, failures=dict(self._egress.failures)),
+            fetches=self._fetches(),
         )

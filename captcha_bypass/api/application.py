@@ -8,6 +8,7 @@ from aiohttp.typedefs import Middleware
 from captcha_bypass.api.access import guards
 from captcha_bypass.api.door import Door
 from captcha_bypass.api.errors import answered_as_json, refused
+from captcha_bypass.api.fetch import FetchApi, Fetching
 from captcha_bypass.api.flaresolverr import errors as flaresolverr
 from captcha_bypass.api.flaresolverr.routes import FlareSolverrApi
 from captcha_bypass.api.metrics import MetricsApi
@@ -26,7 +27,12 @@ DOOR = web.AppKey("DOOR", Door)
 
 
 def application(
-    config: Config, queue: TaskQueue, sessions: Sessions, board: StatusBoard, metrics: Metrics
+    config: Config,
+    queue: TaskQueue,
+    sessions: Sessions,
+    board: StatusBoard,
+    metrics: Metrics,
+    fetching: Fetching,
 ) -> web.Application:
     """Return the API over a queue; `app[DOOR]` makes the protocols of its connections."""
     refusals = Refusals(metrics.refused)
@@ -37,6 +43,7 @@ def application(
     )
     app[DOOR] = door
     app.add_routes(NativeApi(config, queue, sessions, board).routes())
+    app.add_routes(FetchApi(config, fetching, metrics.fetch_ended).routes())
     drop_in = FlareSolverrApi(config, queue, sessions, board, report=metrics.v1_request)
     app.add_routes(drop_in.routes())
     app.add_routes(MetricsApi(metrics, board).routes())

@@ -29,6 +29,17 @@ async def read_body(request: web.Request) -> bytes:
         raise SlowBody(f"The body did not arrive within {BODY_SECONDS:g} seconds.") from None
 
 
+def check_timeout(timeout: float, config: Config) -> None:
+    """Refuse a request's timeout that is longer than the settings allow.
+
+    Raises:
+        InvalidRequest: it is.
+    """
+    if timeout > config.max_timeout:
+        message = f"must be at most {config.max_timeout:g} seconds (--max-timeout)"
+        raise InvalidRequest([FieldError("timeout", message)])
+
+
 async def submit(queue: TaskQueue, config: Config, request: SolveRequest, owner: str) -> str:
     """Queue a request as a task and return its id.
 
@@ -40,9 +51,7 @@ async def submit(queue: TaskQueue, config: Config, request: SolveRequest, owner:
         QueueFull: see TaskQueue.
         ShuttingDown: likewise.
     """
-    if request.timeout > config.max_timeout:
-        message = f"must be at most {config.max_timeout:g} seconds (--max-timeout)"
-        raise InvalidRequest([FieldError("timeout", message)])
+    check_timeout(request.timeout, config)
     task_id = str(uuid4())
     task = Task.of(request, owner)
     groups = task.groups(config.max_per_host)

@@ -150,6 +150,10 @@ class Browser:
         """Keep one more session, and from now on no tasks but those of sessions."""
         self.occupants.begin_session()
 
+    def count_request(self) -> None:
+        """Count a request that is sent in one of its sessions."""
+        self.occupants.count_request()
+
     def end_session(self) -> None:
         """Keep one session less."""
         self.occupants.end_session()

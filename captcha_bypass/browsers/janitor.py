@@ -29,7 +29,7 @@ class Janitor:
         self._max_browser_bytes = max_browser_bytes
         self._clock = asyncio.get_running_loop().time
         self._weigh_at = 0.0
-        #: How many tasks each had taken when it was last weighed.
+        #: How often each had been used when it was last weighed.
         self._weighed: WeakKeyDictionary[Browser, int] = WeakKeyDictionary()
 
     async def keep(self) -> None:
@@ -54,11 +54,11 @@ class Janitor:
 
     async def _retire_large(self) -> None:
         for browser in self._fleet.browsers:
-            served = browser.occupants.served
-            unused = not browser.occupants.tasks and self._weighed.get(browser, 0) == served
+            uses = browser.occupants.uses
+            unused = not browser.occupants.tasks and self._weighed.get(browser, 0) == uses
             if unused or not browser.is_running:
                 continue
-            self._weighed[browser] = served
+            self._weighed[browser] = uses
             size = await browser.process.weigh()
             if size > self._max_browser_bytes:
                 browser.retire("memory")

@@ -22,7 +22,7 @@ class Occupants:
     def __init__(self, most: int) -> None:
         self._most = most
         self._leases: set[Lease] = set()
-        self._sessions = self._served = 0
+        self._sessions = self._served = self._requests = 0
         self._clock = asyncio.get_running_loop().time
         self._idle_since = self._clock()
 
@@ -44,6 +44,11 @@ class Occupants:
     def served(self) -> int:
         """Tasks that have had a place, those that have one now among them."""
         return self._served
+
+    @property
+    def uses(self) -> int:
+        """Tasks and requests of sessions that it has served."""
+        return self._served + self._requests
 
     @property
     def tasks_left(self) -> int:
@@ -87,6 +92,10 @@ class Occupants:
     def end_session(self) -> None:
         """Let a session go."""
         self._sessions -= 1
+
+    def count_request(self) -> None:
+        """Count a request that is sent in a session, beside its tasks."""
+        self._requests += 1
 
     def tell_page_crash(self, page: Page) -> None:
         """Tell the task of a page whose content process has died."""

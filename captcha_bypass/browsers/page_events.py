@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Protocol
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from playwright.async_api import BrowserContext, Error, Frame, Page
 
@@ -39,29 +39,47 @@ class PageEvents:
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._popups: WeakKeyDictionary[BrowserContext, int] = WeakKeyDictionary()
+        #: Contexts in which we open windows now, how many at once, and what has opened meanwhile.
+        self._opening: WeakKeyDictionary[BrowserContext, int] = WeakKeyDictionary()
+        self._opened: WeakKeyDictionary[BrowserContext, list[Page]] = WeakKeyDictionary()
+        self._ours: WeakSet[Page] = WeakSet()
 
     def watch(self, page: Page) -> None:
-        """Tell when the page crashes."""
+        """Tell when the page, which is no site's window, crashes."""
+        self._ours.add(page)
         page.on("crash", self._owner.page_crashed)
         page.on("framenavigated", self._on_navigated)
 
     def watch_windows(self, context: BrowserContext) -> None:
         """Close what opens in the context from now on."""
-        context.on("page", self._close_popup)
+        context.on("page", self._on_page)
 
-    @contextmanager
-    def letting_windows_open(self, context: BrowserContext) -> Iterator[BrowserContext]:
-        """Let us open windows in the context; Playwright opens one to read its storage."""
-        context.remove_listener("page", self._close_popup)
+    @asynccontextmanager
+    async def letting_windows_open(self, context: BrowserContext) -> AsyncIterator[BrowserContext]:
+        """Let us open windows in the context; Playwright opens one to read its storage.
+
+        What a site opens meanwhile is closed afterwards. Ours are those that are watched by then.
+        """
+        self._opening[context] = self._opening.get(context, 0) + 1
         try:
             yield context
         finally:
-            context.on("page", self._close_popup)
+            self._opening[context] -= 1
+            if not self._opening[context]:
+                for page in self._opened.pop(context, []):
+                    if page not in self._ours and not page.is_closed():
+                        await self._close_popup(page)
 
     def _on_navigated(self, frame: Frame) -> None:
         # What Firefox shows in place of a page whose content process has died.
         if frame.url.startswith("about:tabcrashed"):
             self._owner.page_crashed(frame.page)
+
+    async def _on_page(self, page: Page) -> None:
+        if self._opening.get(page.context, 0):
+            self._opened.setdefault(page.context, []).append(page)
+        else:
+            await self._close_popup(page)
 
     async def _close_popup(self, popup: Page) -> None:
         opened = self._popups.get(popup.context, 0) + 1

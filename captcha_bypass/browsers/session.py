@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from captcha_bypass.browsers.browser import Browser
 from captcha_bypass.browsers.lease import Lease
+from captcha_bypass.browsers.permits import Permits
 from captcha_bypass.browsers.retirement import Cause
 from captcha_bypass.browsers.tabs import Tab, Tabs
+from captcha_bypass.browsers.visits import Visit, Visits
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import BrowserLost, TaskError
 
 
 class Session:
-    """One context in a browser, lent to one task at a time.
+    """One context in a browser, lent to one task at a time; requests may be sent in it beside.
 
     It is a name alone until its first task: whoever begins and ends sessions starts no browsers.
 
@@ -36,6 +39,12 @@ class Session:
         self._changing = asyncio.Lock()
         self._born = self._used = _now()
         self._lease: Lease | None = None
+        #: Who may use the context now: its task, and requests that may reach the same.
+        self._permits = Permits()
+        #: The permit of its task, while that has the context.
+        self._lent_by: Permit | None = None
+        #: Pages that requests are sent through.
+        self._visits = Visits()
         #: Tasks that it has had.
         self._served = 0
         #: Seconds of its life that its last task would have granted it.
@@ -56,6 +65,25 @@ class Session:
         overrun = self._tab is not None and self._tab.guard.overrun is not None
         dead = self._browser is not None and self._browser.is_dead
         return not (self._over or self._broken or dead or overrun)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether requests can be sent in it: it is alive, and a task has opened its context."""
+        return self.is_alive and self._tab is not None and self._served > 0
+
+    @property
+    def is_retiring(self) -> bool:
+        """Whether its browser waits for its end."""
+        return self._browser is not None and not self._browser.is_active
+
+    @property
+    def last_used(self) -> float:
+        """When it was last used, on the event loop's clock."""
+        return self._used
+
+    def touch(self) -> None:
+        """Count as used just now."""
+        self._used = _now()
 
     @property
     def is_lent(self) -> bool:
@@ -110,10 +138,13 @@ class Session:
     async def open(self, permit: Permit) -> Tab:
         """See Place. The page is empty, and the same as before if it could be emptied."""
         await self._home.started()
+        own = self._own(permit)
+        await self._permits.acquire(own)
+        self._lent_by = own
         tab = None
         try:
             async with self._home.tabs.opening(permit), self._changing:
-                tab = self._tab = await self._ready_tab(self._home.tabs, self._own(permit))
+                tab = self._tab = await self._ready_tab(self._home.tabs, own)
                 return tab
         except BrowserLost as error:
             raise self.loss(suspect=error.suspect) from error
@@ -136,7 +167,59 @@ class Session:
             self._next = None
         if await self._tab.guard.admit_again(permit):
             return self._tab
-        return await _moved(tabs, self._tab, permit)
+        return await self._moved(tabs, self._tab, permit)
+
+    async def _moved(self, tabs: Tabs, old: Tab, permit: Permit) -> Tab:
+        """Move cookies and local storage to a context in which nothing of earlier sites runs."""
+        async with asyncio.timeout(tabs.open_seconds):
+            state: Any = await tabs.storage(old)
+        if not await tabs.close(old):
+            raise TimeoutError
+        tab = await tabs.open(permit)
+        async with asyncio.timeout(tabs.open_seconds):
+            await tab.page.context.set_storage_state(state)
+        return tab
+
+    @asynccontextmanager
+    async def visit(self, permit: Permit, origin: str) -> AsyncIterator[Visit]:
+        """Let a request be sent in its context, beside its task if that may reach the same.
+
+        Args:
+            permit: What the request may reach; where its user or others may reach something else
+                now, it waits for them.
+            origin: As the browser writes it.
+
+        Raises:
+            TaskError: `session_lost`; `browser_unavailable`: its browser does not answer.
+            BrowserLost: likewise.
+        """
+        own = self._own(permit)
+        async with self._permits.using(own):
+            tab = await self._visited(own)
+            self._home.count_request()
+            yield Visit(self._visits, self._home, tab, permit, origin)
+
+    async def _visited(self, permit: Permit) -> Tab:
+        """Return a tab of the context, in which a request may be sent now."""
+        async with self._changing:
+            if self._tab is None or not self.is_alive:
+                raise session_lost()
+            guard = self._tab.guard
+            if self._lent_by is not None and guard.serves(permit):
+                return self._tab  # whose task has it, and whose traffic it counts
+            if self._visits.permit != permit:
+                await self._visits.close(self._home)
+                self._visits.permit = permit
+            if await guard.admit_beside(permit):
+                return self._tab
+            try:
+                async with self._home.tabs.opening(permit):
+                    self._tab = await self._ready_tab(self._home.tabs, permit)
+            except BaseException:
+                self._broken = True
+                raise
+            self._visits.forget()
+            return self._tab
 
     async def close_tab(self, tab: Tab) -> None:
         """See Place. It is made ready for the next task, or closed with the session if that is over."""
@@ -164,6 +247,9 @@ class Session:
         self._home.release(lease)
         self._broken = self._broken or lease.is_dead  # its task has been told
         self._lease = None
+        if self._lent_by is not None:
+            self._lent_by = None
+            self._permits.release()
         self._served += 1
         self._used = _now()
         self._on_release(self)
@@ -186,21 +272,10 @@ class Session:
                     # A page that opens while its context closes may stay behind.
                     await asyncio.wait({self._next}, timeout=self._browser.tabs.open_seconds)
                 if self._tab is not None:
+                    await self._visits.opened(self._browser.tabs.open_seconds)
                     await self._browser.close_tab(self._tab)
         finally:
             self._browser.end_session()
-
-
-async def _moved(tabs: Tabs, old: Tab, permit: Permit) -> Tab:
-    """Move cookies and local storage to a context in which nothing of earlier sites runs."""
-    async with asyncio.timeout(tabs.open_seconds):
-        state: Any = await tabs.storage(old)
-    if not await tabs.close(old):
-        raise TimeoutError
-    tab = await tabs.open(permit)
-    async with asyncio.timeout(tabs.open_seconds):
-        await tab.page.context.set_storage_state(state)
-    return tab
 
 
 def session_lost() -> TaskError:

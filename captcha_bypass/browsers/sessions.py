@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -11,7 +12,9 @@ from captcha_bypass.browsers.browser import Browser
 from captcha_bypass.browsers.lease import Lease
 from captcha_bypass.browsers.rounds import every
 from captcha_bypass.browsers.session import Session, session_lost
+from captcha_bypass.browsers.visits import Visit
 from captcha_bypass.concurrency import Background, uninterrupted
+from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import TaskError, TooManySessions
 from captcha_bypass.wire.models import SessionKey
@@ -38,6 +41,8 @@ class Sessions:
         self._sessions: dict[SessionKey, Session] = {}
         #: Ended by themselves, oldest first; whoever asks for one is told so once.
         self._lost: OrderedDict[SessionKey, None] = OrderedDict()
+        #: How many keep each from being ended for want of use, or of room.
+        self._kept: Counter[SessionKey] = Counter()
         self._background = Background()
 
     async def __aenter__(self) -> Self:
@@ -55,7 +60,44 @@ class Sessions:
     def names(self, owner: str) -> list[str]:
         """Return the names of an owner's that are alive, oldest first."""
         self._expire()
-        return [key.name for key in self._sessions if key.owner == owner]
+        return [key.name for key in self._sessions if key.owner == owner and not key.of_site]
+
+    @property
+    def sites(self) -> int:
+        """How many there are that the service has begun for sites."""
+        return sum(key.of_site for key in self._sessions)
+
+    @contextmanager
+    def keep(self, key: SessionKey) -> Iterator[None]:
+        """Let a session not end for want of use, or of room, within the block."""
+        self._expire()
+        self._kept[key] += 1
+        try:
+            yield
+        finally:
+            self._kept[key] -= 1
+            if not self._kept[key]:
+                del self._kept[key]
+            if key in self._sessions:
+                self._sessions[key].touch()
+
+    def is_settled(self, key: SessionKey) -> bool:
+        """Whether requests can be sent in a session: it is alive, and has had a task."""
+        session = self._sessions.get(key)
+        return session is not None and session.is_settled
+
+    @asynccontextmanager
+    async def visit(self, key: SessionKey, permit: Permit, origin: str) -> AsyncIterator[Visit]:
+        """Let a request be sent in a session; see Session.visit.
+
+        Raises:
+            TaskError: `session_lost`: there is none; or see Session.visit.
+        """
+        session = self._sessions.get(key)
+        if session is None:
+            raise session_lost()
+        async with session.visit(permit, origin) as visit:
+            yield visit
 
     def create(self, key: SessionKey, upstream: Upstream | None) -> bool:
         """Begin a session; False: there is one of that key, which stays as it is.
@@ -70,6 +112,8 @@ class Sessions:
         self._lost.pop(key, None)
         if key in self._sessions:
             return False
+        if len(self._sessions) >= self._most:
+            self._make_room()
         if len(self._sessions) >= self._most:
             raise TooManySessions(
                 f"{self._most} sessions are open; delete one, or raise --max-sessions."
@@ -127,12 +171,25 @@ class Sessions:
             if session.is_lent:
                 continue
             if not session.is_alive:
-                self._lost[key] = None
-            elif not session.is_expired(self._ttl):
+                if not key.of_site:  # whose user does not know of it
+                    self._lost[key] = None
+            elif key in self._kept or (
+                not session.is_expired(self._ttl) and not (key.of_site and session.is_retiring)
+            ):
                 continue
             self._end(key)
         while len(self._lost) > MAX_LOST:
             self._lost.popitem(last=False)
+
+    def _make_room(self) -> None:
+        """End the session of a site that was used least recently, if one is not used now."""
+        free = [
+            key
+            for key, session in self._sessions.items()
+            if key.of_site and key not in self._kept and not session.is_lent
+        ]
+        if free:
+            self._end(min(free, key=lambda key: self._sessions[key].last_used))
 
     def _on_release(self, session: Session) -> None:
         """Forget one that has ended while its task had it, and so has been told."""

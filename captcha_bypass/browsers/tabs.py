@@ -175,13 +175,13 @@ class Tabs:
         return page
 
     def open_beside(self, tab: Tab) -> asyncio.Task[Tab]:
-        """Begin to open a page in the context of one that is closed."""
+        """Begin to open a page in the context of another, which may be closed."""
         return self._means.background.start(self._new_beside(tab))
 
     async def _new_beside(self, tab: Tab) -> Tab:
-        with self._events.letting_windows_open(tab.page.context) as context:
+        async with self._events.letting_windows_open(tab.page.context) as context:
             page = await _open_page(context)
-        self._events.watch(page)
+            self._events.watch(page)
         return Tab(page, tab.guard)
 
     async def _close_unwanted(self, opening: asyncio.Task[Tab]) -> None:
@@ -193,7 +193,7 @@ class Tabs:
 
     async def storage(self, tab: Tab) -> StorageState:
         """Return cookies and local storage of a page's context."""
-        with self._events.letting_windows_open(tab.page.context) as context:
+        async with self._events.letting_windows_open(tab.page.context) as context:
             return await context.storage_state()
 
     async def empty(self, tab: Tab) -> bool:

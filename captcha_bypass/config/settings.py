@@ -137,6 +137,12 @@ class Config(BaseSettings):
     session_ttl: Seconds = Field(
         1800.0, description="seconds without a task after which a session ends"
     )
+    max_fetch_bytes: int = Field(
+        10 * 1024 * 1024, ge=1024, description="largest answer of POST /fetch, decoded"
+    )
+    max_fetches_per_host: int = Field(
+        6, ge=1, le=256, description="requests of POST /fetch to one host at once; others wait"
+    )
     max_task_bytes: int = Field(
         100 * 1024 * 1024,
         ge=64 * 1024,

@@ -14,13 +14,15 @@ from captcha_bypass.egress.connections import MAX_CONNECTIONS, has_room
 from captcha_bypass.egress.gate import Gate
 from captcha_bypass.egress.relay import Relay
 from captcha_bypass.egress.resolver import Resolver
-from captcha_bypass.egress.routes import HEAD_BYTES, Permit, Router
+from captcha_bypass.egress.routes import HEAD_BYTES, Journey, Permit, Router
 from captcha_bypass.egress.rules import Destination, Rules
 from captcha_bypass.egress.upstream import Streams
 from captcha_bypass.errors import TaskError
 
 logger = logging.getLogger(__name__)
 
+#: Seconds after which requests that no task sends have names resolved anew.
+RESOLVE_AGAIN_SECONDS = 60.0
 #: Destinations of which a guard knows why they were not reached; a page may try any number.
 MAX_FAILURES = 1000
 
@@ -76,6 +78,10 @@ class Guard:
         self._egress = egress
         self._counts = counts
         self._router = Router(egress.rules, egress.resolver)
+        #: What its user may do now; None until there is one.
+        self._permit: Permit | None = None
+        #: When names were last resolved anew.
+        self._admitted_at = 0.0
         self._background = Background()
         self._server: asyncio.Server
         self._closed = False
@@ -85,7 +91,7 @@ class Guard:
         self._bytes = 0
         self._failures: dict[Destination, TaskError] = {}
         #: Whether any task of its session has reached the public internet.
-        self._was_abroad = False
+        self._journey = Journey()
         #: Called once the task has moved more than it may; it is cut off by then.
         self.on_overrun: Callable[[], None] = lambda: None
         #: Why the task was cut off.
@@ -107,33 +113,52 @@ class Guard:
     def admit(self, permit: Permit) -> None:
         """Give the context to a task.
 
-        What an earlier one of its session has opened is cut: it may lead through another proxy, or
-        to a host that only that task could name.
+        What an earlier one of its session has opened is cut if its permit was another: it may lead
+        through another proxy, or to a host that only that task could name.
         """
-        self._give_to(self._router_for(permit))
+        self._give_to(permit, self._router_for(permit))
 
     async def admit_again(self, permit: Permit) -> bool:
         """Give the context to its session's next task; False if that must get another context.
 
         A site's worker outlives its task. It must not find a private host that a later task names.
+        Where the next may do just what the last could, its connections go on.
         """
         router = self._router_for(permit)
-        self._was_abroad = self._was_abroad or self._router.was_abroad
-        if self._was_abroad and await router.names_private():
+        if self._journey.was_abroad and await router.names_private():
             return False
-        self._give_to(router)
+        self._give_to(permit, router)
+        return True
+
+    def serves(self, permit: Permit) -> bool:
+        """Whether its user may do now just what a permit says."""
+        return permit == self._permit
+
+    async def admit_beside(self, permit: Permit) -> bool:
+        """Let one request be sent that no task sends; False if it must get another context.
+
+        Its traffic counts by itself. Nothing else changes for whoever uses the context by the same
+        permit; names are resolved anew now and then.
+        """
+        age = asyncio.get_running_loop().time() - self._admitted_at
+        if permit != self._permit or age > RESOLVE_AGAIN_SECONDS:
+            return await self.admit_again(permit)
+        self._bytes = 0
         return True
 
     def _router_for(self, permit: Permit) -> Router:
-        return Router(self._egress.rules, self._egress.resolver, permit)
+        return Router(self._egress.rules, self._egress.resolver, permit, self._journey)
 
-    def _give_to(self, router: Router) -> None:
-        self._background.cancel()
+    def _give_to(self, permit: Permit, router: Router) -> None:
+        if permit != self._permit:
+            self._background.cancel()
         self._bytes = 0
         self._crowded = False
         self._failures.clear()
         self.gate = Gate()
         self._router = router
+        self._permit = permit
+        self._admitted_at = asyncio.get_running_loop().time()
 
     async def close(self) -> None:
         """Cut everything that goes through it."""

@@ -32,6 +32,13 @@ class Permit:
     upstream: Upstream | None = None
 
 
+class Journey:
+    """Where the tasks of one context have been."""
+
+    #: Whether something was reached that is not private, or that a proxy alone knows.
+    was_abroad = False
+
+
 class Router:
     """Opens connections for one task, each to an address that was checked.
 
@@ -40,17 +47,23 @@ class Router:
     Args:
         resolver: Resolves names, for all tasks.
         permit: None: nothing private, no proxy.
+        journey: That of its context, whose earlier connections may go on beside; default: its own.
     """
 
-    def __init__(self, rules: Rules, resolver: Resolver, permit: Permit | None = None) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        resolver: Resolver,
+        permit: Permit | None = None,
+        journey: Journey | None = None,
+    ) -> None:
         self._rules = rules
         self._lookups = resolver.lookups()
         self._named = None if permit is None else permit.named
         #: The proxy that everything goes through.
         self.upstream = None if permit is None else permit.upstream
         self._known: dict[Destination, list[AddrInfo]] = {}
-        #: Whether something was reached that is not private, or that a proxy alone knows.
-        self.was_abroad = False
+        self._journey = journey or Journey()
 
     async def names_private(self) -> bool:
         """Whether the host that the task names is private; what it is now counts from here on."""
@@ -88,9 +101,10 @@ class Router:
         if proxy is None:
             named = destination == self._named
             addresses = await self._resolve(destination, named=named)
-            self.was_abroad = self.was_abroad or any(map(is_public, _addresses(addresses)))
+            if any(map(is_public, _addresses(addresses))):
+                self._journey.was_abroad = True
             return await _dial(addresses)
-        self.was_abroad = True
+        self._journey.was_abroad = True
         self.check(destination)
         return await self._through(proxy, destination)
 
@@ -100,7 +114,7 @@ class Router:
         Raises:
             TaskError: `blocked_address` or `proxy_error`.
         """
-        self.was_abroad = True
+        self._journey.was_abroad = True
         self.check(destination)
         return await self._through(proxy, None)
 

@@ -6,7 +6,7 @@ from secrets import token_hex
 
 from playwright.async_api import Page, Route
 
-from captcha_bypass.background import within
+from captcha_bypass.concurrency import within
 from captcha_bypass.fetching.messages import PageSpoilt
 
 #: Without an icon of its own, Firefox would ask the site for one.

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from playwright.async_api import Error, Frame, Page, Response
 from playwright.async_api import Request as Sent
 
-from captcha_bypass.background import uninterrupted, within
 from captcha_bypass.browsers.failures import translate
+from captcha_bypass.concurrency import uninterrupted, within
 from captcha_bypass.errors import CaptchaBypassError, InvalidRequest
 from captcha_bypass.fetching.blank import open_blank
 from captcha_bypass.fetching.headers import as_page_sends, refusals

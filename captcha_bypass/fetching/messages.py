@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Self
 from urllib.parse import urlsplit
 
 from captcha_bypass.errors import CaptchaBypassError
@@ -65,6 +66,25 @@ class AnswerUnreadable(FetchError):
     """The answer's body is not what its `Content-Encoding` says."""
 
     code = "answer_unreadable"
+
+
+class ChallengeNotPassed(FetchError):
+    """The site still answers with a challenge that the browser should pass."""
+
+    code = "challenge_not_passed"
+
+    @classmethod
+    def of(cls, vendor: str) -> Self:
+        """Return the error for a vendor's challenge."""
+        return cls(
+            f"The challenge of {vendor} was not passed; the site's answer was not to be had."
+        )
+
+
+class TimeIsUp(FetchError):
+    """The answer was not there within the request's timeout."""
+
+    code = "timeout"
 
 
 class PageSpoilt(FetchError):

@@ -67,7 +67,7 @@ class Jar:
         """
         if not task.cookies:
             return
-        given: list[Any] = [_browser_cookie(cookie, task.url) for cookie in task.cookies]
+        given: list[Any] = [browser_cookie(cookie, task.url) for cookie in task.cookies]
         for cookie in given:
             if "partitionKey" not in cookie:
                 self._hosts.add_own(cookie["domain"].removeprefix("."))
@@ -137,7 +137,7 @@ class Jar:
                 self._hosts.within[host] = origin
 
 
-def _browser_cookie(cookie: Cookie, task_url: str) -> dict[str, Any]:
+def browser_cookie(cookie: Cookie, task_url: str) -> dict[str, Any]:
     """Give a cookie the place it needs; a host-only cookie's domain has no leading dot."""
     url = cookie.url or task_url
     fields = cookie.model_dump(exclude={"name", "url", "domain", "secure", "partitionKey"})

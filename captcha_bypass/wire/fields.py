@@ -104,7 +104,7 @@ def _check_for_socks(text: str, server: str | None) -> None:
         raise ValueError(f"must be 1 to {SOCKS_BYTES} ASCII characters for a socks5 proxy")
 
 
-def _matching(pattern: str, message: str) -> AfterValidator:
+def matching(pattern: str, message: str) -> AfterValidator:
     """Check a pattern as pydantic does, but say what would be right instead of the pattern."""
 
     def check(value: str) -> str:
@@ -154,27 +154,25 @@ VisibleText = Annotated[str, Field(min_length=1, max_length=4096), AfterValidato
 HeaderName = Annotated[
     str,
     Field(max_length=256, json_schema_extra={"pattern": HEADER_NAME}),
-    _matching(HEADER_NAME, "is not a header name"),
+    matching(HEADER_NAME, "is not a header name"),
     AfterValidator(_header_name),
 ]
 HeaderValue = Annotated[str, Field(max_length=8192), AfterValidator(_header_value)]
 CookieName = Annotated[
     str,
     Field(max_length=4096, json_schema_extra={"pattern": COOKIE_NAME}),
-    _matching(COOKIE_NAME, "must be a name without blanks around it, control characters, = or ;"),
+    matching(COOKIE_NAME, "must be a name without blanks around it, control characters, = or ;"),
 ]
 CookieValue = Annotated[str, Field(max_length=4096, repr=False), AfterValidator(_cookie_value)]
-CookieDomain = Annotated[
-    str, Field(max_length=255), _matching(COOKIE_DOMAIN, "must be a host name")
-]
+CookieDomain = Annotated[str, Field(max_length=255), matching(COOKIE_DOMAIN, "must be a host name")]
 #: Any text a path segment can carry.
 SessionName = Annotated[
     str,
     Field(max_length=128, json_schema_extra={"pattern": SESSION_NAME}),
-    _matching(SESSION_NAME, "must be a name without control characters"),
+    matching(SESSION_NAME, "must be a name without control characters"),
 ]
 CookiePath = Annotated[
     str,
     Field(max_length=1024, json_schema_extra={"pattern": COOKIE_PATH}),
-    _matching(COOKIE_PATH, "must start with / and have no ;"),
+    matching(COOKIE_PATH, "must start with / and have no ;"),
 ]

@@ -44,7 +44,7 @@ def _few(headers: object) -> object:
     return headers
 
 
-class _Wire(BaseModel):
+class Wire(BaseModel):
     """Strict JSON: no unknown fields, no guessed types, no input echoed in errors."""
 
     model_config = ConfigDict(
@@ -52,7 +52,7 @@ class _Wire(BaseModel):
     )
 
 
-class Proxy(_Wire):
+class Proxy(Wire):
     """The proxy a task's traffic goes through, with no fall-back to a direct connection."""
 
     model_config = ConfigDict(
@@ -81,7 +81,7 @@ class Proxy(_Wire):
         return checked_password(value, info.data["username"], info.data.get("server"))
 
 
-class Cookie(_Wire):
+class Cookie(Wire):
     """A cookie set before the page is opened; also takes what a result gave."""
 
     model_config = ConfigDict(
@@ -116,7 +116,7 @@ class Cookie(_Wire):
         return value
 
 
-class SolveRequest(_Wire):
+class SolveRequest(Wire):
     """Body of POST /solve. At least one of the success conditions must be given; all must hold."""
 
     model_config = ConfigDict(
@@ -187,6 +187,8 @@ class SessionKey(NamedTuple):
 
     owner: str
     name: str
+    #: The service has begun it for a site; no user can name one, or sees it.
+    of_site: bool = False
 
 
 class Task(SolveRequest):
@@ -202,6 +204,9 @@ class Task(SolveRequest):
         None, gt=0, description="seconds; an older session is begun anew"
     )
     owner: str = Field("", description="whose it is, and its session; one for each API key")
+    of_site: bool = Field(
+        False, description="whether the session is one that the service has begun"
+    )
 
     @classmethod
     def of(cls, request: SolveRequest, owner: str) -> Task:
@@ -211,7 +216,9 @@ class Task(SolveRequest):
     @property
     def session_key(self) -> SessionKey | None:
         """The session it runs in; None: none."""
-        return None if self.session is None else SessionKey(self.owner, self.session)
+        if self.session is None:
+            return None
+        return SessionKey(self.owner, self.session, self.of_site)
 
     def groups(self, max_per_host: int) -> dict[str, int]:
         """Return the queue's groups that it is in, and how many tasks of each may run at once.
@@ -226,7 +233,8 @@ class Task(SolveRequest):
         if max_per_host:
             bounds[f"host:{self.host.removesuffix('.')}"] = max_per_host
         if self.session is not None:
-            bounds[f"session:{self.owner}:{self.session}"] = 1
+            kind = "site" if self.of_site else "session"
+            bounds[f"{kind}:{self.owner}:{self.session}"] = 1
         return bounds
 
     def to_payload(self) -> dict[str, Any]:

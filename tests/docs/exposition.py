@@ -15,6 +15,7 @@ def metrics() -> dict[str, set[str]]:
     """Return the names of all samples, each with its labels."""
     counted = Metrics(domains=True)
     counted.task_ended("completed", 1.0, {"solved": "cloudflare"})
+    counted.fetch_ended("answered", 1.0, 1, 1)
     counted.refused("queue_full")
     counted.v1_request("site.test", "solved", 1.0)
     status = replace(

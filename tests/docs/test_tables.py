@@ -156,7 +156,8 @@ def test_every_parameter_of_flaresolverr_is_named() -> None:
 @pytest.mark.parametrize("route", [*document()["paths"], "/openapi.json"])
 def test_every_endpoint_has_an_example_for_curl_and_for_httpie(route: str) -> None:
     path = route.replace("{task_id}", "TASK_ID").replace("{name}", "NAME")
-    texts = [block.text for block in blocks_of(API) if block.language == "sh"]
+    blocks = [*blocks_of(API), *blocks_of("docs/fetch.md")]
+    texts = [block.text for block in blocks if block.language == "sh"]
     assert any(text.startswith("curl") and f"localhost:8191{path}" in text for text in texts)
     assert any(text.startswith("http ") and f":8191{path}" in text for text in texts)
 

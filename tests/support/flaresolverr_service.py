@@ -18,6 +18,7 @@ from captcha_bypass.status import Egress, Readiness, StatusBoard
 from captcha_bypass.tasks.base import Handler
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.wire.models import SessionKey
+from tests.support.fetching import NoFetches
 from tests.support.status import ToldBrowsers
 
 Json = dict[str, Any]
@@ -113,7 +114,7 @@ async def serving(handler: Handler, sessions: FakeSessions, **settings: Any) -> 
     reports: list[tuple[str, str]] = []
     browsers = ToldBrowsers(Readiness(version="140.0.1"))
     board = StatusBoard(queue, browsers, Egress())
-    app = application(config, queue, sessions, board, _Recorded(reports))
+    app = application(config, queue, sessions, board, _Recorded(reports), NoFetches())
     async with AsyncExitStack() as stack:
         await queue.start(handler, config.workers)
         stack.push_async_callback(queue.stop, 0)

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from captcha_bypass.errors import RequestErrorCode, TaskErrorCode
-from captcha_bypass.status import Browsers, Egress
+from captcha_bypass.errors import FetchErrorCode, RequestErrorCode, TaskErrorCode
+from captcha_bypass.status import Browsers, Egress, Fetches
 from captcha_bypass.wire.results import Solution
 
 
@@ -57,6 +57,36 @@ class TaskView(BaseModel):
     )
 
 
+class FetchAnswer(BaseModel):
+    """Answer of POST /fetch, whatever the site's status is."""
+
+    status: int = Field(description="the site's; a redirect is not followed")
+    headers: list[list[str]] = Field(
+        description="[name, value] in the order in which they came; each character of a value is a byte"
+    )
+    url: str = Field(description="as the browser wrote it")
+    body: str = Field(description="base64", json_schema_extra={"contentEncoding": "base64"})
+    decoded: str | None = Field(
+        description="the Content-Encoding that the browser has undone; null: the body is as it came"
+    )
+    solved: str | None = Field(description="vendor of a challenge that was passed for this request")
+    user_agent: str
+    elapsed: float = Field(description="seconds, solves included")
+
+
+class FetchErrorBody(BaseModel):
+    """Why there is no answer of the site."""
+
+    code: TaskErrorCode | FetchErrorCode
+    message: str
+
+
+class FetchErrorAnswer(BaseModel):
+    """Answer of POST /fetch where the site's could not be had."""
+
+    error: FetchErrorBody
+
+
 class RemoveAnswer(BaseModel):
     """Answer of DELETE /task/{task_id}."""
 
@@ -81,6 +111,7 @@ class Health(BaseModel):
     version: str
     browsers: Browsers
     egress: Egress
+    fetches: Fetches
     warning: str | None = Field(None, description="only when another browser stands in")
 
 

@@ -10,6 +10,8 @@ from pydantic.json_schema import models_json_schema
 from captcha_bypass import __version__
 from captcha_bypass.api.native.answers import (
     ErrorAnswer,
+    FetchAnswer,
+    FetchErrorAnswer,
     Health,
     Live,
     RemoveAnswer,
@@ -19,6 +21,7 @@ from captcha_bypass.api.native.answers import (
     Unavailable,
 )
 from captcha_bypass.config import Config
+from captcha_bypass.wire.fetch import FetchRequest
 from captcha_bypass.wire.models import SolveRequest
 
 _REF = "#/components/schemas/{model}"
@@ -30,14 +33,19 @@ def document(max_timeout: float = Config.model_fields["max_timeout"].default) ->
     """Return the OpenAPI 3.1 document of a service with that `--max-timeout` as a JSON dict."""
     answers = (
         *(SolveAnswer, TaskView, RemoveAnswer, SessionsAnswer),
+        *(FetchAnswer, FetchErrorAnswer),
         *(Health, Unavailable, Live, ErrorAnswer),
     )
     _, schemas = models_json_schema(
-        [(SolveRequest, "validation"), *((model, "validation") for model in answers)],
+        [
+            (SolveRequest, "validation"),
+            (FetchRequest, "validation"),
+            *((model, "validation") for model in answers),
+        ],
         ref_template=_REF,
     )
-    timeout = schemas["$defs"]["SolveRequest"]["properties"]["timeout"]
-    timeout["maximum"] = max_timeout
+    for name in ("SolveRequest", "FetchRequest"):
+        schemas["$defs"][name]["properties"]["timeout"]["maximum"] = max_timeout
     return {
         "openapi": "3.1.0",
         "info": {
@@ -48,6 +56,7 @@ def document(max_timeout: float = Config.model_fields["max_timeout"].default) ->
         "security": _SECURITY,
         "paths": {
             "/solve": {"post": _solve()},
+            "/fetch": {"post": _fetch()},
             "/result/{task_id}": {"get": _result()},
             "/task/{task_id}": {"delete": _remove()},
             "/sessions": {"get": _sessions()},
@@ -105,6 +114,26 @@ def _solve() -> dict[str, Any]:
             "413": _answer("body_too_large", ErrorAnswer),
             "415": _answer("unsupported_media_type", ErrorAnswer),
             "503": _busy("queue_full or shutting_down"),
+        },
+    }
+
+
+def _fetch() -> dict[str, Any]:
+    return {
+        "operationId": "fetch",
+        "summary": "Let the browser send a request, once no challenge is in the way",
+        "requestBody": {"required": True, "content": _content(FetchRequest)},
+        "responses": {
+            "200": _answer("the site's answer, whatever its status", FetchAnswer),
+            "400": _answer("invalid_request", ErrorAnswer),
+            **_refused(),
+            "408": _answer("body_timeout", ErrorAnswer),
+            "413": _answer("body_too_large", ErrorAnswer),
+            "415": _answer("unsupported_media_type", ErrorAnswer),
+            "500": _answer("internal_error", FetchErrorAnswer),
+            "502": _answer("no answer of the site", FetchErrorAnswer),
+            "503": _busy("too much to do, or browser_unavailable"),
+            "504": _answer("timeout", FetchErrorAnswer),
         },
     }
 

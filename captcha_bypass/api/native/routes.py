@@ -165,6 +165,7 @@ class NativeApi:
             warning=status.readiness.warning,
             browsers=status.browsers,
             egress=status.egress,
+            fetches=status.fetches,
         )
         return _json(health)
 

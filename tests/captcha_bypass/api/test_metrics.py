@@ -24,10 +24,11 @@ from captcha_bypass.errors import TaskError
 from captcha_bypass.metrics import MAX_DOMAINS, SOLVE_BUCKETS, Metrics
 from captcha_bypass.solving.outcome import Findings, Outcome
 from captcha_bypass.solving.worker import Worker
-from captcha_bypass.status import Browsers, Egress, Status, StatusBoard
+from captcha_bypass.status import Browsers, Egress, Fetches, Status, StatusBoard
 from captcha_bypass.tasks.base import Stats
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.wire.models import Task
+from tests.support.fetching import NoFetches
 from tests.support.scripted_queue import until
 from tests.support.status import NOTHING, ToldBrowsers
 
@@ -164,7 +165,7 @@ async def make_service() -> AsyncIterator[MakeService]:
             metrics, pages = Metrics(domains=config.metrics_domains), Pages()
             pool: Any = pages
             board = StatusBoard(queue, ToldBrowsers(numbers=BROWSERS), EGRESS)
-            app = application(config, queue, Sessions(most=1, ttl=1.0), board, metrics)
+            app = application(config, queue, Sessions(most=1, ttl=1.0), board, metrics, NoFetches())
             stack.enter_context(patch("captcha_bypass.solving.worker.solve", pages.solve))
             await queue.start(Worker(pool, 10_000, report=metrics.task_ended), config.workers)
             stack.push_async_callback(queue.stop, 0)
@@ -281,12 +282,21 @@ def test_numbers_of_browsers_and_egress_are_passed_on() -> None:
     metrics = Metrics()
     for _ in range(2):  # a scrape adds nothing
         found = of(
-            metrics, replace(NOTHING, tasks=Stats(1, 2, 3), browsers=BROWSERS, egress=EGRESS)
+            metrics,
+            replace(
+                NOTHING,
+                tasks=Stats(1, 2, 3),
+                browsers=BROWSERS,
+                egress=EGRESS,
+                fetches=Fetches(4, 5),
+            ),
         )
         ours = {k: v for k, v in found.items() if k[0].startswith("captcha_bypass_")}
         assert ours == {
             key("captcha_bypass_queue_depth"): 1,
             key("captcha_bypass_tasks_running"): 2,
+            key("captcha_bypass_fetches_running"): 4,
+            key("captcha_bypass_fetch_sites"): 5,
             key("captcha_bypass_workers"): 3,
             key("captcha_bypass_browsers_alive"): 2,
             key("captcha_bypass_browsers_starting"): 1,

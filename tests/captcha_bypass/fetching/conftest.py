@@ -10,9 +10,11 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Playwright
 
-from captcha_bypass.browsers.driver import Driver
-from captcha_bypass.browsers.engines import Firefox, find_firefox
-from captcha_bypass.browsers.reaper import BROWSER_MARK, Workspace, marked_child
+from captcha_bypass.browsers.launch.driver import Driver
+from captcha_bypass.browsers.launch.engines import Firefox
+from captcha_bypass.browsers.launch.installed import find_firefox
+from captcha_bypass.browsers.launch.processes import BROWSER_MARK, marked_child
+from captcha_bypass.browsers.launch.workspace import Workspace
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination, Rules

@@ -14,6 +14,7 @@ from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
 from captcha_bypass.metrics import Metrics
 from captcha_bypass.status import Browsers, Egress, Readiness, StatusBoard
+from tests.support.fetching import NoFetches
 from tests.support.native_service import MakeService, Service, WatchedQueue
 from tests.support.scripted_queue import Script
 from tests.support.status import ToldBrowsers
@@ -37,7 +38,7 @@ async def make_service() -> AsyncIterator[MakeService]:
             )
             board = StatusBoard(queue, browsers, Egress(bytes_received=7, connections=1))
             sessions = Sessions(most=1, ttl=1.0)
-            app = application(config, queue, sessions, board, Metrics())
+            app = application(config, queue, sessions, board, Metrics(), NoFetches())
             await queue.start(script, config.workers)
             stack.push_async_callback(queue.stop, 0)
             server = TestServer(app, handler_cancellation=True)

@@ -18,6 +18,7 @@ from schemathesis.specs.openapi import checks as openapi_checks
 
 from captcha_bypass import __version__, errors
 from captcha_bypass.api.application import application
+from captcha_bypass.api.fetch import FetchApi
 from captcha_bypass.api.metrics import MetricsApi
 from captcha_bypass.api.native.openapi import document
 from captcha_bypass.api.native.routes import MAX_WAIT, NativeApi
@@ -29,6 +30,7 @@ from captcha_bypass.status import Browsers, Egress, Readiness, StatusBoard
 from captcha_bypass.tasks.base import JsonDict
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.wire import fields, models
+from tests.support.fetching import FineFetches
 from tests.support.native_tasks import SOLUTION
 from tests.support.status import ToldBrowsers
 
@@ -48,7 +50,7 @@ async def serve(ready: threading.Event, found: dict[str, Any]) -> None:
     config = Config(workers=4)
     browsers = ToldBrowsers(Readiness(browser="firefox 140.0"), Browsers([3], 0, {"tasks": 2}))
     board = StatusBoard(queue, browsers, Egress())
-    app = application(config, queue, Sessions(most=1, ttl=1.0), board, Metrics())
+    app = application(config, queue, Sessions(most=1, ttl=1.0), board, Metrics(), FineFetches())
     await queue.start(handler, 4)
     for task_id in (COMPLETED, FAILED):
         await queue.submit(task_id, {}, 5)
@@ -137,7 +139,8 @@ def test_every_route_is_described() -> None:
     queue = MemoryQueue(max_pending=1, result_ttl=1, max_results_bytes=1)
     board = StatusBoard(queue, ToldBrowsers(), Egress())
     api = NativeApi(Config(workers=1), queue, Sessions(most=1, ttl=1.0), board)
-    table = api.routes() + MetricsApi(Metrics(), board).routes()
+    fetch = FetchApi(Config(workers=1), FineFetches(), Metrics().fetch_ended)
+    table = api.routes() + fetch.routes() + MetricsApi(Metrics(), board).routes()
     plain = [(route.path.replace(":[^/]+}", "}"), route.method) for route in table]
     routes = {(path, method.lower()) for path, method in plain}
     described = {(path, method) for path, item in document()["paths"].items() for method in item}

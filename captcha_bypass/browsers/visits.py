@@ -1,0 +1,110 @@
+"""Requests that are sent in a session's context: through pages of their own, beside its task's."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from captcha_bypass.browsers.retirement import Cause
+from captcha_bypass.browsers.tabs import Tab, Tabs
+from captcha_bypass.egress.routes import Permit
+from captcha_bypass.errors import TaskError
+
+
+class Home(Protocol):
+    """The browser of a session."""
+
+    @property
+    def tabs(self) -> Tabs:
+        """Its pages."""
+
+    async def kill(self, cause: Cause) -> None:
+        """End it at once."""
+
+
+class Visits:
+    """The pages of one session that requests are sent through: one for each origin."""
+
+    def __init__(self) -> None:
+        #: What the requests may reach that they are for.
+        self.permit: Permit | None = None
+        self._pages: dict[str, asyncio.Task[Tab]] = {}
+
+    async def page(self, tabs: Tabs, beside: Tab, permit: Permit, origin: str) -> Tab:
+        """Return the page of an origin; it is opened if there is none.
+
+        Args:
+            beside: A tab of the same context.
+
+        Raises:
+            BrowserLost: the browser does not open one.
+            TaskError: what is wrong with the proxy.
+        """
+        opening = self._pages.get(origin)
+        if opening is None:
+            opening = self._pages[origin] = tabs.open_beside(beside)
+        try:
+            async with tabs.opening(permit), asyncio.timeout(tabs.open_seconds):
+                return await asyncio.shield(opening)
+        except TaskError:
+            if self._pages.get(origin) is opening:
+                del self._pages[origin]
+            raise
+
+    async def close_page(self, home: Home, origin: str, tab: Tab) -> None:
+        """Close the page of an origin, if it is still that one; the next will be another."""
+        opening = self._pages.get(origin)
+        if opening is not None and opening.done() and opening.result() is tab:
+            del self._pages[origin]
+            await self._close(home, opening)
+
+    async def close(self, home: Home) -> None:
+        """Close all pages."""
+        pages = list(self._pages.values())
+        self._pages.clear()
+        for opening in pages:
+            await self._close(home, opening)
+
+    async def _close(self, home: Home, opening: asyncio.Task[Tab]) -> None:
+        await asyncio.wait({opening}, timeout=home.tabs.open_seconds)
+        if not opening.done():
+            await home.kill("open")
+        elif opening.exception() is None and not await home.tabs.close_page(opening.result()):
+            await home.kill("close")
+
+    def forget(self) -> None:
+        """Note that all pages have been closed with their context."""
+        self._pages.clear()
+
+    async def opened(self, seconds: float) -> None:
+        """Wait until none is being opened any more, but no longer than so many seconds."""
+        opening = [page for page in self._pages.values() if not page.done()]
+        if opening:
+            await asyncio.wait(opening, timeout=seconds)
+
+
+class Visit:
+    """The stay of one request in a session."""
+
+    def __init__(self, visits: Visits, home: Home, tab: Tab, permit: Permit, origin: str) -> None:
+        self._visits = visits
+        self._home = home
+        self._tab = tab
+        self._permit = permit
+        self._origin = origin
+
+    async def tab(self) -> Tab:
+        """Return the page to send it through, which all requests of the origin share.
+
+        Raises:
+            BrowserLost: the browser opens none.
+        """
+        return await self._visits.page(self._home.tabs, self._tab, self._permit, self._origin)
+
+    async def give_up(self, tab: Tab) -> None:
+        """Close a page that cannot be used any more; `tab` then returns another."""
+        await self._visits.close_page(self._home, self._origin, tab)
+
+    def failure(self, url: str) -> TaskError | None:
+        """Return why the site was not reached, or the request cut off, as the guard knows."""
+        return self._tab.guard.overrun or self._tab.guard.failure(url)

@@ -1,0 +1,169 @@
+"""One solve of a site for all requests that need it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import uuid4
+
+from captcha_bypass.concurrency import Background, uninterrupted
+from captcha_bypass.errors import (
+    CaptchaBypassError,
+    RequestError,
+    ShuttingDown,
+    TaskError,
+    TooManySessions,
+)
+from captcha_bypass.fetching.messages import ChallengeNotPassed, TimeIsUp
+from captcha_bypass.tasks.base import JsonDict, Record, TaskQueue
+from captcha_bypass.wire.models import Task
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at a task; it is only looked at again where it has not ended by then.
+LOOK_SECONDS = 30.0
+#: Solves that are begun for one flight: a session may turn out to be lost once one has begun.
+ATTEMPTS = 2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a solve ended."""
+
+    #: Vendor of the challenge that was passed; None: there was none.
+    solved: str | None = None
+    #: Why the way is not clear; None: it is.
+    failure: CaptchaBypassError | None = None
+    #: It had not the time: with more it may end otherwise.
+    is_late: bool = False
+
+    def raise_if_failed(self) -> None:
+        """Raise why it failed, to one of several who wait for it."""
+        if self.failure is not None:
+            raise self.failure.with_traceback(None)
+
+
+class Flight:
+    """A solve under way; it ends early when nobody waits for it any more.
+
+    Args:
+        until: When whoever began it gives up, on the event loop's clock.
+    """
+
+    def __init__(self, work: asyncio.Task[Outcome], until: float) -> None:
+        self._work = work
+        self._waiters = 0
+        self.until = until
+
+    async def outcome(self) -> Outcome:
+        """Wait for its end.
+
+        Raises:
+            ShuttingDown: the service stops before.
+        """
+        self._waiters += 1
+        try:
+            await asyncio.wait({self._work})
+        finally:
+            self._waiters -= 1
+            if not self._waiters and not self._work.done():
+                await uninterrupted(self._abandon())
+        if self._work.cancelled():
+            raise ShuttingDown
+        return self._work.result()
+
+    async def _abandon(self) -> None:
+        self._work.cancel()
+        await asyncio.wait({self._work})
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody should wait for it any more."""
+        return self._work.done() or self._work.cancelling() > 0
+
+
+class Flights:
+    """Has sites solved by the queue's workers.
+
+    Args:
+        background: What the flights end with.
+        max_per_host: See Config.
+    """
+
+    def __init__(self, queue: TaskQueue, background: Background, max_per_host: int) -> None:
+        self._queue = queue
+        self._background = background
+        self._max_per_host = max_per_host
+
+    def start(self, task: Task, until: float, then: Callable[[], None]) -> Flight:
+        """Begin a solve.
+
+        Args:
+            until: See Flight.
+            then: Called if the way is clear, before anybody else knows.
+        """
+        return Flight(self._background.start(self._run(task, then)), until)
+
+    async def _run(self, task: Task, then: Callable[[], None]) -> Outcome:
+        outcome = await self._solve(task)
+        if outcome.failure is None:
+            then()
+        return outcome
+
+    async def _solve(self, task: Task) -> Outcome:
+        for _ in range(ATTEMPTS):
+            outcome = await self._attempt(task)
+            failure = outcome.failure
+            lost = isinstance(failure, TaskError) and failure.code == "session_lost"
+            if not (lost and task.of_site):  # whose session is only kept for such solves
+                break
+        return outcome
+
+    async def _attempt(self, task: Task) -> Outcome:
+        task_id = str(uuid4())
+        bounds = task.groups(self._max_per_host)
+        try:
+            await self._queue.submit(
+                task_id, task.to_payload(), task.timeout, bounds, owner=task.owner
+            )
+        except RequestError as error:
+            return Outcome(failure=error)
+        try:
+            record = await self._queue.wait(task_id, LOOK_SECONDS)
+            while record is not None and not record.finished:
+                record = await self._queue.wait(task_id, LOOK_SECONDS)
+        finally:
+            # Nobody else knows the id.
+            await uninterrupted(self._queue.remove(task_id))
+        return _outcome(record)
+
+
+def _outcome(record: Record | None) -> Outcome:
+    if record is None:
+        message = "The solve's result was dropped; raise --max-results-bytes."
+        return Outcome(failure=TaskError("internal_error", message))
+    if record.error is not None:
+        return _failed(record)
+    data: JsonDict = record.data or {}
+    if data["timeout_reached"] and data["challenge"] is not None:
+        return Outcome(failure=ChallengeNotPassed.of(data["challenge"]), is_late=True)
+    if data["timeout_reached"]:
+        message = (
+            "The page that clears the way did not come, or its conditions did not hold, in time."
+        )
+        return Outcome(failure=TimeIsUp(message), is_late=True)
+    return Outcome(solved=data["solved"])
+
+
+def _failed(record: Record) -> Outcome:
+    error: JsonDict = record.error or {}
+    code, message = error["code"], error["message"]
+    if code == "not_a_page":  # but a file, which is what is asked for
+        return Outcome(solved=(record.data or {}).get("solved"))
+    if code == "too_many_sessions":
+        return Outcome(failure=TooManySessions(message))
+    if code == "shutting_down":
+        return Outcome(failure=ShuttingDown())
+    return Outcome(failure=TaskError(code, message))

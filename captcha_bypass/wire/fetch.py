@@ -1,0 +1,162 @@
+"""The wire format of POST /fetch: one request that the browser sends, and what the site answers."""
+
+from __future__ import annotations
+
+import binascii
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from captcha_bypass.wire.fields import (
+    HEADER_NAME,
+    HeaderValue,
+    PageUrl,
+    SessionName,
+    VisibleText,
+    host_of,
+    matching,
+)
+from captcha_bypass.wire.models import MAX_COOKIES, Cookie, Proxy, Task, Wire
+
+#: More than any browser sends.
+MAX_FETCH_HEADERS = 100
+
+
+def _few(headers: object) -> object:
+    if isinstance(headers, dict) and len(headers) > MAX_FETCH_HEADERS:
+        raise ValueError(f"must be at most {MAX_FETCH_HEADERS} headers")
+    return headers
+
+
+def _decoded(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return binascii.a2b_base64(value, strict_mode=True)
+    except ValueError:
+        raise ValueError("must be base64 with its padding, and nothing else") from None
+
+
+#: Which of them a page may send is not decided here.
+SentName = Annotated[
+    str,
+    Field(max_length=256, json_schema_extra={"pattern": HEADER_NAME}),
+    matching(HEADER_NAME, "is not a header name"),
+]
+Base64 = Annotated[
+    bytes,
+    BeforeValidator(_decoded),
+    WithJsonSchema({"type": "string", "contentEncoding": "base64"}),
+]
+
+
+class FetchRequest(Wire):
+    """Body of POST /fetch. The conditions are those of the solve, where one is needed."""
+
+    url: PageUrl = Field(
+        description="http or https, at most 2048 characters, no user:password in it"
+    )
+    method: str = Field("GET", min_length=1, max_length=32)
+    headers: Annotated[dict[SentName, HeaderValue], BeforeValidator(_few)] = Field(
+        default_factory=dict, description="what the browser does not set by itself"
+    )
+    body: str | None = Field(None, repr=False, description="sent as UTF-8")
+    body_base64: Base64 | None = Field(None, repr=False, description="in place of body: any bytes")
+    timeout: float = Field(
+        gt=0, description="seconds to the answer's last byte, solves included; at most max-timeout"
+    )
+    proxy: Proxy | None = None
+    cookies: list[Cookie] = Field(
+        default_factory=list,
+        max_length=MAX_COOKIES,
+        description="set in the site's session before the request, and kept there",
+    )
+    session: SessionName | None = Field(
+        None, description="name of a session to send it in; default: one that the service keeps"
+    )
+    success_text: VisibleText | None = Field(None, description="see SolveRequest")
+    success_selector: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
+        None, description="see SolveRequest"
+    )
+    no_challenge: bool = Field(True, description="see SolveRequest")
+
+    @field_validator("cookies")
+    @classmethod
+    def _as_ascii(cls, cookies: list[Cookie]) -> list[Cookie]:
+        # Others can be set by an answer alone, which is not in sight here.
+        if not all(cookie.value.isascii() for cookie in cookies):
+            raise ValueError("values must be ASCII here")
+        return cookies
+
+    @field_validator("body_base64")
+    @classmethod
+    def _one_body(cls, value: bytes | None, info: ValidationInfo) -> bytes | None:
+        if value is not None and info.data.get("body") is not None:
+            raise ValueError("give body or body_base64, not both")
+        return value
+
+    @model_validator(mode="after")
+    def _has_condition(self) -> FetchRequest:
+        if self.success_text is None and self.success_selector is None and not self.no_challenge:
+            raise PydanticCustomError(
+                "no_condition",
+                "a solve needs at least one condition: leave it out, or give another",
+                {"field": "no_challenge"},
+            )
+        return self
+
+    @property
+    def host(self) -> str:
+        """The host that it names, in lower case; an IPv6 address in brackets."""
+        return host_of(self.url)
+
+    @property
+    def content(self) -> bytes | None:
+        """The body's bytes; None: none is sent."""
+        return self.body_base64 if self.body is None else self.body.encode()
+
+    def to_task(self, owner: str, session: str, *, of_site: bool, timeout: float) -> Task:
+        """Return the task that clears the way for it, in a session.
+
+        Args:
+            of_site: See SessionKey.
+            timeout: Seconds.
+        """
+        return Task.model_construct(
+            url=self.url,
+            success_text=self.success_text,
+            success_selector=self.success_selector,
+            no_challenge=self.no_challenge,
+            timeout=timeout,
+            proxy=self.proxy,
+            cookies=self.cookies,
+            session=session,
+            owner=owner,
+            of_site=of_site,
+        )
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What the site has answered, whatever its status."""
+
+    status: int
+    #: In the order in which they came; each character of a value is one byte.
+    headers: tuple[tuple[str, str], ...]
+    #: As the browser wrote it in its request.
+    url: str
+    body: bytes = field(repr=False)
+    #: The Content-Encoding that the browser has undone.
+    decoded: str | None
+    #: Vendor of a challenge that was passed for this request.
+    solved: str | None
+    user_agent: str

@@ -1,0 +1,233 @@
+"""POST /fetch, as a user has it: a real service, a real Firefox, a site behind a challenge."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import TestServer
+
+from tests.support.fetch_site import ETAG, FetchSite, some_bytes
+from tests.support.scripted_queue import until
+from tests.support.service import Service, run_service
+
+pytestmark = pytest.mark.browser
+
+Json = dict[str, Any]
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    flags = ("--workers", "2", "--max-timeout", "60", "--log-level", "debug", "--max-sessions", "4")
+    with run_service(Path(tmp_path_factory.mktemp("fetch")), *flags) as running:
+        yield running
+
+
+@asynccontextmanager
+async def serving(**options: Any) -> AsyncIterator[tuple[FetchSite, str]]:  # noqa: ANN401
+    site = FetchSite(**options)
+    server = TestServer(site.app)
+    async with server:
+        yield site, f"http://127.0.0.1:{server.port}"
+
+
+class Fetcher:
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self.session = session
+        self.url = url
+
+    async def __call__(self, url: str, **fields: object) -> tuple[int, Json]:
+        body = {"url": url, "timeout": 30, **fields}
+        async with self.session.post(f"{self.url}/fetch", json=body) as response:
+            return response.status, await response.json()
+
+    async def answered(self, url: str, **fields: object) -> Json:
+        status, body = await self(url, **fields)
+        assert status == 200, body
+        return body
+
+    async def refused(self, url: str, **fields: object) -> tuple[int, str]:
+        status, body = await self(url, **fields)
+        assert status != 200, body
+        return status, body["error"]["code"]
+
+
+@pytest.fixture
+async def fetch(service: Service) -> AsyncIterator[Fetcher]:
+    async with aiohttp.ClientSession() as session:
+        yield Fetcher(session, service.url)
+
+
+@pytest.fixture
+async def open_site() -> AsyncIterator[tuple[FetchSite, str]]:
+    async with serving() as running:
+        yield running
+
+
+def content(answer: Json) -> bytes:
+    return base64.b64decode(answer["body"])
+
+
+async def test_challenged_site_is_solved_once_and_answers_all_that_follows(fetch: Fetcher) -> None:
+    async with serving() as (site, url):
+        answer = await fetch.answered(f"{url}/echo?a=1", headers={"X-Mine": "yes"})
+        assert answer["status"] == 200
+        assert answer["solved"] == "cloudflare"
+        told = json.loads(content(answer))
+        assert told["query"] == {"a": "1"}
+        assert ["X-Mine", "yes"] in told["headers"]
+        assert dict(map(tuple, told["headers"]))["User-Agent"] == answer["user_agent"]
+        body = some_bytes(200_000)
+        answer = await fetch.answered(
+            f"{url}/echo", method="POST", body_base64=base64.b64encode(body).decode()
+        )
+        told = json.loads(content(answer))
+        assert (told["method"], told["size"]) == ("POST", len(body))
+        assert told["sha256"] == hashlib.sha256(body).hexdigest()
+        assert answer["solved"] is None
+        for method in ("PUT", "DELETE", "PATCH", "OPTIONS"):
+            answer = await fetch.answered(f"{url}/echo", method=method)
+            assert json.loads(content(answer))["method"] == method
+        head = await fetch.answered(f"{url}/bytes/1000", method="HEAD")
+        assert (head["status"], head["body"]) == (200, "")
+        assert ["Content-Length", "1000"] in head["headers"]
+        assert site.solves == 1
+
+
+async def test_first_request_may_be_a_post(fetch: Fetcher) -> None:
+    async with serving() as (site, url):
+        answer = await fetch.answered(
+            f"{url}/echo",
+            method="POST",
+            body='{"a": 1}',
+            headers={"Content-Type": "application/json"},
+        )
+        told = json.loads(content(answer))
+        assert (told["method"], told["size"]) == ("POST", 8)
+        assert ["Content-Type", "application/json"] in told["headers"]
+        assert site.solves == 1
+
+
+async def test_answers_come_as_they_are(fetch: Fetcher) -> None:
+    async with serving() as (_, url):
+        got = await fetch.answered(f"{url}/cookies")
+        assert [n for n, _ in got["headers"]].count("Set-Cookie") == 3
+        assert json.loads(content(await fetch.answered(f"{url}/echo")))["cookies"]["c1"] == "v1"
+        for status in (404, 500, 204, 418):
+            assert (await fetch.answered(f"{url}/status/{status}"))["status"] == status
+        got = await fetch.answered(f"{url}/redirect?to=http://10.1.2.3/inside")
+        assert (got["status"], got["body"]) == (302, "")
+        assert ["Location", "http://10.1.2.3/inside"] in got["headers"]
+        got = await fetch.answered(f"{url}/etag", headers={"If-None-Match": ETAG})
+        assert (got["status"], got["body"]) == (304, "")
+        got = await fetch.answered(f"{url}/gzip")
+        assert (content(got), got["decoded"]) == (some_bytes(50_000), "gzip")
+        for size in (0, 1, 24 * 1024, 24 * 1024 + 1, 10 * MIB):
+            got = await fetch.answered(f"{url}/bytes/{size}")
+            assert content(got) == some_bytes(size)
+
+
+async def test_file_that_no_page_is_clears_the_way_as_well(fetch: Fetcher) -> None:
+    async with serving() as (site, url):
+        got = await fetch.answered(f"{url}/bytes/5000")  # application/octet-stream
+        assert content(got) == some_bytes(5000)
+        assert site.solves == 1
+
+
+async def test_too_large_and_too_slow_answers_end_at_once(fetch: Fetcher) -> None:
+    async with serving(is_open=True) as (site, url):
+        await fetch.answered(f"{url}/page")
+        began = time.monotonic()
+        assert await fetch.refused(f"{url}/bytes/{11 * MIB}") == (502, "answer_too_large")
+        assert await fetch.refused(f"{url}/endless") == (502, "answer_too_large")
+        assert time.monotonic() - began < 10
+        began = time.monotonic()
+        assert await fetch.refused(f"{url}/slow?seconds=20", timeout=1) == (504, "timeout")
+        assert time.monotonic() - began < 3
+        await until(lambda: site.hung_up["/slow"] > 0)
+        assert time.monotonic() - began < 4
+        await fetch.answered(f"{url}/page")
+
+
+async def test_client_that_hangs_up_aborts_its_request_at_the_site(fetch: Fetcher) -> None:
+    async with serving(is_open=True) as (site, url):
+        await fetch.answered(f"{url}/page")
+        asked = asyncio.create_task(fetch(f"{url}/slow?seconds=30"))
+        await until(lambda: site.running > 0)
+        asked.cancel()
+        began = time.monotonic()
+        await until(lambda: site.hung_up["/slow"] > 0)
+        assert time.monotonic() - began < 2
+
+
+async def test_many_at_once_share_each_solve_and_wait_their_turn(fetch: Fetcher) -> None:
+    async with serving(uses=20) as (site, url):
+        got = await asyncio.gather(*(fetch(f"{url}/slow?seconds=0.05&n={n}") for n in range(64)))
+        assert [status for status, _ in got] == [200] * 64, [b for s, b in got if s != 200]
+        assert site.most_running <= 6
+        assert 4 <= site.solves <= 8
+
+
+async def test_challenge_that_is_not_passed_is_an_error_with_its_vendor(fetch: Fetcher) -> None:
+    async with serving(stuck=True) as (_, url):
+        status, body = await fetch(f"{url}/page", timeout=4)
+        assert (status, body["error"]["code"]) == (502, "challenge_not_passed")
+        assert "cloudflare" in body["error"]["message"]
+
+
+async def test_site_that_is_not_there_is_an_error_of_its_own(fetch: Fetcher) -> None:
+    assert await fetch.refused("http://127.0.0.1:9/x") in [
+        (502, "blocked_address"),
+        (502, "connection_refused"),
+    ]
+    async with serving(is_open=True) as (_, url):
+        await fetch.answered(f"{url}/page")
+    assert await fetch.refused(f"{url}/page") == (502, "connection_refused")
+    assert await fetch.refused("http://nowhere.invalid/") == (502, "dns_error")
+
+
+async def test_sessions_come_and_go_and_leave_nothing(fetch: Fetcher, service: Service) -> None:
+    """There are four at most; the least recently used go first."""
+    for _ in range(3):
+        async with serving() as (_, one), serving() as (_, two):
+            for url in (one, two, one):
+                await fetch.answered(f"{url}/echo")
+    async with fetch.session.get(f"{service.url}/health") as response:
+        health = await response.json()
+    assert health["fetches"]["running"] == 0
+    assert health["fetches"]["sites"] <= 4
+    async with fetch.session.get(f"{service.url}/sessions") as response:
+        assert await response.json() == {"sessions": []}
+    assert service.log.count("Traceback") == 0
+
+
+async def test_named_session_is_shared_with_its_tasks(fetch: Fetcher, service: Service) -> None:
+    async with serving() as (site, url):
+        await fetch.answered(f"{url}/cookies", session="mine")
+        got = await fetch.answered(f"{url}/echo", session="mine")
+        assert json.loads(content(got))["cookies"]["c2"] == "v2"
+        assert site.solves == 1
+        async with serving() as (_, elsewhere):
+            await fetch.answered(f"{elsewhere}/echo", session="mine")
+            got = await fetch.answered(f"{url}/echo", session="mine")
+        async with fetch.session.get(f"{service.url}/sessions") as response:
+            assert await response.json() == {"sessions": ["mine"]}
+        async with fetch.session.delete(f"{service.url}/sessions/mine") as response:
+            assert response.status == 200
+
+
+async def test_cookies_of_the_request_are_set_before_it(fetch: Fetcher) -> None:
+    async with serving(is_open=True) as (_, url):
+        for value in ("one", "two"):
+            got = await fetch.answered(f"{url}/echo", cookies=[{"name": "mine", "value": value}])
+            assert json.loads(content(got))["cookies"] == {"mine": value}
