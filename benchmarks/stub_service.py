@@ -21,6 +21,7 @@ from captcha_bypass.metrics import Metrics
 from captcha_bypass.status import Browsers, Egress, Readiness, StatusBoard
 from captcha_bypass.tasks.base import JsonDict
 from captcha_bypass.tasks.memory import MemoryQueue
+from captcha_bypass.wire.fetch import Fetched, FetchRequest
 from captcha_bypass.wire.models import Task
 
 #: About 20 kB, as long as an ordinary page.
@@ -66,6 +67,12 @@ class _Browsers:
         return Browsers(tasks=[1], starting=0, restarts={})
 
 
+class _NoFetches:
+    async def fetch(self, request: FetchRequest, owner: str) -> Fetched:
+        """See Fetching."""
+        raise NotImplementedError
+
+
 async def _serve(delay: float, slots: int) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -84,7 +91,7 @@ async def _serve(delay: float, slots: int) -> None:
         return web.Response()
 
     board = StatusBoard(queue, _Browsers(), Egress())
-    app = application(config, queue, Sessions(most=1, ttl=1.0), board, Metrics())
+    app = application(config, queue, Sessions(most=1, ttl=1.0), board, Metrics(), _NoFetches())
     app.router.add_post("/fill", fill)
     # As app.serve sets it up.
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)

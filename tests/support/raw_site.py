@@ -26,8 +26,9 @@ class Seen(NamedTuple):
 
     def header(self, name: str) -> str | None:
         """The only value of a header; None: it was not sent."""
-        (value,) = [v for n, v in self.headers if n.lower() == name.lower()] or [None]
-        return value
+        values = [v for n, v in self.headers if n.lower() == name.lower()]
+        assert len(values) < 2, values
+        return values[0] if values else None
 
 
 def answer(
