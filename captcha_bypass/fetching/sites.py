@@ -66,6 +66,7 @@ class Sending(Protocol):
 class _Identity(NamedTuple):
     owner: str
     session: str | None
+    jar: str | None
     origin: str
     proxy: Upstream | None
 
@@ -180,7 +181,9 @@ class Sites:
     def _site(self, request: FetchRequest, owner: str) -> _Site:
         task = request.to_task(owner, request.session or "", of_site=False, timeout=request.timeout)
         permit = self._permit_of(task)
-        identity = _Identity(owner, request.session, origin_of(request.url), permit.upstream)
+        identity = _Identity(
+            owner, request.session, request.jar, origin_of(request.url), permit.upstream
+        )
         site = self._sites.get(identity)
         if site is None:
             self._forget_unused()
@@ -210,7 +213,11 @@ class Sites:
             left = max(0.1, deadline - asyncio.get_running_loop().time())
             timeout = left - min(TELL_SECONDS, TELL_PART * left)
             task = request.to_task(
-                site.key.owner, site.key.name, of_site=site.key.of_site, timeout=timeout
+                site.key.owner,
+                site.key.name,
+                of_site=site.key.of_site,
+                timeout=timeout,
+                begins=not self._sessions.is_settled(site.key),
             )
             site.flight = self._flights.start(task, deadline, site.clear)
         return site.flight

@@ -80,8 +80,17 @@ class FetchRequest(Wire):
         max_length=MAX_COOKIES,
         description="set in the site's session before the request, and kept there",
     )
+    first_cookies: list[Cookie] = Field(
+        default_factory=list,
+        max_length=MAX_COOKIES,
+        description="set where the session begins with this request; one that there is keeps its own",
+    )
     session: SessionName | None = Field(
         None, description="name of a session to send it in; default: one that the service keeps"
+    )
+    jar: SessionName | None = Field(
+        None,
+        description="in place of session: each jar has a session of its own, kept by the service",
     )
     success_text: VisibleText | None = Field(None, description="see SolveRequest")
     success_selector: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
@@ -96,6 +105,13 @@ class FetchRequest(Wire):
         if not all(cookie.value.isascii() for cookie in cookies):
             raise ValueError("values must be ASCII here")
         return cookies
+
+    @field_validator("jar")
+    @classmethod
+    def _one_session(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("session") is not None:
+            raise ValueError("give session or jar, not both")
+        return value
 
     @field_validator("body_base64")
     @classmethod
@@ -124,12 +140,15 @@ class FetchRequest(Wire):
         """The body's bytes; None: none is sent."""
         return self.body_base64 if self.body is None else self.body.encode()
 
-    def to_task(self, owner: str, session: str, *, of_site: bool, timeout: float) -> Task:
+    def to_task(
+        self, owner: str, session: str, *, of_site: bool, timeout: float, begins: bool = False
+    ) -> Task:
         """Return the task that clears the way for it, in a session.
 
         Args:
             of_site: See SessionKey.
             timeout: Seconds.
+            begins: Whether the session begins with it.
         """
         return Task.model_construct(
             url=self.url,
@@ -138,7 +157,7 @@ class FetchRequest(Wire):
             no_challenge=self.no_challenge,
             timeout=timeout,
             proxy=self.proxy,
-            cookies=self.cookies,
+            cookies=[*self.first_cookies, *self.cookies] if begins else self.cookies,
             session=session,
             owner=owner,
             of_site=of_site,

@@ -337,3 +337,30 @@ async def test_sites_that_are_over_are_forgotten(make: Make) -> None:
         await running.fetch(url=f"http://site.test:{port}/")
         running.world.left.clear()
     assert len(running.sites._sites) == 1
+
+
+async def test_each_jar_has_a_session_of_its_own(make: Make) -> None:
+    running = await make()
+    for jar in ("one", "two", None, "one"):
+        await running.fetch(jar=jar)
+    assert len(running.world.solves) == 3
+    assert len({key for key, _ in running.world.sent}) == 3
+
+
+async def test_jar_and_session_are_not_given_together(make: Make) -> None:
+    running = await make()
+    with pytest.raises(ValueError, match="give session or jar, not both"):
+        await running.fetch(jar="one", session="two")
+
+
+async def test_first_cookies_are_set_where_a_session_begins_and_never_again(make: Make) -> None:
+    running = await make(World(uses=1))
+    given = {
+        "first_cookies": [{"name": "a", "value": "1"}],
+        "cookies": [{"name": "b", "value": "2"}],
+    }
+    for _ in range(2):
+        await running.fetch(**given)
+    first, renewed = running.world.solves
+    assert [cookie["name"] for cookie in first["cookies"]] == ["a", "b"]
+    assert [cookie["name"] for cookie in renewed["cookies"]] == ["b"]
