@@ -26,10 +26,10 @@ def origin_of(url: str) -> str:
 class Request:
     """One request; what `headers.refusals` finds in it, a page cannot send."""
 
-    url: str
+    url: str = field(repr=False)
     method: str = "GET"
     #: Values are Latin-1 text: each character is one byte of what is sent.
-    headers: Headers = ()
+    headers: Headers = field(default=(), repr=False)
     #: None sends no body at all, which is not the same as an empty one.
     body: bytes | None = field(default=None, repr=False)
 
@@ -39,11 +39,11 @@ class Answer:
     """What the site answered; a redirect is an answer, and has no body here."""
 
     #: As the browser wrote it in its request: escaped, without fragment.
-    url: str
+    url: str = field(repr=False)
     status: int
     #: In the order in which they came; but those of one name are together, joined by commas, unless
     #: commas would not do (Set-Cookie). Values are Latin-1 text: each character is one byte.
-    headers: Headers
+    headers: Headers = field(repr=False)
     #: Decoded, if the site sent it compressed.
     body: bytes = field(repr=False)
     #: The value of `Content-Encoding` that the browser has decoded; None: the body is as it was sent.

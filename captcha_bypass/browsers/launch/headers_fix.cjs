@@ -12,6 +12,12 @@ const mends = [
   // The headers of a request that was held up for us are given to what it redirects to as well; what we
   // add is for the first request alone.
   ["if (redirectedFrom._originalRequestRoute?._alreadyContinuedHeaders)", "if (false)"],
+  // Firefox sends its next message when its last one is acknowledged (Nagle), which Linux puts off for 40 ms
+  // unless there is something to send: this is something, and wants no answer.
+  [
+    'this._ws.addEventListener("message", (event) => {\n',
+    'this._ws.addEventListener("message", (event) => {\n          this._ws.pong();\n',
+  ],
 ];
 
 const compile = Module.prototype._compile;

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Playwright
+from playwright.async_api import Browser, BrowserContext
 
 from captcha_bypass.browsers.launch.driver import Driver
 from captcha_bypass.browsers.launch.engines import Firefox
@@ -20,8 +22,10 @@ from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination, Rules
 from captcha_bypass.fetching.fetcher import Fetcher
 from tests.captcha_bypass.fetching.other_world import install
+from tests.support.certificate import Certificate, make_certificate, trusting_firefox
 from tests.support.raw_site import RawSite
 
+#: Opens a context that may reach the site of an origin, and no other private host.
 OpenContext = Callable[[str], Awaitable[BrowserContext]]
 
 
@@ -29,10 +33,12 @@ class Running(NamedTuple):
     """A browser, and how its contexts are opened."""
 
     engine: Firefox
-    playwright: Playwright
+    driver: Driver
     browser: Browser
     #: Its first process.
     root: psutil.Process
+    #: Of sites that it trusts.
+    certificate: Certificate
 
 
 class Shared(NamedTuple):
@@ -43,26 +49,33 @@ class Shared(NamedTuple):
     fetcher: Fetcher
 
 
-@pytest_asyncio.fixture(scope="package", loop_scope="package")
-async def firefox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
-    engine = find_firefox(None)
-    with Workspace(tmp_path_factory.mktemp("fetching")) as workspace:
-        driver = Driver(workspace)
+@asynccontextmanager
+async def running(folder: Path) -> AsyncIterator[Running]:
+    """A Firefox with a driver of its own; its files are in `folder`."""
+    for name in ("certificate", "firefox", "workspace"):
+        (folder / name).mkdir()
+    certificate = make_certificate(folder / "certificate")
+    engine = find_firefox(trusting_firefox(folder / "firefox", certificate.authority))
+    with Workspace(folder / "workspace") as workspace:
+        driver = Driver(workspace, install)
         try:
             playwright = await driver.playwright()
-            await install(playwright)
             environment = workspace.environment("fetching")
             browser = await engine.launch(playwright, workspace, environment, headless=True)
             root = marked_child(driver.pid, BROWSER_MARK, "fetching")
-            yield Running(engine, playwright, browser, root)
-            await browser.close()
+            yield Running(engine, driver, browser, root, certificate)
         finally:
             await driver.close()
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def firefox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    async with running(tmp_path_factory.mktemp("fetching")) as running_one:
+        yield running_one
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def open_context(firefox: Running) -> AsyncIterator[OpenContext]:
-    """Opens a context that may reach the site of an origin, and no other private host."""
     opened = []
     async with Egress(Rules(trust_named=True), max_task_bytes=2**40) as egress:
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from captcha_bypass.errors import InvalidRequest, TaskError
-from captcha_bypass.fetching.fetcher import MAX_AT_ONCE, PART, Fetcher
+from captcha_bypass.fetching.border import PART
+from captcha_bypass.fetching.fetcher import MAX_AT_ONCE, Fetcher
 from captcha_bypass.fetching.messages import (
     Answer,
     AnswerTooLarge,
@@ -386,4 +387,4 @@ async def test_given_up_request_is_gone_from_the_site_within_two_seconds(
     assert await eventually(lambda: site.hung_up != [], 2)
     assert (await get(fetcher, site, "/fine")).body == b"fine"
     # And no call is left that waits for it.
-    assert await eventually(lambda: not fetcher._calls, 2)
+    assert await eventually(lambda: not fetcher._border.calls, 2)
