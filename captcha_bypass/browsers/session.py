@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 from captcha_bypass.browsers.browser import Browser
 from captcha_bypass.browsers.lease import Lease
 from captcha_bypass.browsers.permits import Permits
 from captcha_bypass.browsers.retirement import Cause
-from captcha_bypass.browsers.tabs import Tab, Tabs
-from captcha_bypass.browsers.visits import Visit, Visits
+from captcha_bypass.browsers.session_pages import SessionPages
+from captcha_bypass.browsers.tabs import Tab
+from captcha_bypass.browsers.visits import Visit
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import BrowserLost, TaskError
@@ -32,27 +32,21 @@ class Session:
         self._upstream = upstream
         self._on_release = on_release
         self._browser: Browser | None = None
-        self._tab: Tab | None = None
-        #: A new page for the next task, being made ready.
-        self._next: asyncio.Task[Tab] | None = None
-        #: A page is closed behind its task's back; the next one opens after that.
-        self._changing = asyncio.Lock()
+        self._pages: SessionPages | None = None
         self._born = self._used = _now()
         self._lease: Lease | None = None
         #: Who may use the context now: its task, and requests that may reach the same.
         self._permits = Permits()
         #: The permit of its task, while that has the context.
         self._lent_by: Permit | None = None
-        #: Pages that requests are sent through.
-        self._visits = Visits()
         #: Tasks that it has had.
         self._served = 0
         #: Seconds of its life that its last task would have granted it.
         self._max_age: float | None = None
         #: It was ended, by its user or by time.
         self._over = False
-        #: Its page could not be opened, or died.
-        self._broken = False
+        #: Its task's page has died.
+        self._crashed = False
 
     def __repr__(self) -> str:
         """Tell how it stands; not its name, which may be a secret."""
@@ -62,14 +56,14 @@ class Session:
     @property
     def is_alive(self) -> bool:
         """Whether it still has what its tasks left in it."""
-        overrun = self._tab is not None and self._tab.guard.overrun is not None
-        dead = self._browser is not None and self._browser.is_dead
-        return not (self._over or self._broken or dead or overrun)
+        kept = self._pages is None or self._pages.is_alive
+        return kept and not (self._over or self._crashed)
 
     @property
     def is_settled(self) -> bool:
         """Whether requests can be sent in it: it is alive, and a task has opened its context."""
-        return self.is_alive and self._tab is not None and self._served > 0
+        is_open = self._pages is not None and self._pages.is_open
+        return is_open and self.is_alive and self._served > 0
 
     @property
     def is_retiring(self) -> bool:
@@ -110,6 +104,7 @@ class Session:
         if self._browser is None:
             self._browser = find_home()
             self._browser.begin_session()
+            self._pages = SessionPages(self._browser)
         self._max_age = max_age
         self._lease = Lease(self)
         self._browser.seat(self._lease)
@@ -121,6 +116,11 @@ class Session:
     def _home(self) -> Browser:
         assert self._browser is not None  # noqa: S101 - it has one from its first task on
         return self._browser
+
+    @property
+    def _context(self) -> SessionPages:
+        assert self._pages is not None  # noqa: S101 - likewise
+        return self._pages
 
     @property
     def obstacle(self) -> str:
@@ -141,15 +141,10 @@ class Session:
         own = self._own(permit)
         await self._permits.acquire(own)
         self._lent_by = own
-        tab = None
         try:
-            async with self._home.tabs.opening(permit), self._changing:
-                tab = self._tab = await self._ready_tab(self._home.tabs, own)
-                return tab
+            return await self._context.open(permit, own)
         except BrowserLost as error:
             raise self.loss(suspect=error.suspect) from error
-        finally:
-            self._broken = tab is None
 
     def _own(self, permit: Permit) -> Permit:
         """Let its own proxy beat the operator's default."""
@@ -157,28 +152,6 @@ class Session:
         if self._upstream is None or not (asked is None or asked.trusted):
             return permit
         return Permit(permit.named, self._upstream)
-
-    async def _ready_tab(self, tabs: Tabs, permit: Permit) -> Tab:
-        if self._tab is None:
-            return await tabs.open(permit)
-        if self._next is not None:
-            async with asyncio.timeout(tabs.open_seconds):
-                self._tab = await asyncio.shield(self._next)
-            self._next = None
-        if await self._tab.guard.admit_again(permit):
-            return self._tab
-        return await self._moved(tabs, self._tab, permit)
-
-    async def _moved(self, tabs: Tabs, old: Tab, permit: Permit) -> Tab:
-        """Move cookies and local storage to a context in which nothing of earlier sites runs."""
-        async with asyncio.timeout(tabs.open_seconds):
-            state: Any = await tabs.storage(old)
-        if not await tabs.close(old):
-            raise TimeoutError
-        tab = await tabs.open(permit)
-        async with asyncio.timeout(tabs.open_seconds):
-            await tab.page.context.set_storage_state(state)
-        return tab
 
     @asynccontextmanager
     async def visit(self, permit: Permit, origin: str) -> AsyncIterator[Visit]:
@@ -195,46 +168,18 @@ class Session:
         """
         own = self._own(permit)
         async with self._permits.using(own):
-            tab = await self._visited(own)
-            self._home.count_request()
-            yield Visit(self._visits, self._home, tab, permit, origin)
-
-    async def _visited(self, permit: Permit) -> Tab:
-        """Return a tab of the context, in which a request may be sent now."""
-        async with self._changing:
-            if self._tab is None or not self.is_alive:
+            is_lent = self._lent_by is not None
+            visit = None
+            if self._pages is not None and self.is_settled:
+                visit = await self._pages.visit(own, origin, is_lent=is_lent)
+            if visit is None:
                 raise session_lost()
-            guard = self._tab.guard
-            if self._lent_by is not None and guard.serves(permit):
-                return self._tab  # whose task has it, and whose traffic it counts
-            if self._visits.permit != permit:
-                await self._visits.close(self._home)
-                self._visits.permit = permit
-            if await guard.admit_beside(permit):
-                return self._tab
-            try:
-                async with self._home.tabs.opening(permit):
-                    self._tab = await self._ready_tab(self._home.tabs, permit)
-            except BaseException:
-                self._broken = True
-                raise
-            self._visits.forget()
-            return self._tab
+            self._home.count_request()
+            yield visit
 
     async def close_tab(self, tab: Tab) -> None:
         """See Place. It is made ready for the next task, or closed with the session if that is over."""
-        async with self._changing:
-            if not self.is_alive:
-                await self._home.close_tab(tab)
-                return
-            # Opening a page is more than half of what a task costs, so it stays if it lets go.
-            tabs = self._home.tabs
-            if await tabs.empty(tab):
-                return
-            if await tabs.close_page(tab):
-                self._next = tabs.open_beside(tab)
-                return
-        await self._home.kill("close")
+        await self._context.close_tab(tab, is_over=not self.is_alive)
 
     def loss(self, *, suspect: bool) -> TaskError:
         """See Place. A task that found nothing of earlier ones in it may start again."""
@@ -245,7 +190,7 @@ class Session:
     def release(self, lease: Lease) -> None:
         """See Place."""
         self._home.release(lease)
-        self._broken = self._broken or lease.is_dead  # its task has been told
+        self._crashed = self._crashed or lease.is_dead  # its task has been told
         self._lease = None
         if self._lent_by is not None:
             self._lent_by = None
@@ -264,18 +209,12 @@ class Session:
 
     async def close(self) -> None:
         """End it and all it stored; its browser is killed if it does not let go of it."""
-        if self._browser is None:
+        if self._pages is None:
             return
         try:
-            async with self._changing:
-                if self._next is not None:
-                    # A page that opens while its context closes may stay behind.
-                    await asyncio.wait({self._next}, timeout=self._browser.tabs.open_seconds)
-                if self._tab is not None:
-                    await self._visits.opened(self._browser.tabs.open_seconds)
-                    await self._browser.close_tab(self._tab)
+            await self._pages.close()
         finally:
-            self._browser.end_session()
+            self._home.end_session()
 
 
 def session_lost() -> TaskError:

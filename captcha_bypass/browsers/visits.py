@@ -23,12 +23,16 @@ class Home(Protocol):
 
 
 class Visits:
-    """The pages of one session that requests are sent through: one for each origin."""
+    """The pages of one session that requests are sent through: one for each origin.
+
+    A page that is replaced stays until whoever still uses it closes it.
+    """
 
     def __init__(self) -> None:
         #: What the requests may reach that they are for.
         self.permit: Permit | None = None
         self._pages: dict[str, asyncio.Task[Tab]] = {}
+        self._replaced: set[asyncio.Task[Tab]] = set()
 
     async def page(self, tabs: Tabs, beside: Tab, permit: Permit, origin: str) -> Tab:
         """Return the page of an origin; it is opened if there is none.
@@ -51,17 +55,25 @@ class Visits:
                 del self._pages[origin]
             raise
 
-    async def close_page(self, home: Home, origin: str, tab: Tab) -> None:
-        """Close the page of an origin, if it is still that one; the next will be another."""
+    def replace(self, origin: str, tab: Tab) -> None:
+        """Let the next request of an origin open a page of its own, if that is still its page."""
         opening = self._pages.get(origin)
-        if opening is not None and opening.done() and opening.result() is tab:
+        if opening is not None and _is_tab(opening, tab):
             del self._pages[origin]
-            await self._close(home, opening)
+            self._replaced.add(opening)
+
+    async def close_page(self, home: Home, origin: str, tab: Tab) -> None:
+        """Close a page of an origin, if it is not closed yet; the next will be another."""
+        self.replace(origin, tab)
+        for opening in list(self._replaced):
+            if _is_tab(opening, tab):
+                self._replaced.discard(opening)
+                await self._close(home, opening)
 
     async def close(self, home: Home) -> None:
         """Close all pages."""
-        pages = list(self._pages.values())
-        self._pages.clear()
+        pages = [*self._pages.values(), *self._replaced]
+        self.forget()
         for opening in pages:
             await self._close(home, opening)
 
@@ -75,12 +87,18 @@ class Visits:
     def forget(self) -> None:
         """Note that all pages have been closed with their context."""
         self._pages.clear()
+        self._replaced.clear()
 
     async def opened(self, seconds: float) -> None:
         """Wait until none is being opened any more, but no longer than so many seconds."""
         opening = [page for page in self._pages.values() if not page.done()]
         if opening:
             await asyncio.wait(opening, timeout=seconds)
+
+
+def _is_tab(opening: asyncio.Task[Tab], tab: Tab) -> bool:
+    opened = opening.done() and not opening.cancelled() and opening.exception() is None
+    return opened and opening.result() is tab
 
 
 class Visit:
@@ -101,8 +119,12 @@ class Visit:
         """
         return await self._visits.page(self._home.tabs, self._tab, self._permit, self._origin)
 
+    def replace(self, tab: Tab) -> None:
+        """Let `tab` return another from now on; whoever uses this one last gives it up."""
+        self._visits.replace(self._origin, tab)
+
     async def give_up(self, tab: Tab) -> None:
-        """Close a page that cannot be used any more; `tab` then returns another."""
+        """Close a page that is of no use any more; `tab` then returns another."""
         await self._visits.close_page(self._home, self._origin, tab)
 
     def failure(self, url: str) -> TaskError | None:

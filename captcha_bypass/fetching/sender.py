@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -49,10 +50,12 @@ class Sent:
     user_agent: str
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Ready:
     fetcher: Fetcher
     user_agent: str
+    #: Requests that are being sent through it.
+    requests: int = 0
 
 
 class Sender:
@@ -95,11 +98,13 @@ class Sender:
                     tab = await visit.tab()
                     try:
                         ready = await self._ready(tab, origin)
-                        await _set_cookies(tab, wanted, deadline)
-                        asked = True
-                        return await self._send(visit, ready, request, deadline)
+                        async with self._using(visit, tab, ready):
+                            await _set_cookies(tab, wanted, deadline)
+                            asked = True
+                            return await self._send(visit, ready, request, deadline)
                     except PageSpoilt as error:
-                        await visit.give_up(tab)
+                        visit.replace(tab)
+                        self._background.run(visit.give_up(tab))
                         if error.sent:
                             raise _broken_off(visit, request) from error
                         asked = False
@@ -114,6 +119,19 @@ class Sender:
             "The browser has no page to send it through; a service worker of the site may be what "
             "does not let go of it.",
         )
+
+    @asynccontextmanager
+    async def _using(self, visit: Visit, tab: Tab, ready: _Ready) -> AsyncIterator[None]:
+        """Use a page within the block; one that is worn is closed by whoever uses it last."""
+        ready.requests += 1
+        try:
+            yield
+        finally:
+            ready.requests -= 1
+            if ready.fetcher.is_worn:
+                visit.replace(tab)
+                if not ready.requests:
+                    self._background.run(visit.give_up(tab))
 
     async def _send(self, visit: Visit, ready: _Ready, request: Request, deadline: float) -> Sent:
         left = max(0.0, deadline - asyncio.get_running_loop().time())

@@ -17,7 +17,7 @@ from captcha_bypass.fetching.told import Told
 #: normal.
 EVENT_SECONDS = 3.0
 #: Seconds in which an aborted request must be gone from the page, or the page is given up; 0.01 s is normal.
-ABORT_SECONDS = 1.0
+ABORT_SECONDS = 1.5
 #: Firefox's code for what ends with its page, or by an abort of ours.
 _ABORTED = "NS_BINDING_ABORTED"
 
