@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Protocol
 
 from captcha_bypass.egress.routes import Permit
-from captcha_bypass.fetching.flights import Flight, Flights
+from captcha_bypass.fetching.flights import Flight, Flights, Outcome
 from captcha_bypass.fetching.sender import Sent, Wanted
 from captcha_bypass.fetching.site import Site
 from captcha_bypass.fetching.turns import Turns
@@ -55,10 +56,14 @@ class Dispatcher:
         self._flights = flights
         self._turns = Turns(at_once)
 
+    def is_settled(self, site: Site) -> bool:
+        """Whether the session of a site is there, and has had a task."""
+        return self._sessions.is_settled(site.key)
+
     def needs_solve(self, site: Site) -> bool:
         """Whether a request would be sent in vain."""
         unsolved = site.key.of_site and site.solved_at is None
-        return site.is_refused or unsolved or not self._sessions.is_settled(site.key)
+        return site.is_refused or unsolved or not self.is_settled(site)
 
     def flight_to(self, site: Site, request: FetchRequest, deadline: float) -> Flight:
         """Return the solve of a site that is under way, or begin one."""
@@ -70,10 +75,19 @@ class Dispatcher:
                 site.key.name,
                 of_site=site.key.of_site,
                 timeout=timeout,
-                begins=not self._sessions.is_settled(site.key),
+                begins=not self.is_settled(site),
             )
-            site.flight = self._flights.start(task, deadline, site.solved)
+            site.flight = self._flights.start(task, deadline, partial(self._judged, site))
         return site.flight
+
+    def _judged(self, site: Site, outcome: Outcome) -> Outcome:
+        """Say how the end of a site's solve counts."""
+        if outcome.is_of_page and self.is_settled(site) and not site.is_refused:
+            # No challenge has been seen yet: what the site answers to the request itself decides.
+            outcome = Outcome()
+        if outcome.failure is None:
+            site.solved()
+        return outcome
 
     async def send(
         self, site: Site, wanted: Wanted, deadline: float, *, first: bool

@@ -26,6 +26,13 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 30.0
 #: Solves that are begun for one flight: a session may turn out to be lost once one has begun.
 ATTEMPTS = 2
+#: Codes of solves that failed for what the page, or what it was led to, is.
+OF_PAGE = frozenset(
+    {
+        *("blocked_address", "dns_error", "connection_refused", "connection_reset", "tls_error"),
+        *("redirect_loop", "page_too_large", "page_unreadable", "navigation_error"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,9 @@ class Outcome:
     failure: CaptchaBypassError | None = None
     #: It had not the time: with more it may end otherwise.
     is_late: bool = False
+    #: The page did not come, which need not be so for the request: pages follow redirects to other
+    #: hosts, say.
+    is_of_page: bool = False
 
     def raise_if_failed(self) -> None:
         """Raise why it failed, to one of several who wait for it."""
@@ -97,20 +107,17 @@ class Flights:
         self._background = background
         self._max_per_host = max_per_host
 
-    def start(self, task: Task, until: float, then: Callable[[], None]) -> Flight:
+    def start(self, task: Task, until: float, then: Callable[[Outcome], Outcome]) -> Flight:
         """Begin a solve.
 
         Args:
             until: See Flight.
-            then: Called if the way is clear, before anybody else knows.
+            then: Called with how it has ended, before anybody else knows; says how it counts.
         """
         return Flight(self._background.start(self._run(task, then)), until)
 
-    async def _run(self, task: Task, then: Callable[[], None]) -> Outcome:
-        outcome = await self._solve(task)
-        if outcome.failure is None:
-            then()
-        return outcome
+    async def _run(self, task: Task, then: Callable[[Outcome], Outcome]) -> Outcome:
+        return then(await self._solve(task))
 
     async def _solve(self, task: Task) -> Outcome:
         for _ in range(ATTEMPTS):
@@ -166,4 +173,4 @@ def _failed(record: Record) -> Outcome:
         return Outcome(failure=TooManySessions(message))
     if code == "shutting_down":
         return Outcome(failure=ShuttingDown())
-    return Outcome(failure=TaskError(code, message))
+    return Outcome(failure=TaskError(code, message), is_of_page=code in OF_PAGE)

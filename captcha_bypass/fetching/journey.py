@@ -76,12 +76,19 @@ class Journey:
             outcome = await flight.outcome()
             if outcome.failure is None:
                 self._solved = outcome.solved or self._solved
+                if not self._dispatcher.is_settled(site):
+                    self._count_loss(NotSent("The session ended with its solve, again and again."))
                 return
             # Somebody in a greater hurry has begun it.
             was_short = outcome.is_late and flight.until + 1.0 < self._deadline
             if not was_short or self._solves >= MAX_SOLVES:
                 outcome.raise_if_failed()
             self._is_due = True
+
+    def _count_loss(self, error: NotSent) -> None:
+        self._lost += 1
+        if self._lost > MAX_LOST:
+            raise error
 
     async def _sent(self) -> Sent | None:
         """Send the request; None if it must be sent again, or has not been sent."""
@@ -91,10 +98,8 @@ class Journey:
             found = await self._dispatcher.send(
                 site, self._wanted, self._deadline, first=self._challenges > 0
             )
-        except NotSent:
-            self._lost += 1
-            if self._lost > MAX_LOST:
-                raise
+        except NotSent as error:
+            self._count_loss(error)
             return None
         if found is None:
             return None

@@ -50,6 +50,8 @@ class World:
         #: What sending raises next.
         self.failures: list[Exception] = []
         self.solve_seconds = self.send_seconds = 0.0
+        #: Whether sessions stay when a solve fails, and end as soon as it has ended.
+        self.stays = self.vanishes = False
 
     # Sessions
 
@@ -98,7 +100,8 @@ class World:
             raise
         outcome = self.ends.pop(0) if self.ends else {"data": {**SOLUTION, "solved": "anubis"}}
         code = outcome.get("error", {}).get("code", "not_a_page")
-        if code == "not_a_page" and not outcome.get("data", {}).get("timeout_reached"):
+        opened = code == "not_a_page" and not outcome.get("data", {}).get("timeout_reached")
+        if (opened or self.stays) and not self.vanishes:
             key = SessionKey(payload["owner"], payload["session"], payload.get("of_site", False))
             self.left[key] = self.uses
         return outcome
@@ -238,6 +241,36 @@ async def test_solve_that_fails_is_told_to_all_who_wait_and_the_next_tries_again
     assert says in str(got[0])
     assert (len(world.solves), world.sent) == (1, [])
     assert (await running.fetch()).status == 200
+
+
+@pytest.mark.parametrize("code", ["blocked_address", "dns_error", "navigation_error"])
+async def test_page_that_leads_nowhere_is_no_obstacle_to_the_request(make: Make, code: str) -> None:
+    world = World()
+    world.ends, world.stays = [failed(code)], True
+    running = await make(world)
+    got = await running.fetch()
+    assert (got.status, got.solved) == (200, None)
+    assert (len(world.solves), len(world.sent)) == (1, 1)
+
+
+async def test_challenged_request_is_not_sent_again_after_a_solve_that_failed(make: Make) -> None:
+    world = World(uses=1)
+    running = await make(world)
+    await running.fetch()
+    world.ends, world.stays = [failed("dns_error")], True
+    with pytest.raises(TaskError, match="dns_error"):
+        await running.fetch()
+    assert (len(world.solves), len(world.sent)) == (2, 2)
+
+
+async def test_session_that_ends_with_each_solve_is_not_solved_for_ever(make: Make) -> None:
+    world = World()
+    world.vanishes = True
+    running = await make(world)
+    with pytest.raises(NotSent):
+        await running.fetch()
+    assert len(world.solves) == 3
+    assert world.sent == []
 
 
 async def test_who_hangs_up_leaves_the_solve_to_others_and_the_last_ends_it(make: Make) -> None:
