@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from types import TracebackType
 from typing import Self
+from weakref import WeakSet
 
 #: Seconds in which a ClientHello must be there.
 HELLO_SECONDS = 10.0
@@ -133,6 +134,7 @@ class HelloServer:
         self._socket = socket.create_server((host, port))
         self._socket.setblocking(False)
         self._connecting: set[asyncio.Task[None]] = set()
+        self._connected: WeakSet[asyncio.Transport] = WeakSet()
         self._hellos = hellos
         self.port: int = self._socket.getsockname()[1]
 
@@ -151,6 +153,11 @@ class HelloServer:
             task.cancel()
         await asyncio.wait(tasks)
         self._socket.close()
+        for (
+            transport
+        ) in self._connected:  # one that is being closed waits for its client's farewell
+            transport.abort()
+        await asyncio.sleep(0)  # the event loop closes them in its next round
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
@@ -170,7 +177,10 @@ class HelloServer:
             return
         loop = asyncio.get_running_loop()
         with suppress(OSError):  # a client that does not trust us, or left
-            await loop.connect_accepted_socket(self._protocol, connection, ssl=self._context)
+            transport, _ = await loop.connect_accepted_socket(
+                self._protocol, connection, ssl=self._context
+            )
+            self._connected.add(transport)
 
 
 async def _peek(connection: socket.socket) -> ClientHello:

@@ -13,7 +13,7 @@ import signal
 import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
@@ -83,16 +83,17 @@ async def serving(
     # Pages still waiting in /slow are not worth a long goodbye.
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
-    try:
+    async with AsyncExitStack() as stack:
         if tls is None:
+            stack.push_async_callback(runner.cleanup)
             await web.TCPSite(runner, host, port).start()
             yield f"http://{host}:{runner.addresses[0][1]}", app
             return
         assert runner.server is not None
-        async with HelloServer(runner.server, tls, host, port, app[_HELLOS]) as server:
-            yield f"https://{host}:{server.port}", app
-    finally:
-        await runner.cleanup()
+        server = HelloServer(runner.server, tls, host, port, app[_HELLOS])
+        await stack.enter_async_context(server)
+        stack.push_async_callback(runner.cleanup)
+        yield f"https://{host}:{server.port}", app
 
 
 async def serve(host: str, port: int, options: SiteOptions, tls: ssl.SSLContext | None) -> None:
