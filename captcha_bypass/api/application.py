@@ -10,6 +10,7 @@ from captcha_bypass.api.door import Door
 from captcha_bypass.api.errors import answered_as_json, refused
 from captcha_bypass.api.fetch import FetchApi, Fetching
 from captcha_bypass.api.flaresolverr import errors as flaresolverr
+from captcha_bypass.api.flaresolverr.fetches import Fetches
 from captcha_bypass.api.flaresolverr.routes import FlareSolverrApi
 from captcha_bypass.api.metrics import MetricsApi
 from captcha_bypass.api.native.routes import OPEN_PATHS, NativeApi
@@ -44,7 +45,8 @@ def application(
     app[DOOR] = door
     app.add_routes(NativeApi(config, queue, sessions, board).routes())
     app.add_routes(FetchApi(config, fetching, metrics.fetch_ended).routes())
-    drop_in = FlareSolverrApi(config, queue, sessions, board, report=metrics.v1_request)
+    fetches = Fetches(config, fetching, metrics.fetch_ended)
+    drop_in = FlareSolverrApi(config, queue, sessions, board, fetches, report=metrics.v1_request)
     app.add_routes(drop_in.routes())
     app.add_routes(MetricsApi(metrics, board).routes())
     return app

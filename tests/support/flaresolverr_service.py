@@ -11,6 +11,7 @@ from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from captcha_bypass.api.application import application
+from captcha_bypass.api.fetch import Fetching
 from captcha_bypass.config import Config
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.metrics import Metrics
@@ -103,8 +104,13 @@ async def failure_of(response: ClientResponse) -> str:
 
 
 @asynccontextmanager
-async def serving(handler: Handler, sessions: FakeSessions, **settings: Any) -> AsyncIterator[V1]:  # noqa: ANN401
-    """Run the API over a handler."""
+async def serving(
+    handler: Handler,
+    sessions: FakeSessions,
+    fetching: Fetching | None = None,
+    **settings: Any,  # noqa: ANN401
+) -> AsyncIterator[V1]:
+    """Run the API over a handler, and over what fetches; by itself nothing does."""
     config = Config(**{"workers": 2, "max_timeout": 300.0, **settings})
     queue = MemoryQueue(
         max_pending=config.max_queue,
@@ -114,7 +120,7 @@ async def serving(handler: Handler, sessions: FakeSessions, **settings: Any) -> 
     reports: list[tuple[str, str]] = []
     browsers = ToldBrowsers(Readiness(version="140.0.1"))
     board = StatusBoard(queue, browsers, Egress())
-    app = application(config, queue, sessions, board, _Recorded(reports), NoFetches())
+    app = application(config, queue, sessions, board, _Recorded(reports), fetching or NoFetches())
     async with AsyncExitStack() as stack:
         await queue.start(handler, config.workers)
         stack.push_async_callback(queue.stop, 0)

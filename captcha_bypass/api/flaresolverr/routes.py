@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from uuid import uuid4
 
 from aiohttp import web
@@ -12,8 +13,9 @@ from pydantic_core import from_json
 
 from captcha_bypass import __version__
 from captcha_bypass.api.access import owner_of
+from captcha_bypass.api.flaresolverr import fetches
 from captcha_bypass.api.flaresolverr.answers import failure, solution, success
-from captcha_bypass.api.flaresolverr.commands import Command, Refused
+from captcha_bypass.api.flaresolverr.commands import FAILED, Command, Refused
 from captcha_bypass.api.flaresolverr.errors import COMMAND_PATHS
 from captcha_bypass.api.sessions import Sessions
 from captcha_bypass.api.submission import read_body, submit
@@ -29,17 +31,33 @@ from captcha_bypass.wire.models import SessionKey, Task
 JSON_TYPES = frozenset({"application/json", "application/json-rpc"})
 #: Seconds between two looks at a task; it is only looked at again where it has not ended by then.
 LOOK_SECONDS = 30.0
-_FAILED = "Error solving the challenge. "
 _BLOCKED = (
     "Cloudflare has blocked this request. Probably your IP is banned for this site, "
     "check in your web browser."
 )
 
 
+class _Ended:
+    """How a command has ended, in the words of FlareSolverr's metrics."""
+
+    def __init__(self) -> None:
+        self.result = "error"
+
+    def well(self, solved: str | None) -> None:
+        """Note that it has ended well; `solved` is the vendor of a challenge that was passed."""
+        self.result = "solved" if solved else "not_detected"
+
+    @property
+    def message(self) -> str:
+        """What clients of FlareSolverr look for."""
+        return "Challenge solved!" if self.result == "solved" else "Challenge not detected!"
+
+
 class FlareSolverrApi:
     """The routes, over a queue and sessions.
 
     Args:
+        fetching: Sends what is not about a page.
         board: Tells how the browsers stand. `GET /` shows a user agent with their version until a
             page was opened; from then on it is what was sent last.
         report: Called once a task of `/v1` is over with the host, how it ended (`solved`,
@@ -52,6 +70,7 @@ class FlareSolverrApi:
         queue: TaskQueue,
         sessions: Sessions,
         board: StatusBoard,
+        fetching: fetches.Fetches,
         *,
         report: Callable[[str, str, float], None],
     ) -> None:
@@ -59,6 +78,7 @@ class FlareSolverrApi:
         self._queue = queue
         self._sessions = sessions
         self._board = board
+        self._fetching = fetching
         self._report = report
         self._sent: str | None = None
         self._commands: dict[str, Callable[[Command, str], Awaitable[JsonDict]]] = {
@@ -121,10 +141,14 @@ class FlareSolverrApi:
             raise Refused("Request parameter 'url' is mandatory in 'request.get' command.")
         if command.postData is not None:
             raise Refused("Cannot use 'postBody' when sending a GET request.")
+        if command.postDataRaw is not None:
+            raise Refused("Cannot use 'postDataRaw' when sending a GET request.")
         return await self._solve(command, owner)
 
     async def _post(self, command: Command, owner: str) -> JsonDict:
-        if command.postData is None:
+        if command.postData is not None and command.postDataRaw is not None:
+            raise Refused("Cannot use both 'postData' and 'postDataRaw'.")
+        if command.postData is None and command.postDataRaw is None:
             raise Refused("Request parameter 'postData' is mandatory in 'request.post' command.")
         if command.url is None:
             raise Refused("Request parameter 'url' is mandatory in 'request.post' command.")
@@ -148,18 +172,12 @@ class FlareSolverrApi:
         return {"message": "The session has been removed."}
 
     async def _solve(self, command: Command, owner: str) -> JsonDict:
+        if command.is_fetch:
+            return await self._fetch(command, owner)
         task = command.to_task(self._config)
-        clock = asyncio.get_running_loop().time
-        started, result = clock(), "error"
-        try:
+        with self._reporting(task.host) as ended:
             data = await self._outcome(task, owner)
-            result = "solved" if data["solved"] else "not_detected"
-        except asyncio.CancelledError:  # the client hung up
-            result = "unknown"
-            raise
-        finally:
-            domain = task.host.strip("[]")  # FlareSolverr's label has no brackets
-            self._report(domain, result, clock() - started)
+            ended.well(data["solved"])
         found = solution(
             data,
             await self._user_agent(),
@@ -167,8 +185,33 @@ class FlareSolverrApi:
             screenshot=task.screenshot,
         )
         self._sent = found["userAgent"]
-        verdict = "Challenge solved!" if result == "solved" else "Challenge not detected!"
-        return {"message": verdict, "solution": found}
+        return {"message": ended.message, "solution": found}
+
+    async def _fetch(self, command: Command, owner: str) -> JsonDict:
+        request = command.to_fetch(self._config)
+        with self._reporting(request.host) as ended:
+            answer = await self._fetching.send(request, owner)
+            ended.well(answer.solved)
+        found = await fetches.solution(
+            answer,
+            only_cookies=bool(command.returnOnlyCookies),
+            as_base64=bool(command.download),
+        )
+        self._sent = answer.user_agent
+        return {"message": ended.message, "solution": found}
+
+    @contextmanager
+    def _reporting(self, host: str) -> Iterator[_Ended]:
+        clock = asyncio.get_running_loop().time
+        started, ended = clock(), _Ended()
+        try:
+            yield ended
+        except asyncio.CancelledError:  # the client hung up
+            ended.result = "unknown"
+            raise
+        finally:
+            domain = host.strip("[]")  # FlareSolverr's label has no brackets
+            self._report(domain, ended.result, clock() - started)
 
     async def _outcome(self, task: Task, owner: str) -> JsonDict:
         """Return what the browser has when no challenge is in the way (wire.results.Solution).
@@ -185,15 +228,15 @@ class FlareSolverrApi:
         finally:
             # Nobody else knows the id. A client that hangs up cancels this, and so ends its task.
             await uninterrupted(self._queue.remove(task_id))
-        timeout = f"{_FAILED}Timeout after {task.timeout} seconds."
+        timeout = f"{FAILED}Timeout after {task.timeout} seconds."
         if record is not None and record.error is not None:
-            reason = _FAILED + record.error["message"]
+            reason = FAILED + record.error["message"]
             raise Refused(timeout if await self._was_late(record) else reason, record.data)
         if record is None or record.data is None:
-            raise Refused(_FAILED + "The result was dropped; raise --max-results-bytes.")
+            raise Refused(FAILED + "The result was dropped; raise --max-results-bytes.")
         data = record.data
         if data["block"] is not None:
-            raise Refused(_FAILED + _BLOCKED)
+            raise Refused(FAILED + _BLOCKED)
         nothing = data["status_code"] is None and not data["html"]
         if data["timeout_reached"] or data["challenge"] is not None or nothing:
             raise Refused(timeout)

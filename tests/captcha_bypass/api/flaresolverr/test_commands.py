@@ -75,7 +75,8 @@ EMPTY: list[Json] = [
     {"session": "", "session_ttl_minutes": 0, "cookies": [], "waitInSeconds": 0},
     {"waitInSeconds": -1, "returnScreenshot": False, "disableMedia": False},
     {"returnOnlyCookies": True, "waitInSeconds": 5},
-    {"userAgent": "x", "download": True, "returnRawHtml": True, "headers": {"a": "b"}},
+    {"userAgent": "x", "download": False, "returnRawHtml": True, "headers": {"a": "b"}},
+    {"postDataContentType": "application/json", "postDataRaw": None},
     {"tabs_till_verify": 3, "anything": {"else": [1]}, "": None},
 ]
 
@@ -96,6 +97,42 @@ async def test_names_of_ignored_parameters_are_in_the_debug_log_and_no_values(
     caplog.clear()
     await scripted.task(**GET)
     assert "ignores" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [{"name": "Referer", "value": "http://a.test/"}, {"name": "X-One", "value": 1}],
+        ["Referer: http://a.test/", "X-One:1"],
+        ["Referer:http://a.test/", {"name": " X-One", "value": "1", "more": None}],
+    ],
+    ids=str,
+)
+async def test_headers_of_the_forks_are_those_of_the_first_request(
+    scripted: Scripted, headers: list[object]
+) -> None:
+    task = await scripted.task(**GET, headers=headers)
+    assert task.headers == {"Referer": "http://a.test/", "X-One": "1"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        (["Cookie: a=b"], "'headers.Cookie' is invalid: is set by the browser"),
+        ([{"name": "X\n", "value": "b"}, {"name": "b c", "value": "d"}], "is not a header name"),
+        ([{"name": "a"}], "'headers' is invalid: must be a list"),
+        ([5], "'headers' is invalid: must be a list"),
+        ([["a", "b"]], "'headers' is invalid: must be a list"),
+        ([{"name": "X-One", "value": f"{CANARY}\n"}], "'headers.X-One' is invalid"),
+    ],
+    ids=str,
+)
+async def test_header_that_cannot_be_sent_is_refused_by_its_name(
+    scripted: Scripted, headers: list[object], message: str
+) -> None:
+    refused = await scripted.v1.message(**GET, headers=headers)
+    assert message in refused
+    assert CANARY not in refused
 
 
 @pytest.mark.parametrize(

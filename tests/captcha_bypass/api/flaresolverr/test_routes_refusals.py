@@ -60,6 +60,14 @@ ORIGINAL: dict[str, tuple[object, str]] = {
         GET | {"postData": ""},
         "Error: Cannot use 'postBody' when sending a GET request.",
     ),
+    "get with raw post data": (
+        GET | {"postDataRaw": ""},
+        "Error: Cannot use 'postDataRaw' when sending a GET request.",
+    ),
+    "post with data of both kinds": (
+        POST | {"postDataRaw": "a"},
+        "Error: Cannot use both 'postData' and 'postDataRaw'.",
+    ),
     "post without data": ({"cmd": "request.post", "url": URL}, NO_POST_DATA),
     "post with null data": (POST | {"postData": None}, NO_POST_DATA),
     "post without anything": ({"cmd": "request.post"}, NO_POST_DATA),
