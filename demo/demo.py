@@ -2,13 +2,15 @@
 
 Starts the challenge site and the service, has a page solved with `POST /solve`, then fetches the
 page again with plain Python: refused without the cookies, let through with them and the browser's
-user-agent. At last a Scrapy spider crawls 200 challenged pages, which takes one solve. Whatever was
-started is stopped again. Exit code 0 means that all of it held.
+user-agent. Then the same at a site whose clearances fit no other client than the one that got them,
+where `POST /fetch` is let through. At last a Scrapy spider crawls 200 challenged pages, which takes
+one solve. Whatever was started is stopped again. Exit code 0 means that all of it held.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import re
@@ -25,6 +27,7 @@ from yarl import URL
 from demo.programs import START_TIMEOUT, DemoError, running, say, stop, uninterrupted
 
 CHALLENGE_SITE = Path(__file__).with_name("challenge_site.py")
+FINGERPRINT_SITE = Path(__file__).with_name("fingerprint_site.py")
 SPIDER = Path(__file__).with_name("challenged_spider.py")
 PAGES = 200
 STAT = re.compile(
@@ -56,15 +59,25 @@ async def solve(session: aiohttp.ClientSession, service: URL, page: URL) -> Clea
     request = {"url": str(page), "success_text": SUCCESS_TEXT, "timeout": SOLVE_TIMEOUT}
     say(f"\n==> POST /solve {json.dumps(request)}")
     started = time.monotonic()
+    data = await _solved(session, service, request)
+    _show(data, time.monotonic() - started)
+    return _clearance(data)
+
+
+async def _solved(
+    session: aiohttp.ClientSession, service: URL, request: dict[str, Any]
+) -> dict[str, Any]:
     async with session.post(service / "solve", json=request) as answer:
         if answer.status != 202:
             raise DemoError(f"POST /solve was answered {answer.status}: {await answer.text()}")
         task_id = (await answer.json())["task_id"]
-    say(f"    task {task_id}")
     data = await _result(session, service / "result" / task_id)
-    _show(data, time.monotonic() - started)
     if data["timeout_reached"] or data["status_code"] != 200 or SUCCESS_TEXT not in data["html"]:
         raise DemoError("the page that came back is not the one behind the challenge")
+    return data
+
+
+def _clearance(data: dict[str, Any]) -> Clearance:
     cookies = tuple((cookie["name"], cookie["value"]) for cookie in data["cookies"])
     return Clearance(URL(data["url"]), data["user_agent"], cookies)
 
@@ -98,9 +111,30 @@ async def prove(session: aiohttp.ClientSession, clearance: Clearance) -> None:
         async with session.get(clearance.url, headers=headers) as answer:
             through = SUCCESS_TEXT in await answer.text()
         label = "with the cookies and user-agent" if with_cookies else "without cookies"
-        say(f"    {label + ':':33}{answer.status}, {'through' if through else 'not through'}")
+        _line(label, answer.status, through)
         if (answer.status, through) != (expected, with_cookies):
             raise DemoError(f"{label} the page should have been answered {expected}")
+
+
+def _line(label: str, status: object, through: bool) -> None:
+    say(f"    {label + ':':33}{status}, {'through' if through else 'not through'}")
+
+
+async def prove_fetch(session: aiohttp.ClientSession, service: URL, page: URL) -> None:
+    """Solve a page of the fingerprint site; then only the browser itself may get it."""
+    say("\n==> A site that looks at the client's fingerprint: the same cookies and user-agent by")
+    request = {"url": str(page), "success_text": SUCCESS_TEXT, "timeout": SOLVE_TIMEOUT}
+    data = await _solved(session, service, {**request, "session": "demo"})
+    headers = _clearance(data).headers(with_cookies=True)
+    async with session.get(page, headers=headers) as plain:
+        _line("plain Python (aiohttp)", plain.status, SUCCESS_TEXT in await plain.text())
+    asked = {"url": str(page), "timeout": SOLVE_TIMEOUT, "session": "demo"}
+    async with session.post(service / "fetch", json=asked) as answer:
+        fetched = await answer.json()
+    through = SUCCESS_TEXT.encode() in base64.b64decode(fetched.get("body", ""))
+    _line("POST /fetch, by the browser", fetched.get("status"), through)
+    if (plain.status, fetched.get("status"), through) != (403, 200, True):
+        raise DemoError(f"plain Python should have been refused, and not POST /fetch: {fetched}")
 
 
 async def demo() -> None:
@@ -108,6 +142,7 @@ async def demo() -> None:
     service_arguments = ("-m", "captcha_bypass", "--host", "127.0.0.1", "--port", "0")
     async with (
         running("challenge site", str(CHALLENGE_SITE), "--port", "0") as site,
+        running("fingerprint site", str(FINGERPRINT_SITE), "--port", "0") as other_site,
         running("service", *service_arguments, "--browser", "auto") as service,
         aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=60), cookie_jar=aiohttp.DummyCookieJar()
@@ -116,6 +151,7 @@ async def demo() -> None:
         await until_ready(session, service)
         clearance = await solve(session, service, site / "page" / "1")
         await prove(session, clearance)
+        await prove_fetch(session, service, other_site / "page" / "1")
         await crawl(service, site)
 
 
