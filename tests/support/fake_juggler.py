@@ -1,6 +1,6 @@
 """A peer that speaks Juggler, Camoufox' protocol, in the place of its binary.
 
-Run as a program (`fake_juggler.py FOLDER ARGUMENTS...`), as Playwright's driver runs a browser: it
+Run as a program (`-m tests.support.fake_juggler FOLDER ARGUMENTS...`), as Playwright's driver runs a browser: it
 writes all it was given to files in FOLDER and does what the path of a URL says. It proves what we
 send and how we take what comes; not what Camoufox does with it.
 """
@@ -12,9 +12,12 @@ import os
 import socket
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from tests.support.fake_juggler_fetch import FetchingPage, NoAnswer
 
 Json = dict[str, Any]
 #: File names: what it was started with, every message in order, methods that get no answer.
@@ -30,6 +33,10 @@ class Peer:
         self._proxies: dict[str, tuple[str, int]] = {}
         self._contexts: dict[str, str] = {}  # session -> context
         self._shown: dict[str, str] = {}  # session -> documentURI
+        #: Sessions whose requests are held up, and those that are: request -> session, URL, navigation.
+        self._holding: set[str] = set()
+        self._held: dict[str, tuple[str, str, str]] = {}
+        self._fetching: dict[str, FetchingPage] = {}
         self._later: list[tuple[float, str, str]] = []
         self._made = 0
 
@@ -58,9 +65,11 @@ class Peer:
         if silent.exists() and method in silent.read_text().split():
             return
         params = message.get("params") or {}
-        answer = {
-            "result": getattr(self, "_on_" + method.replace(".", "_"), _nothing)(session, params)
-        }
+        call = getattr(self, "_on_" + method.replace(".", "_"), _nothing)
+        try:
+            answer = {"result": call(session, params)}
+        except NoAnswer:
+            return
         self._send({"id": message["id"], **answer, **({"sessionId": session} if session else {})})
         if method == "Browser.close":
             sys.exit()
@@ -114,18 +123,13 @@ class Peer:
         if kind == "fail":
             self._fail(session, url, unquote(detail))
             return {"navigationId": f"n{self._made}"}
-        self._request(session, url)
-        self._tell(
-            session,
-            "Network.responseReceived",
-            requestId=f"r{self._made}",
-            status=200,
-            statusText="OK",
-            headers=[{"name": "Content-Type", "value": "text/html"}],
-            fromServiceWorker=False,
-            timing=dict.fromkeys(("startTime",), 1000),
-        )
+        is_held = session in self._holding
+        self._request(session, url, is_held=is_held)
         navigation = f"n{self._made}"
+        if is_held:
+            self._held[f"r{self._made}"] = session, url, navigation
+            return {"navigationId": navigation}
+        self._receive(session, f"r{self._made}", 200, [("Content-Type", "text/html")])
         self._commit(session, url, url, navigation)
         if kind == "crash":
             self._tell(session, "Page.crashed")
@@ -135,7 +139,32 @@ class Peer:
             self._later.append((time.monotonic() + 0.5, session, url))
         return {"navigationId": navigation}
 
-    def _request(self, session: str, url: str) -> None:
+    def _on_Network_setRequestInterception(self, session: str, params: Json) -> Json:
+        (self._holding.add if params["enabled"] else self._holding.discard)(session)
+        return {}
+
+    def _on_Network_fulfillInterceptedRequest(self, _: str, params: Json) -> Json:
+        session, url, navigation = self._held.pop(params["requestId"])
+        headers = [(header["name"], header["value"]) for header in params["headers"]]
+        self._receive(session, params["requestId"], params["status"], headers)
+        self._commit(session, url, url, navigation)
+        return {}
+
+    def _receive(
+        self, session: str, request: str, status: int, headers: list[tuple[str, str]]
+    ) -> None:
+        self._tell(
+            session,
+            "Network.responseReceived",
+            requestId=request,
+            status=status,
+            statusText="OK",
+            headers=[{"name": name, "value": value} for name, value in headers],
+            fromServiceWorker=False,
+            timing=dict.fromkeys(("startTime",), 1000),
+        )
+
+    def _request(self, session: str, url: str, *, is_held: bool = False) -> None:
         self._number()
         self._tell(
             session,
@@ -149,7 +178,7 @@ class Peer:
             postData="",
             cause="TYPE_DOCUMENT",
             internalCause="TYPE_DOCUMENT",
-            isIntercepted=False,
+            isIntercepted=is_held,
         )
 
     def _fail(self, session: str, url: str, code: str) -> None:
@@ -193,6 +222,11 @@ class Peer:
         """Answer what our own selector engine would."""
         if not params["returnByValue"]:
             return self._on_Runtime_evaluate()
+        script = " ".join(str(arg.get("value")) for arg in params["args"])
+        if "captchaBypass" in script:
+            return self._fetch(session, script, _plain(params["args"][-1].get("value")))
+        if "navigator.userAgent" in script:
+            return {"result": {"value": "Mozilla/5.0 (fake)"}}
         asked = unquote(json.dumps(params["args"]))
         shown = self._shown[session]
         error_page = shown if shown.startswith("about:neterror") else None
@@ -204,6 +238,16 @@ class Peer:
             look = {"text": False, "selector": False, "badSelector": False, "ready": True}
             text = json.dumps(look | {"bytes": 9, "html": html, "errorPage": error_page})
         return {"result": {"value": _serialized({"success": True, "value": {"result": text}})}}
+
+    def _fetch(self, session: str, script: str, given: Any) -> Json:  # noqa: ANN401 - JSON
+        if "globalThis.captchaBypass" in script:  # fetch.js itself
+            tell = partial(self._tell, session)
+            self._fetching[session] = FetchingPage(tell)
+            self._fetching[session].part = given
+            return {"result": {"value": {"v": "undefined"}}}
+        name, arguments = given
+        found = self._fetching[session].call(name, *arguments)
+        return {"result": {"value": {"v": "undefined"} if found is None else found}}
 
     def _through_proxy(self, session: str, url: str) -> str:
         parts = urlsplit(url)
@@ -220,6 +264,11 @@ def _serialized(value: object) -> object:
     if not isinstance(value, dict):
         return value
     return {"o": [{"k": k, "v": _serialized(v)} for k, v in value.items()], "id": id(value)}
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Read a value that Playwright has written for its script in the page."""
+    return [_plain(item) for item in value["a"]] if isinstance(value, dict) else value
 
 
 def _nothing(*_: object) -> Json:

@@ -1,4 +1,4 @@
-// Loaded into Playwright's driver before its own code, for two things that Playwright 1.62 does wrong with
+// Loaded into Playwright's driver before its own code, for some things that Playwright 1.62 does wrong with
 // Firefox. A Playwright that does them otherwise is left alone.
 const { Module } = require("node:module");
 
@@ -12,6 +12,8 @@ const mends = [
   // The headers of a request that was held up for us are given to what it redirects to as well; what we
   // add is for the first request alone.
   ["if (redirectedFrom._originalRequestRoute?._alreadyContinuedHeaders)", "if (false)"],
+  // With Camoufox no OPTIONS request is told of, as if each were the browser's own preflight.
+  ['if (event.method === "OPTIONS" && !event.isIntercepted)', "if (false)"],
   // Firefox sends its next message when its last one is acknowledged (Nagle), which Linux puts off for 40 ms
   // unless there is something to send: this is something, and wants no answer.
   [

@@ -1,0 +1,105 @@
+"""Camoufox, with the fake Juggler peer in the place of its binary, as the service runs it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import camoufox.utils
+import pytest
+
+from captcha_bypass.browsers.launch.engines import Camoufox, Pace
+from captcha_bypass.browsers.pool import BrowserPool
+from captcha_bypass.browsers.sessions import Sessions
+from captcha_bypass.egress.guard import Egress
+from captcha_bypass.egress.rules import Rules
+from captcha_bypass.solving import isolated
+from captcha_bypass.solving.worker import Worker
+from captcha_bypass.tasks.base import JsonDict
+from captcha_bypass.wire.models import Task
+from tests.support import fake_juggler
+from tests.support.camoufox_bundle import lay_out
+from tests.support.fake_browsers import LIMITS
+from tests.support.repository import ROOT
+
+#: Short, so that a peer that is silent is found out soon.
+QUICK = Pace(open_seconds=1.5, close_seconds=0.3)
+
+
+class Juggler:
+    """A pool whose Camoufox is the peer, and what the peer was sent."""
+
+    def __init__(
+        self, folder: Path, engine: Camoufox, pool: BrowserPool, sessions: Sessions
+    ) -> None:
+        self._folder = folder
+        self.engine = engine
+        self.pool = pool
+        self.sessions = sessions
+        self.worker = Worker(pool, 10_000)
+
+    async def solve(self, path: str, timeout: float = 3.0, **more: object) -> JsonDict:
+        task = Task.model_validate(
+            {"url": f"http://fake.test/{path}", "no_challenge": True, "timeout": timeout, **more}
+        )
+        return await self.worker("task", task.model_dump())
+
+    async def code(self, path: str, **more: Any) -> str:  # noqa: ANN401 - fields of a task
+        result = await self.solve(path, **more)
+        return str(result.get("error", {}).get("code"))
+
+    def started(self) -> dict[str, Any]:
+        return dict(json.loads((self._folder / fake_juggler.STARTED).read_text()))
+
+    def sent(self) -> list[dict[str, Any]]:
+        messages = self._folder / fake_juggler.MESSAGES
+        lines = messages.read_text().splitlines() if messages.exists() else []
+        return [json.loads(line) for line in lines]
+
+    def methods(self) -> list[str]:
+        return [message["method"] for message in self.sent()]
+
+    def opened(self) -> int:
+        """How many times it was told to open a page of the site."""
+        return sum(
+            "fake.test" in message.get("params", {}).get("url", "") for message in self.sent()
+        )
+
+    def silence(self, *methods: str) -> None:
+        (self._folder / fake_juggler.SILENT).write_text(" ".join(methods))
+
+
+@asynccontextmanager
+async def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Juggler]:
+    """A pool of browsers that are the peer."""
+    bundle = lay_out(tmp_path / "installed")
+    program = bundle / "camoufox-bin"
+    program.unlink()
+    peer = f"{sys.executable} -m {fake_juggler.__name__}"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {peer} {tmp_path} "$@"\n')
+    program.chmod(0o700)
+    real: Any = camoufox.utils.launch_options
+    beside: dict[str, Any] = {
+        "executable_path": str(program),
+        "fingerprint_preset": True,
+        "block_webgl": True,
+        "i_know_what_im_doing": True,
+    }
+    monkeypatch.setattr(camoufox.utils, "launch_options", lambda **own: real(**own, **beside))
+    engine = Camoufox(version="0")
+    engine.pace = QUICK
+    egress, sessions = Egress(Rules(trust_named=True)), Sessions(most=1, ttl=60.0)
+    pool = BrowserPool(
+        engine,
+        egress,
+        headless="true",
+        limits=LIMITS,
+        sessions=sessions,
+        prepare=isolated.install,
+    )
+    async with pool:
+        yield Juggler(tmp_path, engine, pool, sessions)
