@@ -16,11 +16,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.support.service import client_of, run_service
-from tests.verify import image, machine, network
+from tests.verify import fetching, image, machine, network
 from tests.verify.kit import CHECKS, Bench, Report, Site, run
 
 #: Imported for the checks that they register.
-PARTS = (image, machine, network)
+PARTS = (fetching, image, machine, network)
 
 #: Lines of the service's log that go into the report.
 LOG_LINES = 400

@@ -1,4 +1,4 @@
-"""Checks 11 to 19 and 22 to 25: what goes out, what comes back, and what survives."""
+"""Checks 11 to 19 and 22 to 24: what goes out, what comes back, and what survives."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 import psutil
 from aiohttp import web
 
-from tests.verify.kit import Bench, Skip, check, commands
+from tests.verify.kit import Bench, check, commands
 
 
 @contextlib.asynccontextmanager
@@ -267,8 +267,3 @@ async def documents(bench: Bench) -> str:
     kinds = ("/json", "/xhtml", "/xml", "/large", "/frame", "/shadow")
     sizes = {path: len((await bench.solve(path))["html"]) for path in kinds}
     return str(sizes)
-
-
-@check(25, "bytes, POST and redirects by /fetch")
-async def fetch(bench: Bench) -> str:
-    raise Skip("this version has no /fetch")
