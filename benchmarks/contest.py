@@ -66,8 +66,9 @@ def say(line: str) -> None:
 
 
 @contextmanager
-def _challenge_site(work: float) -> Iterator[str]:
-    command = [sys.executable, "demo/challenge_site.py", "--port", "0", "--work", str(work)]
+def challenge_site(work: float, program: str = "demo/challenge_site.py") -> Iterator[str]:
+    """Serve a site of the demo in a process of its own; yields its address."""
+    command = [sys.executable, program, "--port", "0", "--work", str(work)]
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -88,7 +89,8 @@ def _challenge_site(work: float) -> Iterator[str]:
             process.stdout.close()
 
 
-async def _timed(contestant: Contestant, url: str) -> Timed:
+async def timed(contestant: Contestant, url: str) -> Timed:
+    """Let a contestant bring one page, and say how that went."""
     start = time.perf_counter()
     try:
         async with asyncio.timeout(SOLVE_SECONDS + 10):
@@ -113,7 +115,7 @@ class _Turns:
         urls = iter([f"{self._site}{page}" for page in pages])
 
         async def solve_some() -> list[Timed]:
-            return [await _timed(contestant, url) for url in urls]
+            return [await timed(contestant, url) for url in urls]
 
         with Meter(contestant.tree) as meter:
             start = time.perf_counter()
@@ -148,7 +150,7 @@ async def hold(plan: Plan, folder: Path) -> Outcome:
             session = await stack.enter_async_context(
                 aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
             )
-            site = stack.enter_context(_challenge_site(plan.work))
+            site = stack.enter_context(challenge_site(plan.work))
             for name in plan.only:
                 say(f"starting {name}")
                 where = folder / name

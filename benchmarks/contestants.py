@@ -70,7 +70,7 @@ class Peer:
         return Contestant(self.name, ADAPTERS[self.adapter](session, self.url), tree)
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def environment_in(folder: Path) -> dict[str, str]:
     """Make the folders of a contestant and return the environment that points to them."""
     for name in ("tmp", "home"):
         (folder / name).mkdir(parents=True)
@@ -86,7 +86,7 @@ async def own_service(
     session: aiohttp.ClientSession, folder: Path, workers: int, *, guarded: bool = True
 ) -> AsyncIterator[Contestant]:
     """Run this project's service, with or without its guard, for as long as the block lasts."""
-    environment = _environment(folder)
+    environment = environment_in(folder)
     # All tasks are for the one challenge site, which wants no mercy.
     flags: tuple[str, ...] = (
         "--workers",
@@ -149,7 +149,7 @@ class _Loop:
 @asynccontextmanager
 async def bare_loop(folder: Path, kind: str) -> AsyncIterator[Contestant]:
     """Run a bare Playwright loop, `warm` or `cold`, for as long as the block lasts."""
-    environment = _environment(folder)
+    environment = environment_in(folder)
     with (folder / "log").open("w") as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "benchmarks.naive", kind),

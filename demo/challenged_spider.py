@@ -25,9 +25,11 @@ class ChallengedSpider(scrapy.Spider):
         "LOG_LEVEL": "INFO",
     }
 
-    def __init__(self, site: str = "http://127.0.0.1:8080", pages: str = "200") -> None:
+    def __init__(
+        self, site: str = "http://127.0.0.1:8080", pages: str = "200", path: str = "page"
+    ) -> None:
         super().__init__()
-        self.urls = [f"{site.rstrip('/')}/page/{n}" for n in range(1, int(pages) + 1)]
+        self.urls = [f"{site.rstrip('/')}/{path}/{n}" for n in range(1, int(pages) + 1)]
 
     async def start(self) -> AsyncIterator[Any]:
         """Ask for all pages at once; the scheduler keeps the pace."""

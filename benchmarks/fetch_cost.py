@@ -1,0 +1,247 @@
+"""What a request through the cleared browser costs: `python -m benchmarks.fetch_cost`.
+
+Everybody asks the challenge site for 10 kB pages, after it has been cleared, in turns of some seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import aiohttp
+import psutil
+
+from benchmarks.adapters import Solve
+from benchmarks.contest import challenge_site, say, timed
+from benchmarks.contestants import ROOT, Contestant, Peer, environment_in
+from benchmarks.fetch_long import Growth, crawls, growth
+from benchmarks.fetch_report import (
+    BARE,
+    FETCH,
+    PAGE,
+    PARTS,
+    Turn,
+    fetch_rows,
+    fetch_table,
+    own_overhead,
+)
+from benchmarks.fetchers import bare_client, by_fetch, by_flaresolverr, by_page
+from benchmarks.meter import Meter, ProcessTree
+from benchmarks.report import Timed, table
+from tests.support.service import run_service
+
+#: MiB of the pages: 10 kB, and those by which the way through is measured.
+SMALL, LARGE = 0.0098, 2
+#: Fetches of the large ones, and how many at once.
+LARGE_FETCHES, LARGE_AT_ONCE = 40, 4
+SETTLE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Fetching:
+    """A contestant, and the processes whose CPU is told apart."""
+
+    contestant: Contestant
+    has_parts: bool
+
+
+class _Site:
+    """Has page after page of the challenge site."""
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+        self._numbers = itertools.count(1)
+
+    def page(self, megabytes: float = SMALL) -> str:
+        return f"{self.base}/big/{next(self._numbers)}?mb={megabytes}"
+
+
+def _parts(tree: ProcessTree, service: int) -> dict[str, float]:
+    """Return the CPU seconds of the service's processes so far, by part."""
+    tree.look()
+    found = dict.fromkeys(PARTS, 0.0)
+    for pid in tree.alive:
+        try:
+            process = psutil.Process(pid)
+            times, command = process.cpu_times(), " ".join(process.cmdline()[:2])
+        except psutil.Error:
+            continue
+        is_driver = "playwright/driver" in command
+        part = "python" if pid == service else "driver" if is_driver else "browser"
+        found[part] += times.user + times.system
+    return found
+
+
+async def take(fetching: Fetching, site: _Site, at_once: int, number: int, seconds: float) -> Turn:
+    """Let a contestant fetch for some seconds, so many at once."""
+    contestant = fetching.contestant
+    until = time.perf_counter() + seconds
+    fetches: list[Timed] = []
+
+    async def client() -> None:
+        while time.perf_counter() < until:
+            fetches.append(await timed(contestant, site.page()))
+
+    tree = contestant.tree
+    root = tree.alive[0] if tree is not None else 0
+    before = _parts(tree, root) if tree is not None and fetching.has_parts else {}
+    with Meter(tree) as meter:
+        start = time.perf_counter()
+        await asyncio.gather(*(client() for _ in range(at_once)))
+        wall = time.perf_counter() - start
+        await asyncio.sleep(SETTLE_SECONDS if tree is not None else 0)
+    cpu = None if meter.cpu is None else {"all": meter.cpu}
+    if tree is not None and cpu is not None and fetching.has_parts:
+        after = _parts(tree, root)
+        cpu |= {part: after.get(part, 0.0) - before.get(part, 0.0) for part in after}
+    return Turn(contestant.name, at_once, number, wall, fetches, cpu, meter.peak_pss, meter.others)
+
+
+async def through(solve: Solve, site: _Site) -> float:
+    """Return the MB/s at which large pages come."""
+    urls = iter([site.page(LARGE) for _ in range(LARGE_FETCHES)])
+
+    async def client() -> None:
+        for url in urls:
+            if error := (await solve(url)).error:
+                raise RuntimeError(error)
+
+    start = time.perf_counter()
+    await asyncio.gather(*(client() for _ in range(LARGE_AT_ONCE)))
+    return LARGE_FETCHES * LARGE * 1.048576 / (time.perf_counter() - start)
+
+
+@asynccontextmanager
+async def _everybody(
+    arguments: argparse.Namespace, folder: Path, site: _Site
+) -> AsyncIterator[tuple[list[Fetching], str, ProcessTree]]:
+    """Yield the contestants, and the service's address and processes."""
+    flags = ("--workers", "4", "--max-per-host", "0", "--max-sessions", "8")
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+        with run_service(folder, *flags, env=environment_in(folder)) as service:
+            tree = ProcessTree(service.process.pid)
+            tree.look()
+            async with bare_client(http, service.url, site.page()) as bare:
+                own = [
+                    Fetching(Contestant(FETCH, by_fetch(http, service.url), tree), True),
+                    Fetching(Contestant(PAGE, by_page(http, service.url), tree), True),
+                    Fetching(Contestant(BARE, bare, None), False),
+                ]
+                for peer in arguments.peer:
+                    found = peer.contestant(http)
+                    solve = by_flaresolverr(http, peer.url)
+                    own.append(Fetching(Contestant(peer.name, solve, found.tree), False))
+                yield own, service.url, tree
+
+
+async def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
+    """Take all figures, print the tables, and return everything."""
+    with challenge_site(arguments.work) as address:
+        site = _Site(address)
+        async with _everybody(arguments, folder, site) as (everybody, service, tree):
+            turns = await _rounds(arguments, everybody, site)
+            rows = fetch_rows(turns)
+            print("\n" + fetch_table(rows))
+            print("\n" + own_overhead(rows))
+            _print_errors(turns)
+            solve = {f.contestant.name: f.contestant.solve for f in everybody}
+            speeds = {name: await through(solve[name], site) for name in (FETCH, BARE)}
+            print("\n" + table(("2 MiB pages, 4 at once", "MB/s"), _shown(speeds)))
+            grown: list[Growth] = []
+            if arguments.long:
+                grown = await growth(by_fetch, service, tree, site.page, arguments.long)
+                body = [
+                    (f"{g.fetches:,}", f"{g.pss / 1e6:.0f}", f"{g.python / 1e6:.1f}") for g in grown
+                ]
+                print("\n" + table(("fetches", "MB of the tree", "MB of Python, RSS"), body))
+            crawled = await crawls(service, arguments.pages) if arguments.pages else {}
+            if crawled:
+                head = (f"crawl of {arguments.pages:,} pages", "pages/s")
+                print("\n" + table(head, _shown(crawled)))
+    return {
+        "rows": [asdict(row) for row in rows],
+        "large": speeds,
+        "growth": [asdict(item) for item in grown],
+        "crawls": crawled,
+        "turns": [asdict(turn) for turn in turns],
+    }
+
+
+def _shown(figures: dict[str, float]) -> Iterator[tuple[str, str]]:
+    return ((name, f"{value:.1f}") for name, value in figures.items())
+
+
+async def _rounds(
+    arguments: argparse.Namespace, everybody: Sequence[Fetching], site: _Site
+) -> list[Turn]:
+    turns = []
+    for at_once in arguments.at_once:
+        for fetching in everybody:  # warms up, and clears the site
+            await take(fetching, site, at_once, 0, 0.5)
+        for number in range(1, arguments.rounds + 1):
+            first = (number - 1) % len(everybody)
+            for fetching in [*everybody[first:], *everybody[:first]]:
+                turn = await take(fetching, site, at_once, number, arguments.seconds)
+                turns.append(turn)
+                say(f"{at_once} at once: {turn.contestant} {turn.per_second:.1f} a second")
+    return turns
+
+
+def _print_errors(turns: Sequence[Turn]) -> None:
+    errors = Counter(
+        (turn.contestant, fetch.error) for turn in turns for fetch in turn.fetches if fetch.error
+    )
+    for (name, error), count in errors.most_common(10):
+        print(f"\nFAILED: {name}, {count} times: {error}")
+
+
+def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fetch_cost", description=__doc__)
+    add = parser.add_argument
+    numbers = "1,4,16,64"
+    add("--at-once", type=_numbers, default=numbers, help="fetches at once (%(default)s)")
+    add("--rounds", type=int, default=3, help="turns of each contestant (%(default)s)")
+    add("--seconds", type=float, default=5.0, help="of a turn (%(default)s)")
+    add("--work", type=float, default=0.4, help="seconds a challenge takes (%(default)s)")
+    add("--pages", type=int, default=2_000, help="of each Scrapy crawl; 0: none (%(default)s)")
+    add("--long", type=int, default=0, metavar="N", help="memory over N fetches more, say 20000")
+    add(
+        "--peer",
+        type=Peer.parse,
+        action="append",
+        default=[],
+        metavar="NAME=flaresolverr:URL[@PID]",
+    )
+    default = ROOT / "benchmarks/results/fetch.json"
+    add("--json", type=Path, default=default, metavar="FILE", help="where all figures go")
+    return parser.parse_args(given)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Measure as the command line says; 1: a fetch has failed."""
+    arguments = _arguments(given)
+    with tempfile.TemporaryDirectory(prefix="benchmarks-", ignore_cleanup_errors=True) as folder:
+        result = asyncio.run(measure(arguments, Path(folder)))
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+    rows = result["rows"]
+    assert isinstance(rows, list)  # noqa: S101 - as `measure` returns it
+    return 1 if any(row["failed"] for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
