@@ -175,7 +175,8 @@ class Session:
             if visit is None:
                 raise session_lost()
             self._home.count_request()
-            yield visit
+            with visit.counting():
+                yield visit
 
     async def close_tab(self, tab: Tab) -> None:
         """See Place. It is made ready for the next task, or closed with the session if that is over."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from captcha_bypass.browsers.retirement import Cause
@@ -110,6 +111,10 @@ class Visit:
         self._tab = tab
         self._permit = permit
         self._origin = origin
+
+    def counting(self) -> AbstractContextManager[None]:
+        """Count its traffic within the block; see Guard.beside."""
+        return self._tab.guard.beside()
 
     async def tab(self) -> Tab:
         """Return the page to send it through, which all requests of the origin share.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -89,6 +90,8 @@ class Guard:
         #: Whether it has been told that the task wants too many connections.
         self._crowded = False
         self._bytes = 0
+        #: Requests that are being sent that no task sends.
+        self._beside = 0
         self._failures: dict[Destination, TaskError] = {}
         #: Whether any task of its session has reached the public internet.
         self._journey = Journey()
@@ -137,14 +140,28 @@ class Guard:
     async def admit_beside(self, permit: Permit) -> bool:
         """Let one request be sent that no task sends; False if it must get another context.
 
-        Its traffic counts by itself. Nothing else changes for whoever uses the context by the same
-        permit; names are resolved anew now and then.
+        Nothing changes for whoever uses the context by the same permit; names are resolved anew now
+        and then.
         """
         age = asyncio.get_running_loop().time() - self._admitted_at
         if permit != self._permit or age > RESOLVE_AGAIN_SECONDS:
             return await self.admit_again(permit)
-        self._bytes = 0
         return True
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """Let one request more, that no task sends, move what a task may within the block.
+
+        Whose bytes they are cannot be told: what several may move they may move together, and what
+        was moved before one began or ended does not count any more.
+        """
+        self._beside += 1
+        self._bytes = 0
+        try:
+            yield
+        finally:
+            self._beside -= 1
+            self._bytes = 0
 
     def _router_for(self, permit: Permit) -> Router:
         return Router(self._egress.rules, self._egress.resolver, permit, self._journey)
@@ -217,7 +234,7 @@ class Guard:
     def _count(self, size: int) -> None:
         self._bytes += size
         limit = self._egress.max_task_bytes
-        if self._bytes <= limit:
+        if self._bytes <= limit * max(1, self._beside):
             return
         if self.overrun is None:
             self.overrun = TaskError(

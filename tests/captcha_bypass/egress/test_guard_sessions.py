@@ -60,6 +60,38 @@ async def test_each_task_may_move_as_much() -> None:
         assert guard.overrun is not None
 
 
+async def test_each_request_beside_the_tasks_may_move_as_much() -> None:
+    async with (
+        serving(page) as server,
+        guarding(server.destination, max_task_bytes=50_000) as guard,
+    ):
+
+        async def get() -> None:
+            async with browsing(guard) as browser:
+                await browser.get(server.url)
+
+        for _ in range(3):
+            assert await guard.admit_beside(Permit(server.destination))
+            with guard.beside():
+                await get()
+        with guard.beside(), guard.beside():
+            await get()
+            await get()
+        assert guard.overrun is None
+        with guard.beside():
+            await get()
+            with guard.beside():
+                await get()
+            await get()  # what the one that has ended moved is not on this one's account
+        assert guard.overrun is None
+        with guard.beside():
+            await get()
+            async with browsing(guard) as browser:
+                await START["plain"](browser, server)
+                await read_to_the_end(browser)
+        assert guard.overrun is not None
+
+
 async def test_session_that_was_abroad_is_given_no_private_host(internet: Internet) -> None:
     async with serving(page) as server, guarding("http://away.example/") as guard:
         internet.site("away.example", "1.1.1.1", server)
