@@ -148,10 +148,10 @@ class FetchApi:
     async def _answered(self, fetch: FetchRequest, owner: str) -> web.Response:
         clock = asyncio.get_running_loop().time
         started = clock()
-        outcome, status, received = "internal_error", 0, 0
+        outcome, found = "internal_error", None
         try:
             found = await self._fetching.fetch(fetch, owner)
-            outcome, status, received = "answered", found.status, len(found.body)
+            outcome = "answered"
             return self._answer(found, clock() - started)
         except asyncio.CancelledError:
             outcome = "cancelled"
@@ -164,11 +164,18 @@ class FetchApi:
             body = {"error": {"code": error.code, "message": str(error)}}
             return web.json_response(body, status=STATUS.get(error.code, 502))
         finally:
-            seconds = clock() - started
-            self._report(outcome, seconds, len(fetch.content or b""), received)
-            told = {"host": fetch.host, "outcome": outcome, "status": status}
-            told |= {"seconds": round(seconds, 3), "bytes": received}
-            logger.debug("fetch ended", extra=told)
+            self._tell(fetch, outcome, found, clock() - started)
+
+    def _tell(
+        self, fetch: FetchRequest, outcome: str, found: Fetched | None, seconds: float
+    ) -> None:
+        received = 0 if found is None else len(found.body)
+        self._report(outcome, seconds, len(fetch.content or b""), received)
+        told = {"host": fetch.host, "outcome": outcome, "seconds": round(seconds, 4)}
+        if found is not None:
+            told |= {"status": found.status, "bytes": received}
+            told |= {"page_seconds": round(found.page_seconds, 4)}
+        logger.debug("fetch ended", extra=told)
 
     def _answer(self, found: Fetched, seconds: float) -> web.Response:
         rest = {

@@ -135,4 +135,5 @@ def _fetched(sent: Sent, solved: str | None) -> Fetched:
         answer.decoded,
         solved,
         sent.user_agent,
+        answer.seconds,
     )

@@ -179,3 +179,5 @@ class Fetched:
     #: Vendor of a challenge that was passed for this request.
     solved: str | None
     user_agent: str
+    #: From the request to its last byte, as measured in the page.
+    page_seconds: float = 0.0

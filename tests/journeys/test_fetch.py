@@ -6,66 +6,44 @@ import asyncio
 import base64
 import hashlib
 import json
+import random
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import TestServer
 
+from tests.support.fetch_client import FetchClient, content, serving
 from tests.support.fetch_site import ETAG, FetchSite, some_bytes
 from tests.support.scripted_queue import until
 from tests.support.service import Service, run_service
 
 pytestmark = pytest.mark.browser
 
-Json = dict[str, Any]
 MIB = 1024 * 1024
+KEYS = ("the-key-of-one", "the-key-of-two")
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    flags = ("--workers", "2", "--max-timeout", "60", "--log-level", "debug", "--max-sessions", "4")
-    with run_service(Path(tmp_path_factory.mktemp("fetch")), *flags) as running:
+    flags = ["--workers", "2", "--max-timeout", "60", "--log-level", "debug", "--max-sessions", "4"]
+    keys = [flag for key in KEYS for flag in ("--api-key", key)]
+    with run_service(Path(tmp_path_factory.mktemp("fetch")), *flags, *keys) as running:
         yield running
 
 
 @asynccontextmanager
-async def serving(**options: Any) -> AsyncIterator[tuple[FetchSite, str]]:  # noqa: ANN401
-    site = FetchSite(**options)
-    server = TestServer(site.app)
-    async with server:
-        yield site, f"http://127.0.0.1:{server.port}"
-
-
-class Fetcher:
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
-        self.session = session
-        self.url = url
-
-    async def __call__(self, url: str, **fields: object) -> tuple[int, Json]:
-        body = {"url": url, "timeout": 30, **fields}
-        async with self.session.post(f"{self.url}/fetch", json=body) as response:
-            return response.status, await response.json()
-
-    async def answered(self, url: str, **fields: object) -> Json:
-        status, body = await self(url, **fields)
-        assert status == 200, body
-        return body
-
-    async def refused(self, url: str, **fields: object) -> tuple[int, str]:
-        status, body = await self(url, **fields)
-        assert status != 200, body
-        return status, body["error"]["code"]
+async def client(service: Service, key: str) -> AsyncIterator[FetchClient]:
+    async with aiohttp.ClientSession(headers={"X-API-Key": key}) as session:
+        yield FetchClient(session, service.url)
 
 
 @pytest.fixture
-async def fetch(service: Service) -> AsyncIterator[Fetcher]:
-    async with aiohttp.ClientSession() as session:
-        yield Fetcher(session, service.url)
+async def fetch(service: Service) -> AsyncIterator[FetchClient]:
+    async with client(service, KEYS[0]) as running:
+        yield running
 
 
 @pytest.fixture
@@ -74,11 +52,9 @@ async def open_site() -> AsyncIterator[tuple[FetchSite, str]]:
         yield running
 
 
-def content(answer: Json) -> bytes:
-    return base64.b64decode(answer["body"])
-
-
-async def test_challenged_site_is_solved_once_and_answers_all_that_follows(fetch: Fetcher) -> None:
+async def test_challenged_site_is_solved_once_and_answers_all_that_follows(
+    fetch: FetchClient,
+) -> None:
     async with serving() as (site, url):
         answer = await fetch.answered(f"{url}/echo?a=1", headers={"X-Mine": "yes"})
         assert answer["status"] == 200
@@ -104,7 +80,7 @@ async def test_challenged_site_is_solved_once_and_answers_all_that_follows(fetch
         assert site.solves == 1
 
 
-async def test_first_request_may_be_a_post(fetch: Fetcher) -> None:
+async def test_first_request_may_be_a_post(fetch: FetchClient) -> None:
     async with serving() as (site, url):
         answer = await fetch.answered(
             f"{url}/echo",
@@ -118,7 +94,7 @@ async def test_first_request_may_be_a_post(fetch: Fetcher) -> None:
         assert site.solves == 1
 
 
-async def test_answers_come_as_they_are(fetch: Fetcher) -> None:
+async def test_answers_come_as_they_are(fetch: FetchClient) -> None:
     async with serving() as (_, url):
         got = await fetch.answered(f"{url}/cookies")
         assert [n for n, _ in got["headers"]].count("Set-Cookie") == 3
@@ -137,14 +113,14 @@ async def test_answers_come_as_they_are(fetch: Fetcher) -> None:
             assert content(got) == some_bytes(size)
 
 
-async def test_file_that_no_page_is_clears_the_way_as_well(fetch: Fetcher) -> None:
+async def test_file_that_no_page_is_clears_the_way_as_well(fetch: FetchClient) -> None:
     async with serving() as (site, url):
         got = await fetch.answered(f"{url}/bytes/5000")  # application/octet-stream
         assert content(got) == some_bytes(5000)
         assert site.solves == 1
 
 
-async def test_too_large_and_too_slow_answers_end_at_once(fetch: Fetcher) -> None:
+async def test_too_large_and_too_slow_answers_end_at_once(fetch: FetchClient) -> None:
     async with serving(is_open=True) as (site, url):
         await fetch.answered(f"{url}/page")
         began = time.monotonic()
@@ -159,7 +135,7 @@ async def test_too_large_and_too_slow_answers_end_at_once(fetch: Fetcher) -> Non
         await fetch.answered(f"{url}/page")
 
 
-async def test_client_that_hangs_up_aborts_its_request_at_the_site(fetch: Fetcher) -> None:
+async def test_client_that_hangs_up_aborts_its_request_at_the_site(fetch: FetchClient) -> None:
     async with serving(is_open=True) as (site, url):
         await fetch.answered(f"{url}/page")
         asked = asyncio.create_task(fetch(f"{url}/slow?seconds=30"))
@@ -170,7 +146,7 @@ async def test_client_that_hangs_up_aborts_its_request_at_the_site(fetch: Fetche
         assert time.monotonic() - began < 2
 
 
-async def test_many_at_once_share_each_solve_and_wait_their_turn(fetch: Fetcher) -> None:
+async def test_many_at_once_share_each_solve_and_wait_their_turn(fetch: FetchClient) -> None:
     async with serving(uses=20) as (site, url):
         got = await asyncio.gather(*(fetch(f"{url}/slow?seconds=0.05&n={n}") for n in range(64)))
         assert [status for status, _ in got] == [200] * 64, [b for s, b in got if s != 200]
@@ -178,14 +154,14 @@ async def test_many_at_once_share_each_solve_and_wait_their_turn(fetch: Fetcher)
         assert 4 <= site.solves <= 8
 
 
-async def test_challenge_that_is_not_passed_is_an_error_with_its_vendor(fetch: Fetcher) -> None:
+async def test_challenge_that_is_not_passed_is_an_error_with_its_vendor(fetch: FetchClient) -> None:
     async with serving(stuck=True) as (_, url):
         status, body = await fetch(f"{url}/page", timeout=4)
         assert (status, body["error"]["code"]) == (502, "challenge_not_passed")
         assert "cloudflare" in body["error"]["message"]
 
 
-async def test_site_that_is_not_there_is_an_error_of_its_own(fetch: Fetcher) -> None:
+async def test_site_that_is_not_there_is_an_error_of_its_own(fetch: FetchClient) -> None:
     assert await fetch.refused("http://127.0.0.1:9/x") in [
         (502, "blocked_address"),
         (502, "connection_refused"),
@@ -196,14 +172,13 @@ async def test_site_that_is_not_there_is_an_error_of_its_own(fetch: Fetcher) -> 
     assert await fetch.refused("http://nowhere.invalid/") == (502, "dns_error")
 
 
-async def test_sessions_come_and_go_and_leave_nothing(fetch: Fetcher, service: Service) -> None:
+async def test_sessions_come_and_go_and_leave_nothing(fetch: FetchClient, service: Service) -> None:
     """There are four at most; the least recently used go first."""
     for _ in range(3):
         async with serving() as (_, one), serving() as (_, two):
             for url in (one, two, one):
                 await fetch.answered(f"{url}/echo")
-    async with fetch.session.get(f"{service.url}/health") as response:
-        health = await response.json()
+    health = await fetch.health()
     assert health["fetches"]["running"] == 0
     assert health["fetches"]["sites"] <= 4
     async with fetch.session.get(f"{service.url}/sessions") as response:
@@ -211,7 +186,7 @@ async def test_sessions_come_and_go_and_leave_nothing(fetch: Fetcher, service: S
     assert service.log.count("Traceback") == 0
 
 
-async def test_named_session_is_shared_with_its_tasks(fetch: Fetcher, service: Service) -> None:
+async def test_named_session_is_shared_with_its_tasks(fetch: FetchClient, service: Service) -> None:
     async with serving() as (site, url):
         await fetch.answered(f"{url}/cookies", session="mine")
         got = await fetch.answered(f"{url}/echo", session="mine")
@@ -226,8 +201,87 @@ async def test_named_session_is_shared_with_its_tasks(fetch: Fetcher, service: S
             assert response.status == 200
 
 
-async def test_cookies_of_the_request_are_set_before_it(fetch: Fetcher) -> None:
+async def test_cookies_of_the_request_are_set_before_it(fetch: FetchClient) -> None:
     async with serving(is_open=True) as (_, url):
         for value in ("one", "two"):
             got = await fetch.answered(f"{url}/echo", cookies=[{"name": "mine", "value": value}])
             assert json.loads(content(got))["cookies"] == {"mine": value}
+
+
+async def test_any_bytes_go_and_come_whatever_the_status(fetch: FetchClient) -> None:
+    chance = random.Random()  # noqa: S311 - another each time; a failure shows what it was
+    async with serving(is_open=True) as (_, url):
+
+        async def mirrored(status: int) -> None:
+            edges = (0, 1, 2, 3, 24 * 1024, 360 * 1024, 720 * 1024)
+            body = chance.randbytes(max(0, chance.choice(edges) + chance.randint(-2, 2)))
+            method = chance.choice(("POST", "PUT", "PATCH", "DELETE", "PROPFIND", "X-OWN"))
+            got = await fetch.answered(
+                f"{url}/mirror?status={status}",
+                method=method,
+                body_base64=base64.b64encode(body).decode(),
+            )
+            assert (got["status"], content(got)) == (status, body), (method, len(body))
+
+        for _ in range(4):
+            odd = (200, 202, 226, 299, 400, 403, 404, 418, 451, 499, 500, 503, 520, 530, 599)
+            await asyncio.gather(*(mirrored(status) for status in odd))
+
+
+async def test_worker_and_policy_of_the_site_change_nothing(fetch: FetchClient) -> None:
+    async with serving(is_open=True) as (site, url):
+        got = await fetch.answered(f"{url}/with-worker")
+        assert b"With a worker" in content(got)
+        await until(lambda: site.seen["/worker.js"] > 0)
+        for number in range(30):
+            got = await fetch.answered(f"{url}/echo?n={number}")
+            assert json.loads(content(got))["query"] == {"n": str(number)}
+        got = await fetch.answered(f"{url}/with-worker")
+        assert b"With a worker" in content(got)
+
+
+async def test_redirect_is_never_followed_to_a_host_that_was_not_named(fetch: FetchClient) -> None:
+    """Neither by the request, nor by the page that clears its way."""
+    async with (
+        serving(is_open=True) as (inside, inner),
+        serving(is_open=True) as (site, url),
+    ):
+        for _ in range(2):
+            got = await fetch.answered(f"{url}/redirect?to={inner}/inside")
+            assert (got["status"], got["body"]) == (302, "")
+            assert ["Location", f"{inner}/inside"] in got["headers"]
+        assert inside.seen.total() == 0
+        assert site.seen["/redirect"] == 3
+
+
+async def test_keys_share_nothing(fetch: FetchClient, service: Service) -> None:
+    async with serving() as (site, url), client(service, KEYS[1]) as other:
+        await fetch.answered(f"{url}/cookies", session="same")
+        await other.answered(f"{url}/page", session="same")
+        await fetch.answered(f"{url}/cookies")
+        got = await other.answered(f"{url}/echo")
+        assert set(json.loads(content(got))["cookies"]) == {"clearance"}
+        got = await other.answered(f"{url}/echo", session="same")
+        assert set(json.loads(content(got))["cookies"]) == {"clearance"}
+        assert site.solves == 4
+        for one in (fetch, other):
+            async with one.session.delete(f"{service.url}/sessions/same") as response:
+                assert response.status == 200
+
+
+async def test_log_has_no_secrets(fetch: FetchClient, service: Service) -> None:
+    secret = "CANARY"
+    async with serving() as (_, url):
+        for path in ("mirror", "echo"):
+            got = await fetch.answered(
+                f"{url}/{path}?token={secret}",
+                method="POST",
+                headers={"Authorization": f"Bearer {secret}", "X-Token": secret},
+                cookies=[{"name": "secret", "value": secret}],
+                body=f"password={secret}",
+            )
+            assert got["status"] == 200
+        await fetch.refused(f"{url}/slow?{secret}", headers={"X-Token": secret}, timeout=0.5)
+        await fetch.refused(f"{url}/", headers={"Cookie": secret})
+    assert secret not in service.log
+    assert "fetch ended" in service.log

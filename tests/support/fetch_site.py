@@ -16,6 +16,12 @@ CHALLENGE = """<!doctype html><title>Just a moment...</title><h1>Checking</h1>
 <script>fetch("/clear", {method: "POST"}).then(() => location.reload())</script>"""
 STUCK = "<!doctype html><title>Just a moment...</title><h1>Checking</h1>"
 ETAG = '"one"'
+#: Takes all pages of the site, and answers everything in its place.
+WORKER = """addEventListener("install", () => skipWaiting());
+addEventListener("activate", (event) => event.waitUntil(clients.claim()));
+addEventListener("fetch", (event) => event.respondWith(new Response("forged")));"""
+WITH_WORKER = """<!doctype html><h1>With a worker</h1>
+<script>navigator.serviceWorker.register("/worker.js")</script>"""
 
 
 def some_bytes(count: int) -> bytes:
@@ -38,6 +44,8 @@ class FetchSite:
         self._open = is_open
         #: Clearance -> uses left.
         self._cleared: dict[str, int] = {}
+        #: Paths that need no clearance.
+        self.unchallenged = {"/worker.js"}
         self.seen: Counter[str] = Counter()
         self.solves = 0
         self.challenges = 0
@@ -50,6 +58,9 @@ class FetchSite:
             [
                 web.post("/clear", self._clear),
                 web.route("*", "/echo", _echo),
+                web.route("*", "/mirror", _mirror),
+                web.get("/worker.js", _worker),
+                web.get("/with-worker", _with_worker),
                 web.get("/bytes/{n:[0-9]+}", _bytes),
                 web.get("/status/{n:[0-9]+}", _status),
                 web.get("/cookies", _cookies),
@@ -72,14 +83,15 @@ class FetchSite:
         self.seen[request.path] += 1
         token = request.cookies.get("clearance", "")
         if request.path not in ("/clear", "/favicon.ico") and not self._open:
-            if self._cleared.get(token, 0) < 1:
+            if self._cleared.get(token, 0) < 1 and request.path not in self.unchallenged:
                 self.challenges += 1
                 html = STUCK if self._stuck else CHALLENGE
                 headers = {"cf-mitigated": "challenge", "Server": "cloudflare"}
                 return web.Response(
                     text=html, status=403, content_type="text/html", headers=headers
                 )
-            self._cleared[token] -= 1
+            if token in self._cleared:
+                self._cleared[token] -= 1
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         try:
@@ -119,6 +131,21 @@ async def _echo(request: web.Request) -> web.Response:
         "query": dict(request.query),
     }
     return web.json_response(told)
+
+
+async def _mirror(request: web.Request) -> web.Response:
+    """Send back what came, in the way that the query asks for."""
+    status = int(request.query.get("status", 200))
+    return web.Response(body=await request.read(), status=status)
+
+
+async def _worker(request: web.Request) -> web.Response:
+    return web.Response(text=WORKER, content_type="text/javascript")
+
+
+async def _with_worker(request: web.Request) -> web.Response:
+    policy = {"Content-Security-Policy": "default-src 'self' 'unsafe-inline'; connect-src 'none'"}
+    return web.Response(text=WITH_WORKER, content_type="text/html", headers=policy)
 
 
 async def _bytes(request: web.Request) -> web.Response:

@@ -1,0 +1,130 @@
+"""What becomes of requests through browsers that die, and what is left of those that came and went."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+
+from tests.support.fetch_client import FetchClient, content, serving
+from tests.support.scripted_queue import until
+from tests.support.service import Service, alive, eventually, run_service
+
+pytestmark = pytest.mark.browser
+
+FLAGS = ("--workers", "2", "--max-timeout", "120", "--log-level", "debug", "--max-sessions", "4")
+#: What a request may end with whose browser died.
+ENDS = {200, "browser_crashed"}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with run_service(Path(tmp_path_factory.mktemp("fetch")), *FLAGS) as running:
+        yield running
+
+
+@pytest.fixture
+async def fetch(service: Service) -> AsyncIterator[FetchClient]:
+    async with aiohttp.ClientSession() as session:
+        yield FetchClient(session, service.url)
+
+
+def kill(service: Service, what: str) -> None:
+    driver = [p for p in service.family() if "run-driver" in p.cmdline()]
+    roots = [p for p in service.browsers() if "-contentproc" not in p.cmdline()]
+    victims = {"content": service.content_processes(), "browser": roots, "driver": driver}[what]
+    assert victims
+    for process in victims:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+
+
+@pytest.mark.parametrize("what", ["content", "browser", "driver"])
+async def test_hundred_requests_end_each_when_their_browser_dies_and_the_next_solves_anew(
+    fetch: FetchClient, service: Service, what: str
+) -> None:
+    async with serving() as (site, url):
+        await fetch.answered(f"{url}/echo")
+
+        async def end(number: int) -> object:
+            status, body = await fetch(f"{url}/slow?seconds=0.05&n={number}", timeout=100)
+            return status if status == 200 else body["error"]["code"]
+
+        ends = asyncio.gather(*(end(number) for number in range(100)))
+        await until(lambda: site.seen["/slow"] >= 30)
+        kill(service, what)
+        async with asyncio.timeout(110):
+            found = Counter(await ends)
+        assert set(found) <= ENDS, found
+        assert found["browser_crashed"] <= 6, "no more than were on their way"
+        assert (await fetch.answered(f"{url}/echo"))["status"] == 200
+        assert site.solves >= 2
+        health = await fetch.health()
+        assert health["fetches"]["running"] == 0
+    assert "Traceback" not in service.log
+
+
+@pytest.mark.parametrize("count", [20, pytest.param(500, marks=pytest.mark.soak)])
+async def test_sessions_that_came_and_went_leave_no_process_and_no_folder(
+    fetch: FetchClient, service: Service, count: int
+) -> None:
+    async with serving() as (site, url):
+        async with asyncio.timeout(10 * count):
+            for number in range(4):
+                await fetch.answered(f"{url}/echo", jar=f"first-{number}")
+            before = len(alive(service.process_tree())), len(service.folders())
+            for number in range(4, count):
+                await fetch.answered(f"{url}/echo", jar=f"jar-{number}")
+                if number % 3 == 0:  # some are in use when they should go
+                    await asyncio.gather(
+                        *(fetch(f"{url}/slow", jar=f"jar-{n}") for n in range(number - 2, number))
+                    )
+        assert site.solves >= count
+        assert (await fetch.health())["fetches"]["sites"] == 4
+
+        def is_as_before() -> bool:
+            now = len(alive(service.process_tree())), len(service.folders())
+            return now[0] <= before[0] + 3 and now[1] == before[1]  # Firefox keeps some in stock
+
+        assert await eventually(is_as_before, 20)
+    assert "Traceback" not in service.log
+
+
+async def test_session_that_was_used_least_recently_goes_first(fetch: FetchClient) -> None:
+    async with serving() as (site, url):
+        for jar in ("a", "b", "c", "d", "a", "e"):
+            await fetch.answered(f"{url}/echo", jar=jar)
+        assert site.solves == 5
+        for jar in ("a", "c", "d", "e"):
+            await fetch.answered(f"{url}/echo", jar=jar)
+        assert site.solves == 5
+        await fetch.answered(f"{url}/echo", jar="b")
+        assert site.solves == 6
+
+
+@pytest.mark.soak
+async def test_memory_is_flat_over_twenty_thousand_requests(
+    fetch: FetchClient, service: Service
+) -> None:
+    async with serving() as (_, url):
+        await fetch.answered(f"{url}/echo")
+        turns = asyncio.Semaphore(6)
+
+        async def get() -> None:
+            async with turns:
+                assert len(content(await fetch.answered(f"{url}/bytes/10240"))) == 10_240
+
+        sizes = []
+        for _ in range(10):
+            await asyncio.gather(*(get() for _ in range(2_000)))
+            parent = psutil.Process(service.process.pid)
+            sizes.append(sum(p.memory_info().rss for p in [parent, *alive(service.process_tree())]))
+        print([size // 2**20 for size in sizes])  # for whoever reads the soak's log
+        assert min(sizes[5:]) < min(sizes[:5]) + 100 * 2**20, sizes
