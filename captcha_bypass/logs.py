@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from types import TracebackType
 
 #: What code of this project hands to `extra=`; never a secret, never a URL's query.
-FIELDS = ("task_id", "host", "outcome", "cause", "tasks", "seconds")
+FIELDS = (
+    *("task_id", "host", "outcome", "status", "bytes", "cause", "tasks", "seconds", "page_seconds"),
+)
 #: A URL: what follows its host, or is a login before that, may be a secret.
 _URL = re.compile(
     r"""\b([a-z][a-z0-9+.-]*)://(?:[^\s/?#'"<>]*@)?([^\s/?#'"<>]*)[^\s'"<>]*""", re.IGNORECASE

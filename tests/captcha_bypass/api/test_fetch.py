@@ -31,6 +31,7 @@ from captcha_bypass.fetching.messages import (
     TimeIsUp,
 )
 from captcha_bypass.fetching.sender import NotSent
+from captcha_bypass.logs import TextFormatter
 from captcha_bypass.metrics import Metrics
 from captcha_bypass.status import Egress, StatusBoard
 from captcha_bypass.tasks.memory import MemoryQueue
@@ -238,6 +239,7 @@ async def test_metrics_and_one_line_of_the_log_tell_of_it_and_no_secrets(
         5,
     )
     assert CANARY not in str({k: v for k, v in told.items() if k != "msg"})
+    assert "outcome=answered status=418 bytes=5 seconds=" in TextFormatter().format(record)
     async with client.get("/metrics") as response:
         text = await response.text()
     assert 'captcha_bypass_fetches_total{outcome="answered"} 1.0' in text
