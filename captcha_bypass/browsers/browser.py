@@ -176,9 +176,9 @@ class Browser:
         async with self.tabs.opening(permit):
             return await self.tabs.open(permit)
 
-    async def close_tab(self, tab: Tab) -> None:
-        """See Place."""
-        if not self.is_dead and not await self.tabs.close(tab):
+    async def close_tab(self, tab: Tab, *, patient: bool = False) -> None:
+        """See Place, and Tabs.close."""
+        if not self.is_dead and not await self.tabs.close(tab, patient=patient):
             await self.kill("close")
 
     def loss(self, *, suspect: bool) -> TaskError:

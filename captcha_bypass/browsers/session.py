@@ -213,7 +213,7 @@ class Session:
         if self._pages is None:
             return
         try:
-            await self._pages.close()
+            await self._pages.close(patient=self._lease is None)
         finally:
             self._home.end_session()
 

@@ -120,7 +120,7 @@ class SessionPages:
         return tab
 
     async def close_tab(self, tab: Tab, *, is_over: bool) -> None:
-        """Make a task's page ready for the next.
+        """Make a task's page ready for the next; a session whose page hangs is lost with it.
 
         Args:
             is_over: Its session is over: it is closed, with all that was stored.
@@ -136,14 +136,20 @@ class SessionPages:
             if await tabs.close_page(tab):
                 self._next = tabs.open_beside(tab)
                 return
-        await self._browser.kill("close")
+            # Cut off it can do no harm: it alone is lost, unless it does not let go at all.
+            self._broken = True
+            await self._browser.close_tab(tab, patient=True)
 
-    async def close(self) -> None:
-        """Close all, with what was stored; the browser is killed if it does not let go of it."""
+    async def close(self, *, patient: bool) -> None:
+        """Close all, with what was stored; the browser is killed if it does not let go of it.
+
+        Args:
+            patient: See Tabs.close_page.
+        """
         async with self._changing:
             if self._next is not None:
                 # A page that opens while its context closes may stay behind.
                 await asyncio.wait({self._next}, timeout=self._browser.tabs.open_seconds)
             if self._tab is not None:
                 await self._visits.opened(self._browser.tabs.open_seconds)
-                await self._browser.close_tab(self._tab)
+                await self._browser.close_tab(self._tab, patient=patient)

@@ -205,18 +205,24 @@ class Tabs:
             return False
         return True
 
-    async def close_page(self, tab: Tab) -> bool:
-        """Close a page alone, not what it stored; False if it does not close in time."""
-        return await self._closes(tab.page.close())
+    async def close_page(self, tab: Tab, *, patient: bool = False) -> bool:
+        """Close a page alone, not what it stored; False if it does not close in time.
 
-    async def close(self, tab: Tab) -> bool:
+        Args:
+            patient: As long as opening may take: what hangs can do no harm, and others in the browser
+                would lose what they have, where only the machine is slow.
+        """
+        return await self._closes(tab.page.close(), patient=patient)
+
+    async def close(self, tab: Tab, *, patient: bool = False) -> bool:
         """Cut a page off and close it with all it stored; False if it does not close in time."""
         await self._cut(tab.guard)
-        return await self._closes(tab.page.context.close())
+        return await self._closes(tab.page.context.close(), patient=patient)
 
-    async def _closes(self, closing: Coroutine[Any, Any, None]) -> bool:
+    async def _closes(self, closing: Coroutine[Any, Any, None], *, patient: bool) -> bool:
+        seconds = self._pace.open_seconds if patient else self._pace.close_seconds
         try:
-            await within(self._pace.close_seconds, closing)
+            await within(seconds, closing)
         except TimeoutError:
             return self._owner.is_dead
         except Error as error:

@@ -82,7 +82,9 @@ class Visits:
         await asyncio.wait({opening}, timeout=home.tabs.open_seconds)
         if not opening.done():
             await home.kill("open")
-        elif opening.exception() is None and not await home.tabs.close_page(opening.result()):
+        elif opening.exception() is None and not await home.tabs.close_page(
+            opening.result(), patient=True
+        ):
             await home.kill("close")
 
     def forget(self) -> None:

@@ -48,7 +48,8 @@ class FakeTabs:
         except TimeoutError:
             raise BrowserLost from None
 
-    async def close_page(self, tab: Tab) -> bool:
+    async def close_page(self, tab: Tab, *, patient: bool) -> bool:
+        assert patient
         self.open.remove(tab)
         return True
 
