@@ -115,8 +115,8 @@ class Visit:
         self._origin = origin
 
     def counting(self) -> AbstractContextManager[None]:
-        """Count its traffic within the block; see Guard.beside."""
-        return self._tab.guard.beside()
+        """Count its traffic within the block; see Traffic.beside."""
+        return self._tab.guard.traffic.beside()
 
     async def tab(self) -> Tab:
         """Return the page to send it through, which all requests of the origin share.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +16,7 @@ from captcha_bypass.egress.relay import Relay
 from captcha_bypass.egress.resolver import Resolver
 from captcha_bypass.egress.routes import HEAD_BYTES, Journey, Permit, Router
 from captcha_bypass.egress.rules import Destination, Rules
+from captcha_bypass.egress.traffic import Traffic
 from captcha_bypass.egress.upstream import Streams
 from captcha_bypass.errors import TaskError
 
@@ -89,9 +89,7 @@ class Guard:
         self._open = 0
         #: Whether it has been told that the task wants too many connections.
         self._crowded = False
-        self._bytes = 0
-        #: Requests that are being sent that no task sends.
-        self._beside = 0
+        self.traffic = Traffic(egress.max_task_bytes)
         self._failures: dict[Destination, TaskError] = {}
         #: Whether any task of its session has reached the public internet.
         self._journey = Journey()
@@ -148,28 +146,13 @@ class Guard:
             return await self.admit_again(permit)
         return True
 
-    @contextmanager
-    def beside(self) -> Iterator[None]:
-        """Let one request more, that no task sends, move what a task may within the block.
-
-        Whose bytes they are cannot be told: what several may move they may move together, and what
-        was moved before one began or ended does not count any more.
-        """
-        self._beside += 1
-        self._bytes = 0
-        try:
-            yield
-        finally:
-            self._beside -= 1
-            self._bytes = 0
-
     def _router_for(self, permit: Permit) -> Router:
         return Router(self._egress.rules, self._egress.resolver, permit, self._journey)
 
     def _give_to(self, permit: Permit, router: Router) -> None:
         if permit != self._permit:
             self._background.cancel()
-        self._bytes = 0
+        self.traffic.begin()
         self._crowded = False
         self._failures.clear()
         self.gate = Gate()
@@ -232,14 +215,12 @@ class Guard:
         self._count(size)
 
     def _count(self, size: int) -> None:
-        self._bytes += size
-        limit = self._egress.max_task_bytes
-        if self._bytes <= limit * max(1, self._beside):
+        if not self.traffic.is_too_much(size):
             return
         if self.overrun is None:
             self.overrun = TaskError(
                 "too_much_traffic",
-                f"The page moved more than {limit} bytes (--max-task-bytes); block what it "
+                f"The page moved more than {self.traffic.most} bytes (--max-task-bytes); block what it "
                 "need not load.",
             )
             self._shut()

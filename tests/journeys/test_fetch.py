@@ -254,6 +254,21 @@ async def test_redirect_is_never_followed_to_a_host_that_was_not_named(fetch: Fe
         assert site.seen["/redirect"] == 3
 
 
+async def test_first_request_gets_its_answer_whatever_a_page_makes_of_it(
+    fetch: FetchClient,
+) -> None:
+    async with serving(is_open=True) as (_, url):
+        for path, status in (
+            ("status/204", 204),
+            ("status/401", 401),
+            ("status/500", 500),
+            ("redirect?to=http://nowhere.invalid/", 302),
+            ("bytes/0", 200),
+        ):
+            got = await fetch.answered(f"{url}/{path}", jar=f"of-{status}")
+            assert (got["status"], got["solved"]) == (status, None), path
+
+
 async def test_keys_share_nothing(fetch: FetchClient, service: Service) -> None:
     async with serving() as (site, url), client(service, KEYS[1]) as other:
         await fetch.answered(f"{url}/cookies", session="same")

@@ -154,7 +154,8 @@ async def _bytes(request: web.Request) -> web.Response:
 
 async def _status(request: web.Request) -> web.Response:
     status = int(request.match_info["n"])
-    return web.Response(status=status, body=None if status == 204 else b"as asked")
+    headers = {"WWW-Authenticate": 'Basic realm="x"'} if status == 401 else {}
+    return web.Response(status=status, body=None if status == 204 else b"as asked", headers=headers)
 
 
 async def _cookies(request: web.Request) -> web.Response:

@@ -72,19 +72,19 @@ async def test_each_request_beside_the_tasks_may_move_as_much() -> None:
 
         for _ in range(3):
             assert await guard.admit_beside(Permit(server.destination))
-            with guard.beside():
+            with guard.traffic.beside():
                 await get()
-        with guard.beside(), guard.beside():
+        with guard.traffic.beside(), guard.traffic.beside():
             await get()
             await get()
         assert guard.overrun is None
-        with guard.beside():
+        with guard.traffic.beside():
             await get()
-            with guard.beside():
+            with guard.traffic.beside():
                 await get()
             await get()  # what the one that has ended moved is not on this one's account
         assert guard.overrun is None
-        with guard.beside():
+        with guard.traffic.beside():
             await get()
             async with browsing(guard) as browser:
                 await START["plain"](browser, server)
