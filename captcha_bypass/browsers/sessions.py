@@ -86,6 +86,11 @@ class Sessions:
         session = self._sessions.get(key)
         return session is not None and session.is_settled
 
+    def is_retiring(self, key: SessionKey) -> bool:
+        """Whether a session's browser waits for its end, so that another session should be begun."""
+        session = self._sessions.get(key)
+        return session is not None and session.is_retiring
+
     @asynccontextmanager
     async def visit(self, key: SessionKey, permit: Permit, origin: str) -> AsyncIterator[Visit]:
         """Let a request be sent in a session; see Session.visit.

@@ -33,6 +33,9 @@ class Keeper(Protocol):
     def is_settled(self, key: SessionKey) -> bool:
         """See Sessions."""
 
+    def is_retiring(self, key: SessionKey) -> bool:
+        """See Sessions."""
+
 
 class Sending(Protocol):
     """Sends a request once, in a session; see Sender."""

@@ -121,7 +121,8 @@ class Sites:
             owner, request.session, request.jar, origin_of(request.url), permit.upstream
         )
         site = self._sites.get(identity)
-        if site is None:
+        # Requests that are under way go on in a session whose browser waits for them to end.
+        if site is None or (site.key.of_site and self._sessions.is_retiring(site.key)):
             self._forget_unused()
             if request.session is None:
                 key = SessionKey(owner, f"site-{next(self._numbers)}", of_site=True)

@@ -40,6 +40,7 @@ class World:
     def __init__(self, uses: int = 10**9) -> None:
         self.uses = uses
         self.left: dict[SessionKey, int] = {}
+        self.retiring: set[SessionKey] = set()
         self.kept: Counter[SessionKey] = Counter()
         self.sent: list[tuple[SessionKey, str]] = []
         self.solves: list[JsonDict] = []
@@ -69,6 +70,9 @@ class World:
 
     def is_settled(self, key: SessionKey) -> bool:
         return key in self.left
+
+    def is_retiring(self, key: SessionKey) -> bool:
+        return key in self.retiring
 
     # Sender
 
@@ -326,6 +330,22 @@ async def test_request_that_was_broken_off_is_not_sent_again(make: Make) -> None
         await running.fetch()
     assert world.sent == []
     assert len(world.solves) == 1
+
+
+async def test_site_leaves_a_browser_that_waits_for_its_end_however_busy_it_is(make: Make) -> None:
+    world = World()
+    running = await make(world)
+    await running.fetch()
+    world.send_seconds = 0.1
+    (old,) = world.left
+    under_way = asyncio.create_task(running.fetch())
+    await until(lambda: world.running == 1)
+    world.retiring.add(old)
+    assert (await running.fetch()).status == 200
+    assert (await under_way).status == 200
+    assert len({key for key, _ in world.sent}) == 2
+    assert len(world.solves) == 2
+    assert len(running.sites._sites) == 1
 
 
 async def test_timeout_counts_for_all_of_it(make: Make) -> None:
