@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import api_cost
+from benchmarks import api_cost, fetch_cost
 from benchmarks.contest import Outcome, Plan, hold, say
 from benchmarks.contestants import ROOT, Peer
 from benchmarks.naive import firefox
@@ -78,6 +78,8 @@ def _arguments() -> argparse.Namespace:
         help="another service that is running; ADAPTER: native, flaresolverr or flaresolverr-session; repeatable",
     )
     add("--skip-api", action="store_true", help="leave out the cost of the API by itself")
+    add("--skip-fetch", action="store_true", help="leave out requests through the cleared browser")
+    add("--long", type=int, default=0, metavar="N", help="memory over N fetches, say 20000")
     add(
         "--json",
         type=Path,
@@ -153,6 +155,10 @@ def _run(arguments: argparse.Namespace) -> int:
         figures = asyncio.run(api_cost.measure())
         print("\n" + api_cost.text(figures))
         result["api"] = asdict(figures)
+    if not arguments.skip_fetch:
+        say("measuring requests through the cleared browser")
+        plan_of_fetches = fetch_cost.FetchPlan(peers=plan.peers, long=arguments.long)
+        result["fetch"] = fetch_cost.run(plan_of_fetches)
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(result, indent=1) + "\n")
     say(f"all of it as JSON: {arguments.json}")

@@ -48,6 +48,26 @@ SETTLE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
+class FetchPlan:
+    """What to measure.
+
+    Attributes:
+        seconds: Of a contestant's turn.
+        work: Seconds that a challenge takes.
+        pages: Of each Scrapy crawl; 0: none.
+        long: Fetches over which the memory is watched; 0: none.
+    """
+
+    at_once: tuple[int, ...] = (1, 4, 16, 64)
+    rounds: int = 3
+    seconds: float = 5.0
+    work: float = 0.4
+    pages: int = 2_000
+    long: int = 0
+    peers: tuple[Peer, ...] = ()
+
+
+@dataclass(frozen=True)
 class Fetching:
     """A contestant, and the processes whose CPU is told apart."""
 
@@ -123,7 +143,7 @@ async def through(solve: Solve, site: _Site) -> float:
 
 @asynccontextmanager
 async def _everybody(
-    arguments: argparse.Namespace, folder: Path, site: _Site
+    plan: FetchPlan, folder: Path, site: _Site
 ) -> AsyncIterator[tuple[list[Fetching], str, ProcessTree]]:
     """Yield the contestants, and the service's address and processes."""
     flags = ("--workers", "4", "--max-per-host", "0", "--max-sessions", "8")
@@ -137,19 +157,20 @@ async def _everybody(
                     Fetching(Contestant(PAGE, by_page(http, service.url), tree), True),
                     Fetching(Contestant(BARE, bare, None), False),
                 ]
-                for peer in arguments.peer:
+                for peer in plan.peers:
                     found = peer.contestant(http)
-                    solve = by_flaresolverr(http, peer.url)
+                    adapter = by_fetch if peer.adapter == "native" else by_flaresolverr
+                    solve = adapter(http, peer.url)
                     own.append(Fetching(Contestant(peer.name, solve, found.tree), False))
                 yield own, service.url, tree
 
 
-async def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
+async def measure(plan: FetchPlan, folder: Path) -> dict[str, object]:
     """Take all figures, print the tables, and return everything."""
-    with challenge_site(arguments.work) as address:
+    with challenge_site(plan.work) as address:
         site = _Site(address)
-        async with _everybody(arguments, folder, site) as (everybody, service, tree):
-            turns = await _rounds(arguments, everybody, site)
+        async with _everybody(plan, folder, site) as (everybody, service, tree):
+            turns = await _rounds(plan, everybody, site)
             rows = fetch_rows(turns)
             print("\n" + fetch_table(rows))
             print("\n" + own_overhead(rows))
@@ -158,17 +179,18 @@ async def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, obje
             speeds = {name: await through(solve[name], site) for name in (FETCH, BARE)}
             print("\n" + table(("2 MiB pages, 4 at once", "MB/s"), _shown(speeds)))
             grown: list[Growth] = []
-            if arguments.long:
-                grown = await growth(by_fetch, service, tree, site.page, arguments.long)
+            if plan.long:
+                grown = await growth(by_fetch, service, tree, site.page, plan.long)
                 body = [
                     (f"{g.fetches:,}", f"{g.pss / 1e6:.0f}", f"{g.python / 1e6:.1f}") for g in grown
                 ]
                 print("\n" + table(("fetches", "MB of the tree", "MB of Python, RSS"), body))
-            crawled = await crawls(service, arguments.pages) if arguments.pages else {}
+            crawled = await crawls(service, plan.pages) if plan.pages else {}
             if crawled:
-                head = (f"crawl of {arguments.pages:,} pages", "pages/s")
+                head = (f"crawl of {plan.pages:,} pages", "pages/s")
                 print("\n" + table(head, _shown(crawled)))
     return {
+        "failed": sum(row.failed for row in rows),
         "rows": [asdict(row) for row in rows],
         "large": speeds,
         "growth": [asdict(item) for item in grown],
@@ -181,17 +203,15 @@ def _shown(figures: dict[str, float]) -> Iterator[tuple[str, str]]:
     return ((name, f"{value:.1f}") for name, value in figures.items())
 
 
-async def _rounds(
-    arguments: argparse.Namespace, everybody: Sequence[Fetching], site: _Site
-) -> list[Turn]:
+async def _rounds(plan: FetchPlan, everybody: Sequence[Fetching], site: _Site) -> list[Turn]:
     turns = []
-    for at_once in arguments.at_once:
+    for at_once in plan.at_once:
         for fetching in everybody:  # warms up, and clears the site
             await take(fetching, site, at_once, 0, 0.5)
-        for number in range(1, arguments.rounds + 1):
+        for number in range(1, plan.rounds + 1):
             first = (number - 1) % len(everybody)
             for fetching in [*everybody[first:], *everybody[:first]]:
-                turn = await take(fetching, site, at_once, number, arguments.seconds)
+                turn = await take(fetching, site, at_once, number, plan.seconds)
                 turns.append(turn)
                 say(f"{at_once} at once: {turn.contestant} {turn.per_second:.1f} a second")
     return turns
@@ -205,23 +225,16 @@ def _print_errors(turns: Sequence[Turn]) -> None:
         print(f"\nFAILED: {name}, {count} times: {error}")
 
 
-def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fetch_cost", description=__doc__)
-    add = parser.add_argument
-    numbers = "1,4,16,64"
-    add("--at-once", type=_numbers, default=numbers, help="fetches at once (%(default)s)")
-    add("--rounds", type=int, default=3, help="turns of each contestant (%(default)s)")
-    add("--seconds", type=float, default=5.0, help="of a turn (%(default)s)")
-    add("--work", type=float, default=0.4, help="seconds a challenge takes (%(default)s)")
-    add("--pages", type=int, default=2_000, help="of each Scrapy crawl; 0: none (%(default)s)")
+    add, plan = parser.add_argument, FetchPlan()
+    add("--at-once", type=_numbers, default=plan.at_once, help="fetches at once (1,4,16,64)")
+    add("--rounds", type=int, default=plan.rounds, help="turns of each contestant (%(default)s)")
+    add("--seconds", type=float, default=plan.seconds, help="of a turn (%(default)s)")
+    add("--work", type=float, default=plan.work, help="seconds a challenge takes (%(default)s)")
+    add("--pages", type=int, default=plan.pages, help="of each crawl; 0: none (%(default)s)")
     add("--long", type=int, default=0, metavar="N", help="memory over N fetches more, say 20000")
-    add(
-        "--peer",
-        type=Peer.parse,
-        action="append",
-        default=[],
-        metavar="NAME=flaresolverr:URL[@PID]",
-    )
+    add("--peer", type=Peer.parse, action="append", default=[], metavar="NAME=ADAPTER:URL[@PID]")
     default = ROOT / "benchmarks/results/fetch.json"
     add("--json", type=Path, default=default, metavar="FILE", help="where all figures go")
     return parser.parse_args(given)
@@ -231,16 +244,20 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
 
 
+def run(plan: FetchPlan) -> dict[str, object]:
+    """Measure, and print the tables; see `measure`."""
+    with tempfile.TemporaryDirectory(prefix="benchmarks-", ignore_cleanup_errors=True) as folder:
+        return asyncio.run(measure(plan, Path(folder)))
+
+
 def main(given: Sequence[str] | None = None) -> int:
     """Measure as the command line says; 1: a fetch has failed."""
-    arguments = _arguments(given)
-    with tempfile.TemporaryDirectory(prefix="benchmarks-", ignore_cleanup_errors=True) as folder:
-        result = asyncio.run(measure(arguments, Path(folder)))
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(result, indent=1) + "\n")
-    rows = result["rows"]
-    assert isinstance(rows, list)  # noqa: S101 - as `measure` returns it
-    return 1 if any(row["failed"] for row in rows) else 0
+    arguments = vars(_arguments(given))
+    file, peers = arguments.pop("json"), tuple(arguments.pop("peer"))
+    result = run(FetchPlan(**arguments, peers=peers))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(result, indent=1) + "\n")
+    return 1 if result["failed"] else 0
 
 
 if __name__ == "__main__":

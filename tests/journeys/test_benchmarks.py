@@ -289,7 +289,7 @@ def test_peer_whose_process_is_gone_is_refused() -> None:
 @pytest.mark.browser
 @pytest.mark.timeout(300)
 def test_a_small_run_from_end_to_end(tmp_path: Path) -> None:
-    options = "--at-once 1 --rounds 1 --solves 2 --work 0.05 --only service,warm --skip-api --json"
+    options = "--at-once 1 --rounds 1 --solves 2 --work 0.05 --only service,warm --skip-api --skip-fetch --json"
     command = [sys.executable, "-m", "benchmarks", *options.split(), str(tmp_path / "out.json")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
