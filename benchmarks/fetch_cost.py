@@ -29,7 +29,6 @@ from benchmarks.fetch_report import (
     BARE,
     FETCH,
     PAGE,
-    PARTS,
     Turn,
     fetch_rows,
     fetch_table,
@@ -38,7 +37,7 @@ from benchmarks.fetch_report import (
 from benchmarks.fetchers import bare_client, by_fetch, by_flaresolverr, by_page
 from benchmarks.meter import Meter, ProcessTree
 from benchmarks.report import Timed, table
-from tests.support.service import run_service
+from tests.support.service import Service, run_service
 
 #: MiB of the pages: 10 kB, and those by which the way through is measured.
 SMALL, LARGE = 0.0098, 2
@@ -69,10 +68,14 @@ class FetchPlan:
 
 @dataclass(frozen=True)
 class Fetching:
-    """A contestant, and the processes whose CPU is told apart."""
+    """A contestant.
+
+    Attributes:
+        python: Process id of a service of ours, whose parts are told apart.
+    """
 
     contestant: Contestant
-    has_parts: bool
+    python: int | None = None
 
 
 class _Site:
@@ -87,18 +90,19 @@ class _Site:
 
 
 def _parts(tree: ProcessTree, service: int) -> dict[str, float]:
-    """Return the CPU seconds of the service's processes so far, by part."""
+    """Return the CPU seconds of the service's Python and driver so far; both stay, browsers come and go."""
+    found = {"python": 0.0, "driver": 0.0}
     tree.look()
-    found = dict.fromkeys(PARTS, 0.0)
     for pid in tree.alive:
         try:
             process = psutil.Process(pid)
             times, command = process.cpu_times(), " ".join(process.cmdline()[:2])
         except psutil.Error:
             continue
-        is_driver = "playwright/driver" in command
-        part = "python" if pid == service else "driver" if is_driver else "browser"
-        found[part] += times.user + times.system
+        if pid == service:
+            found["python"] += times.user + times.system
+        elif "playwright/driver" in command:
+            found["driver"] += times.user + times.system
     return found
 
 
@@ -113,17 +117,18 @@ async def take(fetching: Fetching, site: _Site, at_once: int, number: int, secon
             fetches.append(await timed(contestant, site.page()))
 
     tree = contestant.tree
-    root = tree.alive[0] if tree is not None else 0
-    before = _parts(tree, root) if tree is not None and fetching.has_parts else {}
+    python = fetching.python
+    before = {} if tree is None or python is None else _parts(tree, python)
     with Meter(tree) as meter:
         start = time.perf_counter()
         await asyncio.gather(*(client() for _ in range(at_once)))
         wall = time.perf_counter() - start
         await asyncio.sleep(SETTLE_SECONDS if tree is not None else 0)
     cpu = None if meter.cpu is None else {"all": meter.cpu}
-    if tree is not None and cpu is not None and fetching.has_parts:
-        after = _parts(tree, root)
-        cpu |= {part: after.get(part, 0.0) - before.get(part, 0.0) for part in after}
+    if tree is not None and cpu is not None and python is not None:
+        after = _parts(tree, python)
+        used = {part: after[part] - before[part] for part in after}
+        cpu |= {**used, "browser": cpu["all"] - sum(used.values())}
     return Turn(contestant.name, at_once, number, wall, fetches, cpu, meter.peak_pss, meter.others)
 
 
@@ -144,25 +149,25 @@ async def through(solve: Solve, site: _Site) -> float:
 @asynccontextmanager
 async def _everybody(
     plan: FetchPlan, folder: Path, site: _Site
-) -> AsyncIterator[tuple[list[Fetching], str, ProcessTree]]:
-    """Yield the contestants, and the service's address and processes."""
+) -> AsyncIterator[tuple[list[Fetching], Service, ProcessTree]]:
+    """Yield the contestants, and the service with its processes."""
     flags = ("--workers", "4", "--max-per-host", "0", "--max-sessions", "8")
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         with run_service(folder, *flags, env=environment_in(folder)) as service:
-            tree = ProcessTree(service.process.pid)
-            tree.look()
+            pid = service.process.pid
+            tree = ProcessTree(pid)
             async with bare_client(http, service.url, site.page()) as bare:
                 own = [
-                    Fetching(Contestant(FETCH, by_fetch(http, service.url), tree), True),
-                    Fetching(Contestant(PAGE, by_page(http, service.url), tree), True),
-                    Fetching(Contestant(BARE, bare, None), False),
+                    Fetching(Contestant(FETCH, by_fetch(http, service.url), tree), pid),
+                    Fetching(Contestant(PAGE, by_page(http, service.url), tree), pid),
+                    Fetching(Contestant(BARE, bare, None)),
                 ]
                 for peer in plan.peers:
                     found = peer.contestant(http)
                     adapter = by_fetch if peer.adapter == "native" else by_flaresolverr
                     solve = adapter(http, peer.url)
-                    own.append(Fetching(Contestant(peer.name, solve, found.tree), False))
-                yield own, service.url, tree
+                    own.append(Fetching(Contestant(peer.name, solve, found.tree)))
+                yield own, service, tree
 
 
 async def measure(plan: FetchPlan, folder: Path) -> dict[str, object]:
@@ -185,7 +190,7 @@ async def measure(plan: FetchPlan, folder: Path) -> dict[str, object]:
                     (f"{g.fetches:,}", f"{g.pss / 1e6:.0f}", f"{g.python / 1e6:.1f}") for g in grown
                 ]
                 print("\n" + table(("fetches", "MB of the tree", "MB of Python, RSS"), body))
-            crawled = await crawls(service, plan.pages) if plan.pages else {}
+            crawled = await crawls(service.url, plan.pages) if plan.pages else {}
             if crawled:
                 head = (f"crawl of {plan.pages:,} pages", "pages/s")
                 print("\n" + table(head, _shown(crawled)))

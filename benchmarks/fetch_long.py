@@ -16,6 +16,7 @@ from benchmarks.adapters import Solve
 from benchmarks.contest import challenge_site, say
 from benchmarks.contestants import ROOT
 from benchmarks.meter import ProcessTree
+from tests.support.service import Service
 
 #: Fetches between two readings of the memory, and how many are under way at once.
 STEPS, AT_ONCE = 20, 16
@@ -34,16 +35,16 @@ class Growth:
 
 async def growth(
     adapter: Callable[[aiohttp.ClientSession, str], Solve],
-    service: str,
+    service: Service,
     tree: ProcessTree,
     page: Callable[[], str],
     fetches: int,
 ) -> list[Growth]:
     """Fetch so many pages, and read the memory now and then."""
-    python = psutil.Process(min(tree.alive))
+    python = psutil.Process(service.process.pid)
     found = []
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
-        solve = adapter(http, service)
+        solve = adapter(http, service.url)
         for step in range(STEPS + 1):
             tree.look()
             done = step * fetches // STEPS
