@@ -32,7 +32,7 @@ from benchmarks.fetch_report import (
     Turn,
     fetch_rows,
     fetch_table,
-    own_overhead,
+    own_seconds,
 )
 from benchmarks.fetchers import bare_client, by_fetch, by_flaresolverr, by_page
 from benchmarks.meter import Meter, ProcessTree
@@ -72,10 +72,12 @@ class Fetching:
 
     Attributes:
         python: Process id of a service of ours, whose parts are told apart.
+        log: Its log, where each fetch has a line.
     """
 
     contestant: Contestant
     python: int | None = None
+    log: Path | None = None
 
 
 class _Site:
@@ -118,6 +120,7 @@ async def take(fetching: Fetching, site: _Site, at_once: int, number: int, secon
 
     tree = contestant.tree
     python = fetching.python
+    logged = 0 if fetching.log is None else fetching.log.stat().st_size
     before = {} if tree is None or python is None else _parts(tree, python)
     with Meter(tree) as meter:
         start = time.perf_counter()
@@ -129,7 +132,18 @@ async def take(fetching: Fetching, site: _Site, at_once: int, number: int, secon
         after = _parts(tree, python)
         used = {part: after[part] - before[part] for part in after}
         cpu |= {**used, "browser": cpu["all"] - sum(used.values())}
-    return Turn(contestant.name, at_once, number, wall, fetches, cpu, meter.peak_pss, meter.others)
+    log = b"" if fetching.log is None else fetching.log.read_bytes()[logged:]
+    return Turn(
+        contestant=contestant.name,
+        at_once=at_once,
+        round=number,
+        wall=wall,
+        fetches=fetches,
+        cpu=cpu,
+        peak_pss=meter.peak_pss,
+        others=meter.others,
+        own=own_seconds(log.decode()),
+    )
 
 
 async def through(solve: Solve, site: _Site) -> float:
@@ -151,14 +165,15 @@ async def _everybody(
     plan: FetchPlan, folder: Path, site: _Site
 ) -> AsyncIterator[tuple[list[Fetching], Service, ProcessTree]]:
     """Yield the contestants, and the service with its processes."""
-    flags = ("--workers", "4", "--max-per-host", "0", "--max-sessions", "8")
+    bounds = ("--workers", "4", "--max-per-host", "0", "--max-sessions", "8")
+    flags = (*bounds, "--log-format", "json", "--log-level", "debug")
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         with run_service(folder, *flags, env=environment_in(folder)) as service:
             pid = service.process.pid
-            tree = ProcessTree(pid)
+            tree, log = ProcessTree(pid), folder / "log"
             async with bare_client(http, service.url, site.page()) as bare:
                 own = [
-                    Fetching(Contestant(FETCH, by_fetch(http, service.url), tree), pid),
+                    Fetching(Contestant(FETCH, by_fetch(http, service.url), tree), pid, log),
                     Fetching(Contestant(PAGE, by_page(http, service.url), tree), pid),
                     Fetching(Contestant(BARE, bare, None)),
                 ]
@@ -178,7 +193,6 @@ async def measure(plan: FetchPlan, folder: Path) -> dict[str, object]:
             turns = await _rounds(plan, everybody, site)
             rows = fetch_rows(turns)
             print("\n" + fetch_table(rows))
-            print("\n" + own_overhead(rows))
             _print_errors(turns)
             solve = {f.contestant.name: f.contestant.solve for f in everybody}
             speeds = {name: await through(solve[name], site) for name in (FETCH, BARE)}

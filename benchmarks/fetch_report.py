@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
 from benchmarks.report import Timed, percentile, shown, table
@@ -23,6 +24,7 @@ class Turn:
         cpu: CPU seconds of each part of its tree; of a contestant with other parts, `all`.
         peak_pss: Bytes.
         others: CPUs kept busy meanwhile by all else, site and harness included.
+        own: Seconds of each fetch that the service had it and the page did not.
     """
 
     contestant: str
@@ -33,6 +35,7 @@ class Turn:
     cpu: dict[str, float] | None
     peak_pss: int | None
     others: float | None
+    own: list[float] = field(default_factory=list)
 
     @property
     def passed(self) -> list[Timed]:
@@ -64,6 +67,7 @@ class FetchRow:
     per_second: float
     cpu: dict[str, float | None]
     peak_pss: int | None
+    own_p50: float | None
     ratio_page: float | None
 
 
@@ -94,6 +98,7 @@ def _row(name: str, at_once: int, own: list[Turn], pages: list[Turn]) -> FetchRo
         per_second=median(turn.per_second for turn in own),
         cpu=cpu,
         peak_pss=max((turn.peak_pss for turn in own if turn.peak_pss is not None), default=None),
+        own_p50=percentile([1000 * seconds for turn in own for seconds in turn.own], 50),
         ratio_page=median(ratios) if ratios else None,
     )
 
@@ -106,7 +111,7 @@ def _median(values: Iterable[float | None]) -> float | None:
 def fetch_table(rows: Sequence[FetchRow]) -> str:
     """Return the contestants' table."""
     head = (
-        *("contestant", "at once", "failed", "per second", "p50 ms", "p95 ms"),
+        *("contestant", "at once", "failed", "per second", "p50 ms", "p95 ms", "own p50 ms"),
         *("CPU ms: Python", "driver", "browser", "all", "peak MB", "per second : html"),
     )
     body = (
@@ -117,6 +122,7 @@ def fetch_table(rows: Sequence[FetchRow]) -> str:
             shown(row.per_second, 1),
             shown(row.p50, 1),
             shown(row.p95, 1),
+            shown(row.own_p50, 1),
             *(shown(row.cpu[part], 1) for part in (*PARTS, "all")),
             shown(None if row.peak_pss is None else row.peak_pss / 1e6, 0),
             shown(row.ratio_page, 1),
@@ -126,12 +132,8 @@ def fetch_table(rows: Sequence[FetchRow]) -> str:
     return table(head, body)
 
 
-def own_overhead(rows: Sequence[FetchRow]) -> str:
-    """Return a line for each number at once: what /fetch takes beyond a bare request, p50."""
-    p50 = {(row.contestant, row.at_once): row.p50 for row in rows}
-    lines = []
-    for at_once in sorted({row.at_once for row in rows}):
-        fetch, bare = p50.get((FETCH, at_once)), p50.get((BARE, at_once))
-        if fetch is not None and bare is not None:
-            lines.append(f"{fetch - bare:.1f} ms at {at_once} at once")
-    return f"/fetch less a bare request, p50: {', '.join(lines)}." if lines else ""
+def own_seconds(log: str) -> list[float]:
+    """Return what the service has added to each fetch that was answered, by its JSON log."""
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    ended = [line for line in lines if line.get("message") == "fetch ended"]
+    return [line["seconds"] - line["page_seconds"] for line in ended if "page_seconds" in line]

@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from benchmarks.adapters import Solve, Solved
-from benchmarks.fetch_report import BARE, FETCH, PAGE, Turn, fetch_rows, fetch_table, own_overhead
+from benchmarks.fetch_report import BARE, FETCH, PAGE, Turn, fetch_rows, fetch_table, own_seconds
 from benchmarks.fetchers import SESSIONS, by_fetch, by_page
 from benchmarks.report import Timed
 from demo.challenge_pages import SUCCESS_TEXT
@@ -46,8 +46,9 @@ def test_row_has_the_cpu_of_each_part_for_a_fetch_and_the_ratio_to_pages() -> No
         "browser": 20.0,
         "all": 35.0,
     }
-    assert "| /fetch | 4 | 0 of 2 | 1.0 | 20.0 | 29.0 | 10.0 | 5.0 | 20.0 | 35.0 | 100 | 2.0 |" in (
-        fetch_table([fetch])
+    assert (
+        "| /fetch | 4 | 0 of 2 | 1.0 | 20.0 | 29.0 | - | 10.0 | 5.0 | 20.0 | 35.0 | 100 | 2.0 |"
+        in (fetch_table([fetch]))
     )
 
 
@@ -58,12 +59,18 @@ def test_what_failed_counts_for_nothing_but_its_time() -> None:
     assert set(row.cpu.values()) == {None}
 
 
-def test_overhead_is_what_a_bare_request_does_not_take() -> None:
-    bare = turn(BARE, fetches=[Timed(0.004, None)])
-    assert own_overhead(fetch_rows([turn(FETCH), bare])) == (
-        "/fetch less a bare request, p50: 16.0 ms at 4 at once."
-    )
-    assert own_overhead(fetch_rows([turn(FETCH)])) == ""
+def test_overhead_is_what_the_service_had_and_the_page_did_not() -> None:
+    lines = [
+        "Traceback",
+        '{"message": "fetch ended", "seconds": 0.030, "page_seconds": 0.020}',
+        '{"message": "fetch ended", "seconds": 9.0, "outcome": "timeout"}',
+        '{"message": "task ended", "seconds": 9.0}',
+        '{"message": "fetch ended", "seconds": 0.024, "page_seconds": 0.020}',
+    ]
+    own = own_seconds("\n".join(lines))
+    assert own == pytest.approx([0.010, 0.004])
+    (row,) = fetch_rows([turn(FETCH, own=own)])
+    assert row.own_p50 == pytest.approx(7.0)
 
 
 async def asked(app: web.Application, adapter: Any, *urls: str) -> list[Solved]:  # noqa: ANN401
@@ -127,6 +134,7 @@ def test_a_small_run_from_end_to_end(tmp_path: Path) -> None:
     assert set(rows) == {FETCH, PAGE, BARE}
     for part in ("python", "driver", "browser"):
         assert 0 < rows[FETCH]["cpu"][part] < rows[PAGE]["cpu"]["all"]
+    assert 0 < rows[FETCH]["own_p50"] < rows[FETCH]["p50"]
     assert rows[PAGE]["per_second"] < rows[FETCH]["per_second"] < rows[BARE]["per_second"]
     assert [item["fetches"] for item in told["growth"]] == list(range(0, 41, 2))
     assert min(told["large"].values()) > 0

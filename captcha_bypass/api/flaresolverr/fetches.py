@@ -43,10 +43,10 @@ class Fetches:
         """
         with self._place():
             clock = asyncio.get_running_loop().time
-            started, outcome, received = clock(), "internal_error", 0
+            started, outcome, found = clock(), "internal_error", None
             try:
                 found = await self._fetching.fetch(request, owner)
-                outcome, received = "answered", len(found.body)
+                outcome = "answered"
                 return found
             except asyncio.CancelledError:
                 outcome = "cancelled"
@@ -62,10 +62,18 @@ class Fetches:
                 late = f"Timeout after {request.timeout} seconds."
                 raise Refused(FAILED + (late if error.code == "timeout" else str(error))) from error
             finally:
-                seconds = clock() - started
-                self._report(outcome, seconds, len(request.content or b""), received)
-                told = {"host": request.host, "outcome": outcome, "bytes": received}
-                logger.debug("fetch ended", extra={**told, "seconds": round(seconds, 3)})
+                self._tell(request, outcome, found, clock() - started)
+
+    def _tell(
+        self, request: FetchRequest, outcome: str, found: Fetched | None, seconds: float
+    ) -> None:
+        received = 0 if found is None else len(found.body)
+        self._report(outcome, seconds, len(request.content or b""), received)
+        told = {"host": request.host, "outcome": outcome, "seconds": round(seconds, 4)}
+        if found is not None:
+            told |= {"status": found.status, "bytes": received}
+            told |= {"page_seconds": round(found.page_seconds, 4)}
+        logger.debug("fetch ended", extra=told)
 
     @contextmanager
     def _place(self) -> Iterator[None]:
