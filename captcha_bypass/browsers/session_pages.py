@@ -12,6 +12,7 @@ from captcha_bypass.browsers.tabs import Tab, Tabs
 from captcha_bypass.browsers.visits import Visit, Visits
 from captcha_bypass.concurrency import uninterrupted
 from captcha_bypass.egress.routes import Permit
+from captcha_bypass.errors import BrowserLost
 
 
 class SessionPages:
@@ -55,6 +56,8 @@ class SessionPages:
         """
         with self._breaking():
             async with self._browser.tabs.opening(permit), self._changing:
+                if self._broken:  # meanwhile: the last task's page did not close
+                    raise BrowserLost
                 tab = self._tab = await self._ready_tab(self._browser.tabs, own)
                 return tab
 
