@@ -215,7 +215,7 @@ async def test_any_bytes_go_and_come_whatever_the_status(fetch: FetchClient) -> 
         async def mirrored(status: int) -> None:
             edges = (0, 1, 2, 3, 24 * 1024, 360 * 1024, 720 * 1024)
             body = chance.randbytes(max(0, chance.choice(edges) + chance.randint(-2, 2)))
-            method = chance.choice(("POST", "PUT", "PATCH", "DELETE", "PROPFIND", "X-OWN"))
+            method = chance.choice(("POST", "PUT", "PATCH", "DELETE", "PROPFIND", "SEARCH"))
             got = await fetch.answered(
                 f"{url}/mirror?status={status}",
                 method=method,
@@ -261,9 +261,7 @@ async def test_first_request_gets_its_answer_whatever_a_page_makes_of_it(
         for path, status in (
             ("status/204", 204),
             ("status/401", 401),
-            ("status/500", 500),
             ("redirect?to=http://nowhere.invalid/", 302),
-            ("bytes/0", 200),
         ):
             got = await fetch.answered(f"{url}/{path}", jar=f"of-{status}")
             assert (got["status"], got["solved"]) == (status, None), path
@@ -296,7 +294,9 @@ async def test_log_has_no_secrets(fetch: FetchClient, service: Service) -> None:
                 body=f"password={secret}",
             )
             assert got["status"] == 200
-        await fetch.refused(f"{url}/slow?{secret}", headers={"X-Token": secret}, timeout=0.5)
+        await fetch.refused(
+            f"{url}/slow?seconds=20&{secret}", headers={"X-Token": secret}, timeout=0.5
+        )
         await fetch.refused(f"{url}/", headers={"Cookie": secret})
     assert secret not in service.log
     assert "fetch ended" in service.log
