@@ -176,10 +176,12 @@ async def test_idle_service_keeps_one_browser_and_uses_next_to_no_cpu(
         # A tenth of one CPU is ten times what it is.
         return spent < 0.1 * seconds
 
-    # The last page's processes take a while to end.
-    while not await spends_little(1.0):
-        continue
-    assert await spends_little(5.0)
+    # The last page's processes take a while to end, and Firefox to tidy up.
+    for _ in range(6):
+        if await spends_little(5.0):
+            break
+    else:
+        raise AssertionError("it never comes to rest")
     assert len(sharing.labels()) == 1
 
 
