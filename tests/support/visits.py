@@ -14,7 +14,7 @@ from tests.support.service import Client, Json
 class Visits:
     """A site that counts visits in a cookie, and how many requests it answers at once.
 
-    `/slow/NAME` takes a second, and shows NAME.
+    `/slow/NAME` takes half a second, and shows NAME.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Visits:
         self.order.append(name)
         self.now += 1
         self.most = max(self.most, self.now)
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.5)
         self.now -= 1
         return web.Response(text=f"<!doctype html><p>page of {name}.</p>", content_type="text/html")
 
@@ -66,6 +66,13 @@ async def until_none(client: Client) -> None:
             return
         await asyncio.sleep(0.1)
     raise AssertionError("a session is left")
+
+
+async def create(client: Client, name: str) -> None:
+    """Begin a session, which has no page before its first task."""
+    command = {"cmd": "sessions.create", "session": name}
+    async with aiohttp.request("POST", f"{client.url}/v1", json=command) as response:
+        assert response.status == 200
 
 
 async def destroy(client: Client, name: str) -> tuple[int, Json]:
