@@ -98,6 +98,7 @@ async def test_next_start_clears_what_a_killed_service_left_and_nothing_else(
                     assert await survivor.wait() == -signal.SIGKILL
                 (new,) = set(successor.folders()) - {own}
                 assert new != folder
+                assert own.is_dir()
                 assert (tmp_path / "somebody-elses").is_dir()
                 async with client_of(neighbour) as client:
                     assert (await client.health())[0] == 200
