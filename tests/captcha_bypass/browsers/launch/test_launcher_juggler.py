@@ -6,11 +6,13 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import camoufox.utils
 import pytest
+import pytest_asyncio
 
 from captcha_bypass.browsers.launch.engines import Camoufox, Pace
 from captcha_bypass.browsers.launch.preferences import PREFS
@@ -30,6 +32,8 @@ from tests.support.camoufox_bundle import lay_out
 from tests.support.fake_browsers import LIMITS
 from tests.support.service import eventually
 
+#: As it is before any pool here replaces it.
+REAL: Any = camoufox.utils.launch_options
 #: Short, so that a peer that is silent is found out soon.
 QUICK = Pace(open_seconds=1.5, close_seconds=0.3)
 
@@ -74,22 +78,20 @@ class Juggler:
         (self._folder / fake_juggler.SILENT).write_text(" ".join(methods))
 
 
-@pytest.fixture
-async def juggler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Juggler]:
-    bundle = lay_out(tmp_path / "installed")
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[Juggler]:
+    bundle = lay_out(folder / "installed")
     program = bundle / "camoufox-bin"
     program.unlink()
     peer = Path(fake_juggler.__file__)
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} {peer} {tmp_path} "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {peer} {folder} "$@"\n')
     program.chmod(0o700)
-    real: Any = camoufox.utils.launch_options
     beside: dict[str, Any] = {
         "executable_path": str(program),
         "fingerprint_preset": True,
         "block_webgl": True,
         "i_know_what_im_doing": True,
     }
-    monkeypatch.setattr(camoufox.utils, "launch_options", lambda **own: real(**own, **beside))
     engine = Camoufox(version="0")
     engine.pace = QUICK
     egress, sessions = Egress(Rules(trust_named=True)), Sessions(most=1, ttl=60.0)
@@ -101,8 +103,23 @@ async def juggler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         sessions=sessions,
         prepare=isolated.install,
     )
-    async with pool:
-        yield Juggler(tmp_path, engine, pool)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(camoufox.utils, "launch_options", lambda **own: REAL(**own, **beside))
+        async with pool:
+            yield Juggler(folder, engine, pool)
+
+
+@pytest.fixture
+async def juggler(tmp_path: Path) -> AsyncIterator[Juggler]:
+    async with opened(tmp_path) as juggler:
+        yield juggler
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Juggler]:
+    """One for tests that change nothing about it, on their module's event loop."""
+    async with opened(tmp_path_factory.mktemp("shared")) as juggler:
+        yield juggler
 
 
 async def test_browser_is_started_as_its_package_says_and_marked_as_ours(juggler: Juggler) -> None:
@@ -157,17 +174,19 @@ async def test_context_has_the_time_zone_of_its_proxy_s_exit(
     assert [params["timezoneId"] for params in zones] == ["Asia/Tokyo"]
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("port", [25, 6667])
 async def test_port_that_browsers_deny_is_refused_before_one_is_asked(
-    juggler: Juggler, port: int
+    shared: Juggler, port: int
 ) -> None:
-    result = await juggler.worker(
+    result = await shared.worker(
         "task", Task(url=f"http://fake.test:{port}/", no_challenge=True, timeout=3).model_dump()
     )
     assert result["error"]["code"] == "blocked_address"
-    assert f":{port}/" not in json.dumps(juggler.sent())
+    assert f":{port}/" not in json.dumps(shared.sent())
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("path", "code"),
     [
@@ -179,12 +198,13 @@ async def test_port_that_browsers_deny_is_refused_before_one_is_asked(
         ("crash", "browser_crashed"),
     ],
 )
-async def test_what_goes_wrong_has_its_code(juggler: Juggler, path: str, code: str) -> None:
-    assert await juggler.code(path) == code
+async def test_what_goes_wrong_has_its_code(shared: Juggler, path: str, code: str) -> None:
+    assert await shared.code(path) == code
 
 
-async def test_error_page_under_the_url_that_was_attempted_is_an_error(juggler: Juggler) -> None:
-    assert await juggler.code("error-page", success_text="never", no_challenge=None) == (
+@pytest.mark.asyncio(loop_scope="module")
+async def test_error_page_under_the_url_that_was_attempted_is_an_error(shared: Juggler) -> None:
+    assert await shared.code("error-page", success_text="never", no_challenge=None) == (
         "connection_reset"
     )
 
