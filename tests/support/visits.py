@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from urllib.parse import quote
 
 import aiohttp
 from aiohttp import web
@@ -76,7 +77,8 @@ async def create(client: Client, name: str) -> None:
 
 
 async def destroy(client: Client, name: str) -> tuple[int, Json]:
-    async with aiohttp.request("DELETE", f"{client.url}/sessions/{name}") as response:
+    url = f"{client.url}/sessions/{quote(name, safe='')}"
+    async with aiohttp.request("DELETE", url) as response:
         return response.status, await response.json()
 
 
