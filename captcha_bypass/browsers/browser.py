@@ -70,6 +70,11 @@ class Browser:
         return self._state in (State.STARTING, State.READY)
 
     @property
+    def keeps_sessions(self) -> bool:
+        """See tabs.Owner."""
+        return self.occupants.sessions > 0
+
+    @property
     def is_finished(self) -> bool:
         """Whether nothing is left to do with it but to close it."""
         return self.is_dead or (self._state is State.RETIRING and self.occupants.is_empty)

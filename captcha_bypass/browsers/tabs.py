@@ -30,6 +30,9 @@ HISTORY_ENTRIES = 50
 _FORGET = "entries => { for (let n = 0; n < entries; n++) history.pushState(null, '') }"
 #: Seconds a page gets to become empty (0.1 s is normal) before it is closed instead.
 EMPTY_SECONDS = 1.0
+#: Seconds a page or context gets to close in a browser that keeps sessions. All of them end with it,
+#: which no page is worth that only waits for a busy machine: more than 1.5 s were seen on one.
+SESSIONS_CLOSE_SECONDS = 6.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,10 @@ class Owner(PageOwner, Protocol):
     def is_dead(self) -> bool:
         """Whether it was killed, or found dead."""
 
+    @property
+    def keeps_sessions(self) -> bool:
+        """Whether sessions live in it, which end when it is killed."""
+
     def check(self) -> None:
         """Find out whether it has died."""
 
@@ -89,6 +96,11 @@ class Tabs:
     def open_seconds(self) -> float:
         """Seconds within which a page opens, or the browser hangs."""
         return self._pace.open_seconds
+
+    @property
+    def _close_seconds(self) -> float:
+        usual = self._pace.close_seconds
+        return max(usual, SESSIONS_CLOSE_SECONDS) if self._owner.keeps_sessions else usual
 
     @property
     def has_spare(self) -> bool:
@@ -220,7 +232,7 @@ class Tabs:
         return await self._closes(tab.page.context.close(), patient=patient)
 
     async def _closes(self, closing: Coroutine[Any, Any, None], *, patient: bool) -> bool:
-        seconds = self._pace.open_seconds if patient else self._pace.close_seconds
+        seconds = self._pace.open_seconds if patient else self._close_seconds
         try:
             await within(seconds, closing)
         except TimeoutError:

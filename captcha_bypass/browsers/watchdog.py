@@ -34,6 +34,9 @@ STARVED_CPU = 0.8
 #: so many, and it is ended for the tasks of other browsers too, whose CPU it takes. A browser that
 #: is slow because the machine is does not use any.
 HOGGING_CPU = 2.5
+#: CPU seconds below which a driver that is late does not work at all: its browsers are asked through
+#: it, so their silence is its own.
+STOPPED_CPU = 0.05
 #: Seconds until a question is given up; the browser has long been killed, or is alone.
 GIVE_UP_SECONDS = 30.0
 
@@ -51,11 +54,14 @@ class _Beat:
         asked = self.asked
         return asked.done() and not asked.cancelled() and asked.exception() is None
 
+    @property
+    def is_late(self) -> bool:
+        """Whether the answer takes longer than it may."""
+        return not self.asked.done() and time.monotonic() - self.at >= LATE_SECONDS
+
     def spent(self, pid: int) -> float:
         """Return the CPU seconds that the process has used since; 0 while the answer is in time."""
-        if self.asked.done() or time.monotonic() - self.at < LATE_SECONDS:
-            return 0.0
-        return _cpu_seconds(pid) - self.cpu
+        return _cpu_seconds(pid) - self.cpu if self.is_late else 0.0
 
 
 class Watchdog:
@@ -109,6 +115,8 @@ class Watchdog:
             busiest = max(asked, key=spent.__getitem__)
             if spent[busiest] >= STRAINED_CPU:
                 await busiest.kill("busy")
+            return
+        elif beat.is_late and beat.spent(pid) < STOPPED_CPU:
             return
         for browser in asked:
             others = tasks > browser.occupants.tasks and spent[browser] >= HOGGING_CPU

@@ -124,9 +124,9 @@ async def test_no_task_hangs_when_the_driver_is_hit_and_the_next_succeeds(
     times: int,
 ) -> None:
     for _ in range(times):
-        tasks = await gate.enter(client, tasks=3, timeout=12)
+        tasks = await gate.enter(client, tasks=3, timeout=8)
         hit(drivers(service), number)
         gate.open()
         codes = CRASHED | {"browser_unavailable"}
-        assert_result_or(codes, await ended(client, tasks, 12 + END_GRACE))
+        assert_result_or(codes, await ended(client, tasks, 8 + END_GRACE))
         await works(client, hard)

@@ -7,19 +7,19 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Self
 
+import psutil
 import pytest
 from aiohttp.test_utils import TestServer
 
-from tests.support.fire import drivers, hit, parents, tree, until_health, works
+from tests.support.fire import dead, drivers, hit, parents, tree, until_health, works
 from tests.support.service import PATH, Client, Service, client_of, run_service
 
-pytestmark = [pytest.mark.browser, pytest.mark.soak]
+pytestmark = pytest.mark.browser
 
 #: Seconds in which the service is back by itself after the cause is gone.
 HEAL_SECONDS = 30.0
@@ -27,8 +27,10 @@ HEAL_SECONDS = 30.0
 
 async def falls_and_rises(
     service: Service, hard: TestServer, fall: Callable[[], None], rise: Callable[[], None]
-) -> None:
+) -> str:
     """Take from a working service what every launch needs, kill its browsers, and give it back.
+
+    Returns the reason that it gave meanwhile.
 
     Args:
         fall: Takes it.
@@ -49,6 +51,7 @@ async def falls_and_rises(
         rise()
         await until_health(client, 200, HEAL_SECONDS)
         await works(client, hard)
+        return str(health["reason"])
 
 
 async def until_none_is_left(service: Service, client: Client) -> None:
@@ -60,44 +63,72 @@ async def until_none_is_left(service: Service, client: Client) -> None:
         await asyncio.sleep(0.2)
 
 
-async def test_missing_binary_is_unavailable_and_its_return_is_noticed(
-    tmp_path: Path, hard: TestServer
-) -> None:
-    program = tmp_path / "firefox"
+class Wrapped:
+    """A service whose browsers are started by a program that can be taken away."""
+
+    def __init__(self, service: Service, program: Path) -> None:
+        self.service = service
+        self._program = program
+        self._away = program.with_name("away")
+
+    def take(self) -> None:
+        self._program.rename(self._away)
+
+    def give_back(self) -> None:
+        self._away.rename(self._program)
+
+
+@pytest.fixture(scope="module")
+def wrapped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wrapped]:
+    folder = tmp_path_factory.mktemp("wrapped")
+    program = folder / "firefox"
     program.write_text('#!/bin/sh\nexec /usr/bin/firefox-esr "$@"\n')
     program.chmod(0o755)
-    away = tmp_path / "away"
-    with run_service(tmp_path / "tmp", "--browser-path", str(program)) as service:
-        await falls_and_rises(
-            service, hard, partial(_move, program, away), partial(_move, away, program)
-        )
+    flags = ("--workers", "1", "--browser-path", str(program))
+    with run_service(folder / "tmp", *flags) as service:
+        yield Wrapped(service, program)
+
+
+async def test_missing_binary_is_unavailable_and_its_return_is_noticed(
+    wrapped: Wrapped, hard: TestServer
+) -> None:
+    reason = await falls_and_rises(wrapped.service, hard, wrapped.take, wrapped.give_back)
+    assert "firefox" in reason
 
 
 async def test_driver_that_does_not_start_is_unavailable_and_its_return_is_noticed(
-    tmp_path: Path, hard: TestServer
+    wrapped: Wrapped, hard: TestServer
 ) -> None:
-    with run_service(tmp_path) as service:
-        script = service.folders()[0] / "driver"
+    script = wrapped.service.folders()[0] / "driver"
 
-        def fall() -> None:
-            script.chmod(0o600)
-            hit(drivers(service))
+    def fall() -> None:
+        script.chmod(0o600)
+        hit(drivers(wrapped.service))
 
-        await falls_and_rises(service, hard, fall, lambda: script.chmod(0o700))
+    await falls_and_rises(wrapped.service, hard, fall, lambda: script.chmod(0o700))
 
 
 @pytest.mark.skipif(shutil.which("Xvfb", path=PATH) is None, reason="Xvfb is not installed")
-async def test_display_that_is_gone_is_unavailable_and_its_return_is_noticed(
+async def test_display_that_is_gone_is_unavailable_and_back_again_and_dies_with_the_service(
     tmp_path: Path, hard: TestServer
 ) -> None:
-    with run_service(tmp_path, "--headless", "virtual") as service:
+    with run_service(tmp_path, "--workers", "1", "--headless", "virtual") as service:
         script = service.folders()[0] / "xvfb"
 
         def fall() -> None:
             script.chmod(0o600)
-            hit([p for p in service.family() if p.name() == "Xvfb"])
+            hit(displays(service))
 
         await falls_and_rises(service, hard, fall, lambda: script.chmod(0o700))
+        family = service.family()
+        assert displays(service)
+        service.process.kill()
+        service.process.wait(5)
+        assert await dead(family, 5)
+
+
+def displays(service: Service) -> list[psutil.Process]:
+    return [process for process in service.family() if process.name() == "Xvfb"]
 
 
 #: Runs a command with a small file system on $0, which only it and its children see.
@@ -142,18 +173,15 @@ async def test_full_disk_is_unavailable_and_its_space_is_noticed(
     small = tmp_path / "small"
     small.mkdir()
     prefix = ("unshare", "--mount", "sh", "-c", SMALL_DISK, str(small))
+    env = {"TMPDIR": str(small)}
     if reason := _refusal(*prefix, "true"):
         pytest.skip(f"no file system can be mounted here: {reason}")
     with (
-        run_service(tmp_path, env={"TMPDIR": str(small)}, prefix=prefix) as service,
+        run_service(tmp_path, "--workers", "1", env=env, prefix=prefix) as service,
         # The file system is the service's own: it is reached through the service.
         Filler(Path(f"/proc/{service.process.pid}/root{small}/filler")) as filler,
     ):
         await falls_and_rises(service, hard, filler.start, filler.stop)
-
-
-def _move(source: Path, target: Path) -> None:
-    source.rename(target)
 
 
 def _refusal(*command: str) -> str:

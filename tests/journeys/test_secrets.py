@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.support.hard_site import create_hard_site
+from tests.support.hard_site import SEEN, create_hard_site
 from tests.support.proxies import Proxy, exits
 from tests.support.service import Client, Json, Service, eventually, run_service
 
@@ -34,7 +34,7 @@ SECRETS = {
 
 @pytest.fixture
 def guarded_service(tmp_path: Path) -> Iterator[Service]:
-    flags = ("--workers", "2", "--log-level", "debug", "--log-format", "json")
+    flags = ("--workers", "1", "--log-level", "debug", "--log-format", "json")
     with run_service(tmp_path, *flags, env={"CAPTCHA_BYPASS_API_KEY": KEY}) as service:
         yield service
 
@@ -86,12 +86,15 @@ def task(site: TestServer, proxy: Proxy, path: str, **more: object) -> dict[str,
     }
 
 
-async def crash(service: Service, client: Client, request: dict[str, Any]) -> Json:
-    """Kill every page's process, again and again, until the task has noticed."""
-    task_id = await client.submit(**request)
-    await client.until_running(task_id)
-    finished = asyncio.create_task(client.finished(task_id))
-    while not (await asyncio.wait({finished}, timeout=1))[0]:
+async def crash(
+    service: Service, client: Client, site: TestServer, request: dict[str, Any]
+) -> Json:
+    """Kill every page's process once the task has its own, again and again until it has noticed."""
+    seen = site.app[SEEN]
+    before = len(seen)
+    finished = asyncio.create_task(client.solve(**request))
+    assert await eventually(lambda: len(seen) > before, 20)
+    while not (await asyncio.wait({finished}, timeout=0.5))[0]:
         for process in service.content_processes():
             with contextlib.suppress(psutil.Error):
                 process.kill()
@@ -114,7 +117,7 @@ async def test_secrets_are_in_no_log_no_error_and_no_health_whatever_the_outcome
     errors.append(await keyed.solve(**refused))
     proxy.username = "user0"
     hanging = task(site, proxy, "/plain", success_text="never")
-    errors.append(await crash(guarded_service, keyed, hanging))
+    errors.append(await crash(guarded_service, keyed, site, hanging))
     assert [view["error"]["code"] for view in errors] == [
         "redirect_loop",
         "proxy_error",

@@ -106,7 +106,8 @@ class FakePage(_Emitter):
         """Nothing here waits with a timeout of its own."""
 
     async def close(self) -> None:
-        await self.browser.do(0.05, hangs=self.browser.world.close_hangs)
+        world = self.browser.world
+        await self.browser.do(world.page_close_seconds, hangs=world.close_hangs)
         self.browser.pages.discard(self)
 
 
@@ -162,6 +163,7 @@ class World:
         self.alive = True
         self.driver = self.workspace = self
         self.frozen = self.launch_fails = self.open_hangs = self.close_hangs = False
+        self.page_close_seconds = 0.05
         self.browsers: dict[str, FakeBrowser] = {}
         self.opened: list[str] = []
 

@@ -63,6 +63,17 @@ async def _page(request: web.Request) -> web.StreamResponse:
     return web.Response(text="<!doctype html><body>" + PAGES[name], content_type="text/html")
 
 
+async def _on_demand(request: web.Request) -> web.StreamResponse:
+    request.app[SEEN].append((request.path, dict(request.headers)))
+    page = "<p id=here>wait</p><script>fetch('/demanded').then(r => r.text()).then(t => here.textContent = t)</script>"
+    return web.Response(text=f"<!doctype html>{page}", content_type="text/html")
+
+
+async def _demanded(request: web.Request) -> web.StreamResponse:
+    await request.app[SHOW].wait()
+    return web.Response(text="shown words")
+
+
 async def _silent(request: web.Request) -> web.StreamResponse:
     await asyncio.sleep(120)
     return web.Response()
@@ -118,12 +129,18 @@ async def _status(request: web.Request) -> web.StreamResponse:
 #: Requests that came to the echoing pages: path and headers.
 SEEN = web.AppKey("SEEN", list[tuple[str, dict[str, str]]])
 
+#: Set, and "/on-demand" shows "shown words", until then a wait.
+SHOW = web.AppKey("SHOW", asyncio.Event)
+
 
 def create_hard_site() -> web.Application:
     app = web.Application()
     app[SEEN] = []
+    app[SHOW] = asyncio.Event()
     app.add_routes(
         [
+            web.get("/on-demand", _on_demand),
+            web.get("/demanded", _demanded),
             web.get("/silent", _silent),
             web.get("/drip", _drip),
             web.get("/download", _download),

@@ -26,6 +26,8 @@ from tests.support.camoufox_bundle import lay_out
 from tests.support.fake_browsers import LIMITS
 from tests.support.repository import ROOT
 
+#: As it is before any pool here replaces it.
+REAL: Any = camoufox.utils.launch_options
 #: Short, so that a peer that is silent is found out soon.
 QUICK = Pace(open_seconds=1.5, close_seconds=0.3)
 
@@ -74,22 +76,20 @@ class Juggler:
 
 
 @asynccontextmanager
-async def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Juggler]:
+async def running(folder: Path) -> AsyncIterator[Juggler]:
     """A pool of browsers that are the peer."""
-    bundle = lay_out(tmp_path / "installed")
+    bundle = lay_out(folder / "installed")
     program = bundle / "camoufox-bin"
     program.unlink()
     peer = f"{sys.executable} -m {fake_juggler.__name__}"
-    program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {peer} {tmp_path} "$@"\n')
+    program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {peer} {folder} "$@"\n')
     program.chmod(0o700)
-    real: Any = camoufox.utils.launch_options
     beside: dict[str, Any] = {
         "executable_path": str(program),
         "fingerprint_preset": True,
         "block_webgl": True,
         "i_know_what_im_doing": True,
     }
-    monkeypatch.setattr(camoufox.utils, "launch_options", lambda **own: real(**own, **beside))
     engine = Camoufox(version="0")
     engine.pace = QUICK
     egress, sessions = Egress(Rules(trust_named=True)), Sessions(most=1, ttl=60.0)
@@ -101,5 +101,7 @@ async def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         sessions=sessions,
         prepare=isolated.install,
     )
-    async with pool:
-        yield Juggler(tmp_path, engine, pool, sessions)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(camoufox.utils, "launch_options", lambda **own: REAL(**own, **beside))
+        async with pool:
+            yield Juggler(folder, engine, pool, sessions)

@@ -10,7 +10,7 @@ import pytest
 
 from captcha_bypass.browsers.browser import Browser
 from captcha_bypass.browsers.lease import Lease
-from captcha_bypass.browsers.tabs import Means
+from captcha_bypass.browsers.tabs import SESSIONS_CLOSE_SECONDS, Means
 from captcha_bypass.concurrency import Background
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination
@@ -155,6 +155,24 @@ def test_browser_that_does_not_close_by_itself_is_killed(house: House, world: Wo
     house.loop.run(browser.close())
     assert not world.living()
     assert house.loop.time() - began == pytest.approx(FakeEngine.pace.close_seconds, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "sessions", "is_killed"),
+    [(1, False, False), (3, False, True), (3, True, False), (60, True, True)],
+)
+def test_page_that_is_slow_to_close_costs_its_browser_later_where_sessions_live_in_it(
+    house: House, world: World, seconds: float, sessions: bool, is_killed: bool
+) -> None:
+    browser = house.start()
+    if sessions:
+        browser.begin_session()
+    tab = house.loop.run(browser.open(PERMIT))
+    world.page_close_seconds = seconds
+    began = house.loop.time()
+    house.loop.run(browser.close_tab(tab))
+    assert browser.is_dead is is_killed
+    assert house.loop.time() - began < SESSIONS_CLOSE_SECONDS + 1
 
 
 def test_browser_that_died_is_found_dead_at_the_next_look(house: House, world: World) -> None:

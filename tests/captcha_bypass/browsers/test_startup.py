@@ -22,7 +22,15 @@ from aiohttp.test_utils import TestServer
 from captcha_bypass.browsers.launch.launcher import Launcher
 from captcha_bypass.browsers.startup import Startup
 from captcha_bypass.errors import StartupError, TaskError
-from tests.support.service import PATH, Service, alive, client_of, eventually, run_service
+from tests.support.service import (
+    NO_NETWORK,
+    PATH,
+    Service,
+    alive,
+    client_of,
+    eventually,
+    run_service,
+)
 
 #: A Camoufox that is not installed, and whose fetcher does what FETCHER says.
 FAKE_PACKAGE = {
@@ -204,11 +212,12 @@ async def test_place_that_cannot_be_written_to_is_named_with_the_remedy() -> Non
 
 
 @pytest.mark.browser
-async def test_first_browser_is_waited_for_and_announced_once(
+async def test_first_browser_is_waited_for_and_announced_once_and_is_firefox_where_camoufox_is_not(
     tmp_path: Path, hard: TestServer
 ) -> None:
     seen: list[str] = []
-    with run_service(tmp_path, "--log-format", "json", ready=False) as service:
+    flags = ("--browser", "auto", "--workers", "2", "--log-format", "json")
+    with run_service(tmp_path, *flags, env=NO_NETWORK, ready=False) as service:
         async with client_of(service) as client:
             url = str(hard.make_url("/plain"))
             hasty = await client.submit(url=url, success_text="plain", timeout=2)
@@ -221,11 +230,16 @@ async def test_first_browser_is_waited_for_and_announced_once(
                 await asyncio.sleep(0.05)
             assert set(seen) == {"starting", "ok"}
             assert health["egress"]["failures"] == {}, "its self-check is no task's"
+            assert health["browser"].startswith("firefox")
+            assert "Camoufox" in health["warning"]
             view = await client.finished(hasty)
             assert view["status"] == "error" or "plain" in view["data"]["html"], view
             if view["status"] == "error":
                 assert view["error"]["code"] == "browser_unavailable"
-            assert (await client.finished(patient))["data"]["status_code"] == 200
-        messages = [json.loads(line)["message"] for line in service.log.splitlines()]
-    (ready,) = [text for text in messages if text.startswith("browser ready")]
+            data = (await client.finished(patient))["data"]
+            assert (data["status_code"], data["cookies"]) == (200, [])
+        lines = [json.loads(line) for line in service.log.splitlines()]
+    (ready,) = [line["message"] for line in lines if line["message"].startswith("browser ready")]
     assert f"browser ready, {health['browser']}, " in ready
+    warnings = [line["message"] for line in lines if line["level"] == "warning"]
+    assert any("python -m camoufox fetch" in text for text in warnings)

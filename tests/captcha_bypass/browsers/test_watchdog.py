@@ -94,6 +94,7 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
         ("BEAT_EVERY", 0.02),
         ("LATE_SECONDS", 0.1),
         ("STRAINED_CPU", 0.1),
+        ("STOPPED_CPU", 0.01),
         ("STARVED_CPU", 0.2),
         ("HOGGING_CPU", 0.4),
     ):
@@ -131,6 +132,17 @@ async def test_busy_browser_that_does_not_answer_is_killed_where_tasks_share_it(
     shared.answering.clear()
     assert await world.after(0.6) == [(1, "busy")]
     assert own in world.fleet.browsers
+
+
+async def test_busy_browser_is_not_blamed_for_the_silence_of_a_driver_that_stands_still(
+    world: World,
+) -> None:
+    world.browser(1, tasks=2).answering.clear()
+    world.driver.answering.clear()
+    world.share = {1: 0.9}
+    assert await world.after(0.6) == []
+    world.driver.answering.set()
+    assert await world.after(0.6) == [(1, "busy")]
 
 
 async def test_page_that_is_alone_in_the_service_harms_nobody(world: World) -> None:

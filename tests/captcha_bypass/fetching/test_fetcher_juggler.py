@@ -53,8 +53,8 @@ class Fetching:
 
 
 @pytest.fixture
-async def fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Fetching]:
-    async with running(tmp_path, monkeypatch) as juggler:
+async def fetch(tmp_path: Path) -> AsyncIterator[Fetching]:
+    async with running(tmp_path) as juggler:
         queue = MemoryQueue(max_pending=10, result_ttl=60.0, max_results_bytes=10**6)
         sender = Sender(juggler.sessions, at_once=6, max_bytes=2 * 10**6)
         sites = Sites(

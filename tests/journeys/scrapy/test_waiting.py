@@ -128,7 +128,7 @@ async def test_requests_come_back_as_they_were(
 async def test_pending_tasks_are_waited_for(
     fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
 ) -> None:
-    fake.pending = 4
+    fake.pending = 2.5
 
     crawled = await fake_crawl(urls(guarded, 20), CAPTCHA_BYPASS_TIMEOUT=1)
 
@@ -152,7 +152,7 @@ async def test_full_service_is_waited_for_beyond_the_timeout(
     fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
 ) -> None:
     full = {"error": {"code": "queue_full", "message": "1000 tasks are pending."}}
-    fake.refusals = [(503, {"Retry-After": "1"}, full)] * 4
+    fake.refusals = [(503, {"Retry-After": "1"}, full)] * 2
 
     crawled = await fake_crawl(urls(guarded, 20), CAPTCHA_BYPASS_TIMEOUT=1)
 
@@ -166,7 +166,7 @@ async def test_service_that_is_away_is_waited_for(
     crawl = Crawler(tmp_path, f"http://127.0.0.1:{unused_tcp_port}")
     running = await crawl.start([*urls(guarded, 40), *urls(guarded, 5, "open")])
     await running.until_logged("Challenges cannot be solved")
-    await asyncio.sleep(3)  # everything challenged would be lost by now
+    await asyncio.sleep(1.5)  # everything challenged would be lost by now
     service = FakeService(guarded)
 
     async with TestServer(service.app(), host="127.0.0.1", port=unused_tcp_port):
@@ -240,7 +240,7 @@ async def test_one_requests_own_condition_does_not_condemn_its_neighbours(
 async def test_lost_requests_are_told_at_warning(
     fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
 ) -> None:
-    fake.answer = failed
+    fake.answer, fake.seconds = failed, 0.05
 
     crawled = await fake_crawl(
         urls(guarded, 10),
@@ -257,15 +257,26 @@ async def test_lost_requests_are_told_at_warning(
 async def test_waiting_requests_of_an_open_host_hold_nobody(
     fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
 ) -> None:
-    """Some pages of it are challenged and never solved."""
-    fake.answer, fake.seconds = failed, 1.5
+    """Some pages of it are challenged and never solved; each solve takes until more were served."""
+    went_on: list[bool] = []
+
+    def served() -> int:
+        return sum(path.startswith("/open/") for path, _, _ in guarded.seen)
+
+    async def answer(task: Json) -> Json:
+        enough = min(200, 60 * len(fake.tasks))
+        went_on.append(await eventually(lambda: served() >= enough, 30))
+        return await failed(task)
+
+    fake.answer, fake.seconds = answer, 0.05
     closed = urls(guarded, 6)
     opened = urls(guarded, 200, "open")
     mixed = [*opened[:50], *closed, *opened[50:]]
 
-    crawled = await fake_crawl(mixed, CONCURRENT_REQUESTS=4, CAPTCHA_BYPASS_COOLDOWN=1)
+    crawled = await fake_crawl(mixed, CONCURRENT_REQUESTS=4, CAPTCHA_BYPASS_COOLDOWN=0.3)
 
     assert len(crawled.errors) == 6
+    assert all(went_on)
     assert all("/open/" in row["url"] for row in crawled.rows[:200])
 
 

@@ -11,30 +11,10 @@ import camoufox.async_api
 import camoufox.fingerprints
 import camoufox.utils
 import pytest
-from aiohttp.test_utils import TestServer
 
 from captcha_bypass.browsers.launch.installed import find_firefox
 from captcha_bypass.errors import StartupError
-from tests.support.service import PATH, client_of, run_service
-
-#: Nothing listens there: the fetcher fails at once on every machine, and no packet leaves it.
-NO_NETWORK = {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
-
-
-@pytest.mark.browser
-async def test_auto_without_camoufox_runs_on_firefox_and_says_so_loudly(
-    tmp_path: Path, hard: TestServer
-) -> None:
-    with run_service(tmp_path, "--browser", "auto", env=NO_NETWORK) as service:
-        assert "WARNING" in service.log
-        assert "python -m camoufox fetch" in service.log
-        async with client_of(service) as client:
-            status, health = await client.health()
-            assert status == 200
-            assert health["browser"].startswith("firefox")
-            assert "Camoufox" in health["warning"]
-            url = str(hard.make_url("/plain"))
-            assert (await client.solved(url=url, success_text="plain", timeout=20))["cookies"] == []
+from tests.support.service import NO_NETWORK, PATH
 
 
 def start(tmp_path: Path, *flags: str, path: str = PATH) -> subprocess.CompletedProcess[str]:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from captcha_bypass.browsers.launch.engines import Pace
 from captcha_bypass.browsers.launch.preferences import PREFS
@@ -20,8 +21,15 @@ from tests.support.service import eventually
 
 
 @pytest.fixture
-async def juggler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Juggler]:
-    async with running(tmp_path, monkeypatch) as found:
+async def juggler(tmp_path: Path) -> AsyncIterator[Juggler]:
+    async with running(tmp_path) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Juggler]:
+    """One for tests that change nothing about it, on their module's event loop."""
+    async with running(tmp_path_factory.mktemp("shared")) as found:
         yield found
 
 
@@ -77,17 +85,19 @@ async def test_context_has_the_time_zone_of_its_proxy_s_exit(
     assert [params["timezoneId"] for params in zones] == ["Asia/Tokyo"]
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("port", [25, 6667])
 async def test_port_that_browsers_deny_is_refused_before_one_is_asked(
-    juggler: Juggler, port: int
+    shared: Juggler, port: int
 ) -> None:
-    result = await juggler.worker(
+    result = await shared.worker(
         "task", Task(url=f"http://fake.test:{port}/", no_challenge=True, timeout=3).model_dump()
     )
     assert result["error"]["code"] == "blocked_address"
-    assert f":{port}/" not in json.dumps(juggler.sent())
+    assert f":{port}/" not in json.dumps(shared.sent())
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("path", "code"),
     [
@@ -99,12 +109,13 @@ async def test_port_that_browsers_deny_is_refused_before_one_is_asked(
         ("crash", "browser_crashed"),
     ],
 )
-async def test_what_goes_wrong_has_its_code(juggler: Juggler, path: str, code: str) -> None:
-    assert await juggler.code(path) == code
+async def test_what_goes_wrong_has_its_code(shared: Juggler, path: str, code: str) -> None:
+    assert await shared.code(path) == code
 
 
-async def test_error_page_under_the_url_that_was_attempted_is_an_error(juggler: Juggler) -> None:
-    assert await juggler.code("error-page", success_text="never", no_challenge=None) == (
+@pytest.mark.asyncio(loop_scope="module")
+async def test_error_page_under_the_url_that_was_attempted_is_an_error(shared: Juggler) -> None:
+    assert await shared.code("error-page", success_text="never", no_challenge=None) == (
         "connection_reset"
     )
 

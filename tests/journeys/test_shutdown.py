@@ -1,0 +1,96 @@
+"""The end of the service when it is asked to: tasks may finish, results are told, nothing stays."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestServer
+
+from tests.support.hard_site import SEEN
+from tests.support.service import alive, client_of, eventually, run_service
+
+pytestmark = pytest.mark.browser
+
+
+async def test_sigterm_lets_running_tasks_end_and_their_results_be_fetched(
+    tmp_path: Path, hard: TestServer
+) -> None:
+    with run_service(tmp_path, "--workers", "1", "--shutdown-timeout", "20") as service:
+        async with client_of(service) as client:
+            url = str(hard.make_url("/plain"))
+            running = await client.submit(url=url, success_text="never", timeout=3)
+            pending = await client.submit(url=url, success_text="plain", timeout=3)
+            await client.until_running(running)
+            service.signal(signal.SIGTERM)
+            waiting = asyncio.create_task(client.finished(running))
+            assert (await client.finished(pending))["error"]["code"] == "shutting_down"
+            status, health = await client.health()
+            assert (status, health["status"]) == (503, "unavailable")
+            with pytest.raises(AssertionError, match="shutting_down"):
+                await client.submit(url=url, success_text="plain", timeout=5)
+            assert (await waiting)["data"]["timeout_reached"] is True
+        family = service.family()
+        assert service.process.wait(15) == 0
+    assert not alive(family)
+    assert not service.folders()
+
+
+async def test_sigterm_stops_tasks_that_outlast_the_shutdown_timeout(
+    tmp_path: Path, hard: TestServer
+) -> None:
+    with run_service(tmp_path, "--workers", "1", "--shutdown-timeout", "1") as service:
+        async with client_of(service) as client:
+            task = await client.submit(
+                url=str(hard.make_url("/plain")), success_text="never", timeout=60
+            )
+            assert await eventually(lambda: len(hard.app[SEEN]) > 0, 20)
+            family = service.family()
+            service.signal(signal.SIGTERM)
+            assert (await client.finished(task))["error"]["code"] == "shutting_down"
+        assert service.process.wait(10) == 0
+        assert not alive(family)
+
+
+async def test_ctrl_c_in_a_terminal_lets_running_tasks_end_and_a_second_signal_ends_them_at_once(
+    tmp_path: Path, hard: TestServer
+) -> None:
+    with run_service(tmp_path, "--workers", "2") as service:
+        async with client_of(service) as client:
+            url = str(hard.make_url("/plain"))
+            task = await client.submit(url=url, success_text="never", timeout=4)
+            longer = await client.submit(url=url, success_text="never", timeout=60)
+            seen = hard.app[SEEN]
+            assert await eventually(lambda: [path for path, _ in seen].count("/plain") >= 2, 20)
+            family = service.family()
+            os.killpg(service.process.pid, signal.SIGINT)
+            assert await eventually(lambda: "waiting up to 30 s" in service.log, 5)
+            assert "a second Ctrl-C or SIGTERM ends them now" in service.log
+            view = await client.finished(task)
+            assert view["data"]["timeout_reached"] is True, view
+            assert "plain page" in view["data"]["html"]
+            assert (await client.result(longer))["status"] == "running"
+        service.signal(signal.SIGTERM)
+        assert service.process.wait(10) == 0
+        assert not alive(family)
+
+
+async def test_results_expire_and_a_service_without_tasks_stops_at_once(
+    tmp_path: Path, hard: TestServer
+) -> None:
+    with run_service(tmp_path, "--workers", "1", "--result-ttl", "1.5") as service:
+        async with client_of(service) as client:
+            task = await client.submit(
+                url=str(hard.make_url("/plain")), success_text="plain", timeout=20
+            )
+            assert (await client.finished(task))["status"] == "completed"
+            await asyncio.sleep(2)
+            assert (await client.result(task))["status"] == "not_found"
+        started = time.monotonic()
+        service.signal(signal.SIGINT)
+        assert service.process.wait(10) == 0
+        assert time.monotonic() - started < 5
