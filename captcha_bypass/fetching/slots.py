@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple
 
 from playwright._impl._api_structures import NameValue
 from playwright.async_api import Error, Frame, Request, Response
@@ -22,14 +21,6 @@ ABORT_SECONDS = 1.5
 _ABORTED = "NS_BINDING_ABORTED"
 
 
-class Word(NamedTuple):
-    """What the browser tells of an answer."""
-
-    response: Response
-    #: Becomes all headers, each with `name` and `value`.
-    headers: asyncio.Task[list[NameValue]]
-
-
 class Slot:
     """A frame, with one request at a time: a request is known by its frame, whatever its address."""
 
@@ -37,7 +28,7 @@ class Slot:
         self.name = name
         self.frame = frame
         self._border = border
-        self._responses: list[Word] = []
+        self._responses: list[Response] = []
         #: Firefox's code of why there is no answer.
         self._failure: str | None = None
         #: Done with the next thing that the browser tells, while somebody waits for it.
@@ -54,9 +45,7 @@ class Slot:
 
     def add_response(self, response: Response) -> None:
         """Take what the browser tells of an answer."""
-        # Asked for while the page still reads the body.
-        headers = self._border.start(response.headers_array())
-        self._responses.append(Word(response, headers))
+        self._responses.append(response)
         self._has_news()
 
     def add_failure(self, code: str) -> None:
@@ -72,13 +61,12 @@ class Slot:
         """
         try:
             async with asyncio.timeout(EVENT_SECONDS):
-                while (word := self._word(told)) is None:
+                while (response := self._response(told)) is None:
                     await self._heard()
         except TimeoutError:
             raise self._border.spoil("the browser tells of no answer", sent=True) from None
-        sent = await self._border.result(word.headers)
-        headers = told.exact((item["name"], item["value"]) for item in sent)
-        return word.response.url, word.response.status, headers
+        headers = told.exact((item["name"], item["value"]) for item in _headers(response))
+        return response.url, response.status, headers
 
     async def failure(self, seconds: float) -> str | None:
         """Return the browser's code for a request that failed; None: it tells none.
@@ -96,9 +84,9 @@ class Slot:
             raise self._border.spoil("the page is gone", sent=True)
         return self._failure
 
-    def _word(self, told: Told) -> Word | None:
+    def _response(self, told: Told) -> Response | None:
         # The last one: the browser may have sent the request again by itself.
-        return next((w for w in reversed(self._responses) if told.fits(w.response.status)), None)
+        return next((r for r in reversed(self._responses) if told.fits(r.status)), None)
 
     def _has_news(self) -> None:
         if self._news is not None and not self._news.done():
@@ -107,6 +95,15 @@ class Slot:
     async def _heard(self) -> None:
         self._news = asyncio.get_running_loop().create_future()
         await self._border.until(self._news)
+
+
+def _headers(response: Response) -> list[NameValue]:
+    """Return all headers, which Firefox tells with the event of an answer, in both its protocols.
+
+    `Response.headers_array` would ask the driver for the same once more.
+    """
+    told: list[NameValue] = response._impl_obj._provisional_headers.headers_array()
+    return told
 
 
 class Slots:
