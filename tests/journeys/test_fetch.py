@@ -29,6 +29,7 @@ KEYS = ("the-key-of-one", "the-key-of-two")
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     flags = ["--workers", "2", "--max-timeout", "60", "--log-level", "debug", "--max-sessions", "4"]
+    flags += ["--max-task-bytes", str(20 * MIB)]
     keys = [flag for key in KEYS for flag in ("--api-key", key)]
     with run_service(Path(tmp_path_factory.mktemp("fetch")), *flags, *keys) as running:
         yield running
@@ -133,6 +134,19 @@ async def test_too_large_and_too_slow_answers_end_at_once(fetch: FetchClient) ->
         await until(lambda: site.hung_up["/slow"] > 0)
         assert time.monotonic() - began < 4
         await fetch.answered(f"{url}/page")
+
+
+async def test_each_request_may_move_so_much_and_no_more(fetch: FetchClient) -> None:
+    async with serving() as (site, url):
+        for _ in range(2):
+            got = await fetch.answered(f"{url}/bytes/{10 * MIB}")
+            assert content(got) == some_bytes(10 * MIB)
+        body = base64.b64encode(bytes(10 * MIB)).decode()
+        refused = await fetch.refused(f"{url}/mirror", method="POST", body_base64=body)
+        assert refused == (502, "too_much_traffic")
+        assert site.solves == 1
+        assert (await fetch.answered(f"{url}/echo"))["status"] == 200
+        assert site.solves == 2
 
 
 async def test_client_that_hangs_up_aborts_its_request_at_the_site(fetch: FetchClient) -> None:
