@@ -68,25 +68,26 @@ async def test_hundred_requests_end_each_when_their_browser_dies_and_the_next_so
         assert site.solves >= 2
         health = await fetch.health()
         assert health["fetches"]["running"] == 0
-    assert "Traceback" not in service.log
+    for sign in ("failed unexpectedly", "never retrieved"):
+        assert sign not in service.log
 
 
-@pytest.mark.parametrize("count", [20, pytest.param(500, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    "count", [12, pytest.param(500, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])]
+)
 async def test_sessions_that_came_and_went_leave_no_process_and_no_folder(
     fetch: FetchClient, service: Service, count: int
 ) -> None:
-    async with serving() as (site, url):
-        async with asyncio.timeout(10 * count):
-            for number in range(4):
-                await fetch.answered(f"{url}/echo", jar=f"first-{number}")
-            before = len(alive(service.process_tree())), len(service.folders())
-            for number in range(4, count):
-                await fetch.answered(f"{url}/echo", jar=f"jar-{number}")
-                if number % 3 == 0:  # some are in use when they should go
-                    await asyncio.gather(
-                        *(fetch(f"{url}/slow", jar=f"jar-{n}") for n in range(number - 2, number))
-                    )
-        assert site.solves >= count
+    async with serving(is_open=True) as (site, url):
+        for number in range(4):
+            await fetch.answered(f"{url}/echo", jar=f"jar-{number}")
+        before = len(alive(service.process_tree())), len(service.folders())
+        for number in range(4, count, 2):
+            # Two at once, while one that should go is in use.
+            asked = [("/echo", number), ("/echo", number + 1), ("/slow", number - 3)]
+            got = await asyncio.gather(*(fetch(f"{url}{p}", jar=f"jar-{n}") for p, n in asked))
+            assert [status for status, _ in got] == [200] * 3
+        assert site.seen["/echo"] >= 2 * count, "each opened a page first"
         assert (await fetch.health())["fetches"]["sites"] == 4
 
         def is_as_before() -> bool:
@@ -94,22 +95,25 @@ async def test_sessions_that_came_and_went_leave_no_process_and_no_folder(
             return now[0] <= before[0] + 3 and now[1] == before[1]  # Firefox keeps some in stock
 
         assert await eventually(is_as_before, 20)
-    assert "Traceback" not in service.log
+    assert "failed unexpectedly" not in service.log
 
 
 async def test_session_that_was_used_least_recently_goes_first(fetch: FetchClient) -> None:
-    async with serving() as (site, url):
+    async with serving(is_open=True) as (_, url):
+
+        async def counted(jar: str) -> str:
+            got = await fetch.answered(f"{url}/count", jar=jar)
+            return content(got).decode()
+
         for jar in ("a", "b", "c", "d", "a", "e"):
-            await fetch.answered(f"{url}/echo", jar=jar)
-        assert site.solves == 5
-        for jar in ("a", "c", "d", "e"):
-            await fetch.answered(f"{url}/echo", jar=jar)
-        assert site.solves == 5
-        await fetch.answered(f"{url}/echo", jar="b")
-        assert site.solves == 6
+            await counted(jar)
+        # Pages that a session has asked for, which the one that came again has forgotten.
+        assert [await counted(jar) for jar in ("a", "c", "d", "e")] == ["4", "3", "3", "3"]
+        assert await counted("b") == "2"
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 async def test_memory_is_flat_over_twenty_thousand_requests(
     fetch: FetchClient, service: Service
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import io
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -29,7 +31,9 @@ class FetchClient:
     def __init__(self, session: aiohttp.ClientSession, url: str, key: str | None = None) -> None:
         self.session = session
         self.url = url
-        self._headers = {} if key is None else {"X-API-Key": key}
+        self._headers = {"Content-Type": "application/json"}
+        if key is not None:
+            self._headers["X-API-Key"] = key
 
     async def __call__(self, url: str, **fields: object) -> tuple[int, Json]:
         body = {"url": url, "timeout": 30, **fields}
@@ -37,7 +41,8 @@ class FetchClient:
             return response.status, await response.json()
 
     def _post(self, body: Json) -> Any:  # noqa: ANN401 - aiohttp's context manager
-        return self.session.post(f"{self.url}/fetch", json=body, headers=self._headers)
+        data = io.BytesIO(json.dumps(body).encode())  # aiohttp warns of large bytes
+        return self.session.post(f"{self.url}/fetch", data=data, headers=self._headers)
 
     async def health(self) -> Json:
         async with self.session.get(f"{self.url}/health") as response:

@@ -64,6 +64,7 @@ class FetchSite:
                 web.get("/bytes/{n:[0-9]+}", _bytes),
                 web.get("/status/{n:[0-9]+}", _status),
                 web.get("/cookies", _cookies),
+                web.get("/count", _count),
                 web.get("/etag", _etag),
                 web.get("/gzip", _gzip),
                 web.get("/redirect", _redirect),
@@ -162,6 +163,14 @@ async def _cookies(request: web.Request) -> web.Response:
     response = web.Response(text="set")
     for number in range(3):
         response.set_cookie(f"c{number}", f"v{number}", httponly=number == 1)
+    return response
+
+
+async def _count(request: web.Request) -> web.Response:
+    """Count the visits of a client in a cookie."""
+    count = int(request.cookies.get("count", "0")) + 1
+    response = web.Response(text=str(count))
+    response.set_cookie("count", str(count))
     return response
 
 
