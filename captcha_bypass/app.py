@@ -69,7 +69,7 @@ def create_app(config: Config, find: Find) -> web.Application:
         queue,
         sessions,
         sender,
-        lambda task: permit_of(task, proxy),
+        lambda request: permit_of(request, proxy),
         at_once=at_once,
         max_per_host=config.max_per_host,
     )

@@ -23,7 +23,7 @@ from captcha_bypass.solving.cookies import browser_cookie
 from captcha_bypass.status import Fetches
 from captcha_bypass.tasks.base import TaskQueue
 from captcha_bypass.wire.fetch import Fetched, FetchRequest
-from captcha_bypass.wire.models import SessionKey, Task
+from captcha_bypass.wire.models import SessionKey
 
 
 class _Identity(NamedTuple):
@@ -40,7 +40,7 @@ class Sites:
     Args:
         sessions: Where they are sent.
         sender: Sends them there.
-        permit_of: Says what a task may reach.
+        permit_of: Says what a request may reach.
         at_once: Requests to one host at once.
         max_per_host: See Config.
     """
@@ -50,7 +50,7 @@ class Sites:
         queue: TaskQueue,
         sessions: Keeper,
         sender: Sending,
-        permit_of: Callable[[Task], Permit],
+        permit_of: Callable[[FetchRequest], Permit],
         *,
         at_once: int,
         max_per_host: int,
@@ -115,8 +115,7 @@ class Sites:
             self._idle.set()
 
     def _site(self, request: FetchRequest, owner: str) -> Site:
-        task = request.to_task(owner, request.session or "", of_site=False, timeout=request.timeout)
-        permit = self._permit_of(task)
+        permit = self._permit_of(request)
         identity = _Identity(
             owner, request.session, request.jar, origin_of(request.url), permit.upstream
         )

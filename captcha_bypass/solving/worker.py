@@ -19,6 +19,7 @@ from captcha_bypass.solving.bounds import Bounds
 from captcha_bypass.solving.outcome import Findings, Outcome
 from captcha_bypass.solving.solver import solve
 from captcha_bypass.tasks.base import JsonDict
+from captcha_bypass.wire.fetch import FetchRequest
 from captcha_bypass.wire.models import SessionKey, Task
 
 logger = logging.getLogger(__name__)
@@ -160,8 +161,8 @@ class _Job:
     event: JsonDict
 
 
-def permit_of(task: Task, default: Upstream | None = None) -> Permit:
-    """Return what a task may reach by its own words: the host it names, through its proxy.
+def permit_of(task: Task | FetchRequest, default: Upstream | None = None) -> Permit:
+    """Return what a task or request may reach by its own words: the host it names, through its proxy.
 
     Args:
         default: The proxy where the task names none.
