@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, TypedDict, cast
 
-from captcha_bypass_scrapy.errors import SolverUnavailable
+from captcha_bypass_scrapy.errors import SolveError, SolverUnavailable
+from captcha_bypass_scrapy.progress import DOWN_PAUSE
 
 #: Seconds without asking again where a person has to change something first.
 REFUSED_PAUSE = 60.0
@@ -93,3 +94,28 @@ def retry_after(headers: Any) -> float:  # noqa: ANN401 - aiohttp's multidict
         return max(0.1, float(headers.get("Retry-After", DEFAULT_RETRY_AFTER)))
     except ValueError:
         return DEFAULT_RETRY_AFTER
+
+
+def refusal(status: int, answer: dict[str, Any], asked: str, what: str) -> SolveError:
+    """Return the error for a status that says neither yes nor later.
+
+    Args:
+        asked: The URL, as it may be shown.
+        what: What was asked for: `task` or `request`.
+    """
+    message = message_of(answer)
+    if status == 401:
+        hint = "set CAPTCHA_BYPASS_API_KEY to the service's key"
+        message = f"the service refuses the API key; {hint}"
+        return SolverUnavailable(message, REFUSED_PAUSE, "refusing")
+    if status in {400, 413} and "error" in answer:
+        return SolveError(f"the service refuses the {what}: {message}", "rejected")
+    message = f"POST {asked} was answered {status}, {message}; is CAPTCHA_BYPASS_URL right?"
+    if status >= 500:
+        return SolverUnavailable(message, DOWN_PAUSE, "away")
+    return SolverUnavailable(message, REFUSED_PAUSE, "refusing")
+
+
+def describe(error: BaseException) -> str:
+    """Return what an error of the connection says, or its name."""
+    return str(error) or type(error).__name__

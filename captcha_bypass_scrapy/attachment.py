@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from captcha_bypass_scrapy.clearance import Attached, Clearance, Clearances
     from captcha_bypass_scrapy.settings import Config
+    from captcha_bypass_scrapy.ways import Ways
 
 
 class Attachments:
@@ -27,10 +28,13 @@ class Attachments:
     (DOWNLOAD_DELAY): where a clearance changes meanwhile, the new one is attached.
     """
 
-    def __init__(self, crawler: Crawler, config: Config, clearances: Clearances) -> None:
+    def __init__(
+        self, crawler: Crawler, config: Config, clearances: Clearances, ways: Ways
+    ) -> None:
         self._crawler = crawler
         self._config = config
         self._clearances = clearances
+        self._ways = ways
         #: All requests in the downloader, and what was attached to them.
         self._inside: WeakKeyDictionary[Request, Attached | None] = WeakKeyDictionary()
         #: Set-Cookie headers that no cookie jar shall keep.
@@ -39,7 +43,10 @@ class Attachments:
 
     def attach(self, request: Request) -> None:
         """Attach the clearance; for the signal `request_reached_downloader`."""
-        if wanted(request) and not wants_page(request, options_of(request, self._config)):
+        if not wanted(request):
+            return
+        options = options_of(request, self._config)
+        if not (wants_page(request, options) or self._ways.by_browser(request, options)):
             self._inside[request] = self._attached(request)
 
     def downloaded(self, request: Request, response: Response) -> None:

@@ -24,6 +24,7 @@ class Challenged:
         target: What the challenge is solved for, and which pages are opened for that.
         response: The challenge page, for errbacks; None where it is too large to be kept.
         carried: Generations of the clearances that the request went out with.
+        fetched: Whether it was the browser that sent the request.
     """
 
     request: Request
@@ -32,6 +33,7 @@ class Challenged:
     options: Options
     response: Response | None
     carried: tuple[int, ...] = ()
+    fetched: bool = False
 
     @property
     def key(self) -> SiteKey:

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from captcha_bypass_scrapy.answers import (
-    REFUSED_PAUSE,
     Solution,
+    describe,
     is_file,
     is_lost,
     is_view,
-    json_object,
     message_of,
+    refusal,
     retry_after,
     solution_of,
 )
+from captcha_bypass_scrapy.connection import Connection
 from captcha_bypass_scrapy.errors import CrawlEnding, SolveError, SolverUnavailable
 from captcha_bypass_scrapy.progress import DOWN_PAUSE, Progress
-from captcha_bypass_scrapy.settings import without_login
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,9 +34,7 @@ PATIENCE_SECONDS = 15.0
 
 
 class SolverClient:
-    """One HTTP session to the service, without cookies and without a proxy of the environment's.
-
-    `close` ends it.
+    """Has tasks done; `close` ends its session to the service.
 
     Args:
         url: Where the service is.
@@ -56,16 +54,13 @@ class SolverClient:
         patience: float,
         closing: Callable[[], bool],
     ) -> None:
-        self._url = url
-        self._shown = without_login(url)
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self.connection = Connection(url, api_key, read_seconds=long_poll + ANSWER_SECONDS)
         self._long_poll = long_poll
         self._slow = slow
         self._patience = patience
         self._closing = closing
         #: When a task of ours was last seen to get on.
         self.moved = 0.0
-        self._session: aiohttp.ClientSession | None = None
 
     async def solve(self, task: dict[str, Any], on_slow: Callable[[str], None]) -> Solution:
         """Have the task done and return its data, whatever the browser shows in the end.
@@ -95,9 +90,7 @@ class SolverClient:
 
     async def close(self) -> None:
         """Close the session."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self.connection.close()
 
     async def _run(
         self, task: dict[str, Any], progress: Progress, patience: float = 0
@@ -122,13 +115,13 @@ class SolverClient:
         while True:
             self._raise_if_closing()
             try:
-                status, answer, headers = await self._call("POST", "/solve", json=task)
+                status, answer, headers = await self.connection.call("POST", "/solve", json=task)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 if time.monotonic() < patient_until:
                     await self._sleep(0.5, progress)
                     continue
                 raise SolverUnavailable(
-                    f"no answer from the service at {self._shown} ({_describe(error)});"
+                    f"no answer from the service at {self.connection.shown} ({describe(error)});"
                     " is it running?",
                     DOWN_PAUSE,
                 ) from error
@@ -136,7 +129,7 @@ class SolverClient:
                 progress.saw("pending")
                 return str(answer["task_id"])
             if status != 503:
-                raise self._refusal(status, answer)
+                raise refusal(status, answer, f"{self.connection.shown}/solve", "task")
             pause = retry_after(headers)
             progress.state = f"a place: {message_of(answer)}"
             if time.monotonic() + pause > progress.started + progress.timeout:
@@ -144,27 +137,13 @@ class SolverClient:
                 raise SolverUnavailable(message, pause, "busy")
             await self._sleep(pause, progress)
 
-    def _refusal(self, status: int, answer: dict[str, Any]) -> SolveError:
-        message = message_of(answer)
-        if status == 401:
-            hint = "set CAPTCHA_BYPASS_API_KEY to the service's key"
-            message = f"the service refuses the API key; {hint}"
-            return SolverUnavailable(message, REFUSED_PAUSE, "refusing")
-        if status in {400, 413} and "error" in answer:
-            return SolveError(f"the service refuses the task: {message}", "rejected")
-        return SolverUnavailable(
-            f"POST {self._shown}/solve was answered {status}, {message};"
-            " is CAPTCHA_BYPASS_URL right?",
-            *((DOWN_PAUSE, "away") if status >= 500 else (REFUSED_PAUSE, "refusing")),
-        )
-
     async def _view(self, task_id: str, progress: Progress) -> dict[str, Any]:
         """Ask for the result, patiently: the service may be restarting."""
         since, wait = time.monotonic(), self._long_poll
         while True:
             self._raise_if_closing()
             try:
-                status, answer, _ = await self._call(
+                status, answer, _ = await self.connection.call(
                     "GET", f"/result/{task_id}", params={"wait": f"{wait:g}"}
                 )
                 if is_view(answer):
@@ -173,7 +152,9 @@ class SolverClient:
                 if status == 503:
                     wait = 0.0  # it holds as many requests as it can
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                trouble = f"no answer from the service at {self._shown} ({_describe(error)})"
+                trouble = (
+                    f"no answer from the service at {self.connection.shown} ({describe(error)})"
+                )
             if time.monotonic() > since + PATIENCE_SECONDS:
                 raise SolverUnavailable(trouble, DOWN_PAUSE)
             progress.state = f"the service: {trouble}"
@@ -182,31 +163,9 @@ class SolverClient:
     async def _delete(self, task_id: str) -> None:
         try:
             async with asyncio.timeout(2):
-                await self._call("DELETE", f"/task/{task_id}")
+                await self.connection.call("DELETE", f"/task/{task_id}")
         except (aiohttp.ClientError, TimeoutError, OSError):
             pass  # it ends by its own timeout then
-
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        **arguments: Any,  # noqa: ANN401 - aiohttp's own arguments
-    ) -> tuple[int, dict[str, Any], Any]:
-        if self._session is None:
-            # Made here because there is no running loop when Scrapy builds its components.
-            self._session = aiohttp.ClientSession(
-                headers=self._headers,
-                timeout=aiohttp.ClientTimeout(
-                    total=None, sock_connect=5, sock_read=self._long_poll + ANSWER_SECONDS
-                ),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=False,
-            )
-        async with self._session.request(
-            method, self._url + path, allow_redirects=False, **arguments
-        ) as response:
-            text = await response.text(errors="replace")
-            return response.status, json_object(text), response.headers
 
     async def _sleep(self, seconds: float, progress: Progress) -> None:
         until = time.monotonic() + seconds
@@ -218,7 +177,3 @@ class SolverClient:
     def _raise_if_closing(self) -> None:
         if self._closing():
             raise CrawlEnding
-
-
-def _describe(error: BaseException) -> str:
-    return str(error) or type(error).__name__

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import scrapy
+import scrapy.exceptions
 from scrapy.utils.defer import deferred_from_coro
 from scrapy.utils.reactor import is_asyncio_reactor_installed
+from twisted.internet import error
+from twisted.internet.defer import CancelledError
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -18,11 +21,31 @@ try:
 except ImportError:  # Scrapy 2.13, which always has a Twisted reactor
     asyncio_available = is_asyncio_reactor_installed
 
+
+def _error(name: str, before: type[Exception]) -> type[Exception]:
+    """Return an exception that has a name of Scrapy's own since 2.15; before, it was Twisted's."""
+    found: type[Exception] = getattr(scrapy.exceptions, name, before)
+    return found
+
+
+CannotResolveHostError = _error("CannotResolveHostError", error.DNSLookupError)
+DownloadCancelledError = _error("DownloadCancelledError", CancelledError)
+DownloadConnectionRefusedError = _error(
+    "DownloadConnectionRefusedError", error.ConnectionRefusedError
+)
+DownloadFailedError = _error("DownloadFailedError", error.ConnectionLost)
+DownloadTimeoutError = _error("DownloadTimeoutError", error.TimeoutError)
+
 #: For calling other middlewares' hooks: up to 2.13 they want the spider, later ones warn about it.
 HOOK_ARGUMENTS: dict[str, Any] = {} if scrapy.version_info >= (2, 14) else {"spider": None}
 
 __all__ = [
     "HOOK_ARGUMENTS",
+    "CannotResolveHostError",
+    "DownloadCancelledError",
+    "DownloadConnectionRefusedError",
+    "DownloadFailedError",
+    "DownloadTimeoutError",
     "asyncio_available",
     "close_spider",
     "is_closing",

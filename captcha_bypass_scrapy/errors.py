@@ -71,3 +71,15 @@ class SolverUnavailable(SolveError):
 
 class CrawlEnding(Exception):
     """The spider is closing; the task was given up and its request goes back to the scheduler."""
+
+
+class FetchFailed(Exception):
+    """The browser has sent the request, or would have, and there is no answer.
+
+    Attributes:
+        code: The service's, see docs/fetch.md.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code

@@ -12,6 +12,7 @@ from captcha_bypass_scrapy.challenged import Challenged
 from captcha_bypass_scrapy.errors import ChallengeNotSolved, CrawlEnding, NotHandedOver, SolveError
 from captcha_bypass_scrapy.keys import target_of
 from captcha_bypass_scrapy.options import options_of
+from captcha_bypass_scrapy.responses import FLAG
 from captcha_bypass_scrapy.tasks import opens_own_page
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from captcha_bypass_scrapy.settings import Config
     from captcha_bypass_scrapy.solves import Solve, Solves
     from captcha_bypass_scrapy.solving import Solver
+    from captcha_bypass_scrapy.switching import Switch
+    from captcha_bypass_scrapy.ways import Ways
 
 #: Bytes of a challenge page that is kept for the errback, in case its solve fails.
 KEPT_PAGE_BYTES = 65_536
@@ -47,6 +50,8 @@ class ChallengeHandler:
         solves: Solves,
         runner: SolveRunner,
         solver: Solver,
+        switch: Switch,
+        ways: Ways,
         parking: Parking,
         pages: PageCache,
         reporter: Reporter,
@@ -57,6 +62,8 @@ class ChallengeHandler:
         self._solves = solves
         self._runner = runner
         self._solver = solver
+        self._switch = switch
+        self._ways = ways
         self._parking = parking
         self._pages = pages
         self._reporter = reporter
@@ -85,7 +92,8 @@ class ChallengeHandler:
             options = options_of(request, self._config)
             target = target_of(request, options.url)
             page = response if len(response.body) <= KEPT_PAGE_BYTES else None
-            challenged = Challenged(request, challenge, target, options, page, carried)
+            fetched = FLAG in response.flags
+            challenged = Challenged(request, challenge, target, options, page, carried, fetched)
             answer = await self._decide(challenged)
         except CrawlEnding:
             self._reporter.count("requeued_on_close")
@@ -112,8 +120,12 @@ class ChallengeHandler:
         if self._closing():
             raise CrawlEnding
         key, leads, counted = challenged.key, False, False
-        self._solves.challenge_came(key)
         current = self._clearances.current(key)
+        if challenged.fetched:
+            return await self._fetched(challenged, current)
+        if self._switch.concerns(challenged):
+            return self._switch.site(challenged)
+        self._solves.challenge_came(key)
         solve = self._solves.join(key, challenged.options, current)
         if solve is None and current is not None:
             answer = await self._by_clearance(challenged, current)
@@ -149,6 +161,9 @@ class ChallengeHandler:
             if self._is_expired(challenged, current):
                 return None
             self._reporter.count("clearance/refused")
+            if self._switch.helps_refused(challenged):
+                worked = current.successes > 0
+                return (self._switch.one if worked else self._switch.site)(challenged)
             if (why := challenged.why_no_page) is not None:
                 raise SolveError(
                     f"the site refuses the browser's cookies from Scrapy, and {why}", "refused"
@@ -159,6 +174,19 @@ class ChallengeHandler:
             if not challenged.wants_page:
                 raise
             return resending.by_cookies(request)
+
+    async def _fetched(
+        self, challenged: Challenged, current: Clearance | None
+    ) -> Request | Response:
+        """Return what takes the place of an answer that is a challenge to the user's detector.
+
+        The service, which got it, does not know such challenges. A browser's page may be better.
+        """
+        page = challenged.options.mode == "auto" and challenged.request.method == "GET"
+        if not page or current is None:
+            raise SolveError("the browser's answer is a challenge to your detector", "refused")
+        self._ways.give_up(challenged.key)
+        return await self._solver.get_page(challenged, current)
 
     def _is_expired(self, challenged: Challenged, clearance: Clearance) -> bool:
         """Whether a clearance that was challenged has expired; otherwise the site refuses it.

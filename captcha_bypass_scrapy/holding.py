@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scrapy import Request
 
     from captcha_bypass_scrapy.clearance import Clearances
+    from captcha_bypass_scrapy.failed_fetches import FailedFetches
     from captcha_bypass_scrapy.options import Options
     from captcha_bypass_scrapy.parking import Parking
     from captcha_bypass_scrapy.reporting import Reporter
@@ -48,6 +49,7 @@ class RequestHolder:
         solves: Solves,
         runner: SolveRunner,
         parking: Parking,
+        failed: FailedFetches,
         reporter: Reporter,
         closing: Callable[[], bool],
     ) -> None:
@@ -56,6 +58,7 @@ class RequestHolder:
         self._solves = solves
         self._runner = runner
         self._parking = parking
+        self._failed = failed
         self._reporter = reporter
         self._closing = closing
 
@@ -106,7 +109,12 @@ class RequestHolder:
         return self._join_held(request)
 
     def _join_held(self, request: Request) -> Obstacle | None:
-        """Let a request wait with the others of a site being solved, or go as a probe."""
+        """Let a request wait with the others of a site being solved, or go as a probe.
+
+        Raises:
+            ChallengeNotSolved: its site is not tried any more.
+        """
+        self._failed.check_given_up(request)
         if not self._solves.busy() or request_state.is_probe(request):
             return None
         key = key_of(request)

@@ -16,6 +16,10 @@ from captcha_bypass_scrapy.clearance import Clearances
 from captcha_bypass_scrapy.client import SolverClient
 from captcha_bypass_scrapy.compat import asyncio_available, close_spider, is_closing, slot_of
 from captcha_bypass_scrapy.detection import Detector
+from captcha_bypass_scrapy.errors import CrawlEnding, SolveError
+from captcha_bypass_scrapy.failed_fetches import FailedFetches
+from captcha_bypass_scrapy.fetch_client import FetchClient
+from captcha_bypass_scrapy.fetches import Fetches
 from captcha_bypass_scrapy.handler import ChallengeHandler
 from captcha_bypass_scrapy.holding import RequestHolder
 from captcha_bypass_scrapy.keys import key_of
@@ -29,8 +33,11 @@ from captcha_bypass_scrapy.runner import SolveRunner
 from captcha_bypass_scrapy.scope import Scope
 from captcha_bypass_scrapy.service import Service
 from captcha_bypass_scrapy.settings import Config
+from captcha_bypass_scrapy.site_cookies import SiteCookies
 from captcha_bypass_scrapy.solves import Solves
 from captcha_bypass_scrapy.solving import Solver
+from captcha_bypass_scrapy.switching import Switch
+from captcha_bypass_scrapy.ways import Ways
 from captcha_bypass_scrapy.wire import restore_status
 
 if TYPE_CHECKING:
@@ -61,13 +68,18 @@ class CaptchaBypassMiddleware:
         self.clearances = clearances = Clearances()
         self.solves = solves = Solves(config.cooldown_seconds)
         self.parking = parking = Parking(crawler)
-        self.attachments = Attachments(crawler, config, clearances)
+        self.ways = ways = Ways()
+        self.site_cookies = cookies = SiteCookies()
+        self.attachments = attached = Attachments(crawler, config, clearances, ways)
         self._detect = detect = Detector(config.detector, crawler)
         self._pages = pages = PageCache(crawler)
         self._scope = scope = Scope(crawler)
         self.redirects = Redirects(scope, reporter)
         self._client = client = _client(config, closing)
-        service = Service(client, config, reporter, closing)
+        fetcher = FetchClient(
+            client.connection, long_poll=config.long_poll_seconds, closing=closing
+        )
+        service = Service(client, fetcher, config, reporter, closing)
         slot = partial(slot_of, crawler)
         solver = Solver(service, config, clearances, reporter, detect, slot, scope)
         budget = Budget(config.max_hosts, config.max_solves)
@@ -75,10 +87,27 @@ class CaptchaBypassMiddleware:
         self._runner = runner = SolveRunner(
             config, clearances, solves, solver, service, budget, reporter, closing, close
         )
-        self._handler = ChallengeHandler(
-            config, clearances, solves, runner, solver, parking, pages, reporter, closing
+        fetches = Fetches(crawler, config, service, ways, solves, attached, cookies, reporter)
+        switch = Switch(config, ways, fetches, solves, budget, reporter)
+        self._failed = failed = FailedFetches(
+            config, ways, solves, service, runner, parking, reporter, close
         )
-        self._holder = RequestHolder(config, clearances, solves, runner, parking, reporter, closing)
+        self._handler = ChallengeHandler(
+            config,
+            clearances,
+            solves,
+            runner,
+            solver,
+            switch,
+            ways,
+            parking,
+            pages,
+            reporter,
+            closing,
+        )
+        self._holder = RequestHolder(
+            config, clearances, solves, runner, parking, failed, reporter, closing
+        )
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -89,6 +118,7 @@ class CaptchaBypassMiddleware:
             (middleware.attachments.attach, signals.request_reached_downloader),
             (middleware.attachments.downloaded, signals.response_downloaded),
             (middleware.redirects.downloaded, signals.response_downloaded),
+            (middleware.site_cookies.downloaded, signals.response_downloaded),
             (middleware.attachments.detach, signals.request_left_downloader),
             (middleware.spider_idle, signals.spider_idle),
             (middleware.spider_closed, signals.spider_closed),
@@ -138,8 +168,9 @@ class CaptchaBypassMiddleware:
         carried = request_state.take_carried(request)
         response = restore_status(response)
         taken = self.attachments.restore_cookies(request, response)
-        if not wanted(request) or FLAG in response.flags:
-            return response
+        fetched = FLAG in response.flags
+        if not wanted(request) or (fetched and not request_state.was_fetched(request)):
+            return response  # the latter is a browser's page, which was looked at
         challenge = self._detect(response)
         if challenge is not None and challenge.solvable:
             self.reporter.challenged(challenge)
@@ -152,7 +183,8 @@ class CaptchaBypassMiddleware:
                 key, probing = key_of(request), request_state.is_probe(request)
                 self.solves.page_came(key, probing=probing)
                 self.attachments.follow(key, request.url, carried, taken, succeeded=True)
-            self.solves.opened(request.meta.get("download_slot", ""))
+            if not fetched:
+                self.solves.opened(request.meta.get("download_slot", ""))
         elif challenge is not None:
             self.reporter.blocked(challenge, request)
         past_cache = challenge is None and request_state.asks_past_cache(request)
@@ -163,9 +195,12 @@ class CaptchaBypassMiddleware:
 
     def process_exception(
         self, request: Request, exception: Exception, spider: Spider | None = None
-    ) -> None:
-        """Forget what a request carried that got no response."""
+    ) -> Request | None:
+        """Forget what a request carried that got no response; see to one that the browser sent."""
         request_state.take_carried(request)
+        if isinstance(exception, SolveError | CrawlEnding):
+            return self._failed.handle(request, exception)
+        return None
 
 
 def _is_page(response: Response) -> bool:

@@ -111,6 +111,29 @@ class Reporter:
         self.count("html/count")
         self._log(logging.DEBUG, "The response of %s is the browser's page %s", request, url)
 
+    def by_browser(self, key: SiteKey, challenge: Challenge, *, refuses: bool) -> None:
+        """The browser sends a site's requests from now on.
+
+        Args:
+            refuses: Whether that is because the site refuses the cookies.
+        """
+        self.count("fetch/sites")
+        why = f"refuses the cookies of {challenge.vendor}" if refuses else "challenges requests"
+        self._log(
+            logging.INFO, "The browser sends the requests of %s from now on, which %s", key, why
+        )
+
+    def fetched(self, request: Request, solved: str | None) -> None:
+        """The browser has got the answer to a request.
+
+        Args:
+            solved: Vendor of a challenge that was passed for it.
+        """
+        self.count("fetch/count")
+        if solved:
+            self.count("fetch/solved")
+            self._log(logging.DEBUG, "A %s challenge was passed for %s", solved, request)
+
     def offsite(self) -> None:
         """A page was dropped as the offsite filter would have dropped its request."""
         self._stats.inc_value("offsite/filtered")

@@ -22,6 +22,9 @@ _LED = PREFIX + "led"  # number of the solve it led
 _COUNTED = PREFIX + "counted"  # number of the failed solve it has counted
 _PROBE = PREFIX + "probe"  # it goes out to see whether only other pages are challenged
 _BY_COOKIES = PREFIX + "by_cookies"  # a browser's page cannot hand it over
+_BY_BROWSER = PREFIX + "by_browser"  # the browser sends it, although its site takes the cookies
+_FETCHED = PREFIX + "fetched"  # its response is what the browser was answered
+_IN_VAIN = PREFIX + "in_vain"  # how often it was challenged although the browser sends it
 _UNCACHED = PREFIX + "uncached"  # we set dont_cache
 _OFFSITE = PREFIX + "offsite"  # we set allow_offsite
 
@@ -52,6 +55,32 @@ def mark_by_cookies(request: Request) -> None:
 def goes_by_cookies(request: Request) -> bool:
     """Whether it goes out with the clearance whatever its mode."""
     return bool(request.meta.get(_BY_COOKIES))
+
+
+def mark_by_browser(request: Request) -> None:
+    """Have the browser send this request, whatever the way of its site."""
+    request.meta[_BY_BROWSER] = True
+
+
+def goes_by_browser(request: Request) -> bool:
+    """Whether the browser sends it whatever the way of its site."""
+    return bool(request.meta.get(_BY_BROWSER))
+
+
+def mark_fetched(request: Request) -> None:
+    """Note that the browser has got its answer."""
+    request.meta[_FETCHED] = True
+
+
+def was_fetched(request: Request) -> bool:
+    """Whether it was the browser that got its answer, or that of a redirect before it."""
+    return bool(request.meta.get(_FETCHED))
+
+
+def count_in_vain(request: Request) -> int:
+    """Count a challenge that it met although the browser sends it; returns how many there were."""
+    count = request.meta[_IN_VAIN] = int(request.meta.get(_IN_VAIN, 0)) + 1
+    return count
 
 
 # Solves

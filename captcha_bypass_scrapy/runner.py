@@ -72,7 +72,7 @@ class SolveRunner:
         try:
             self._service.check_available()
         except SolverUnavailable as error:
-            if self._ends_crawl(error):
+            if self.ends_crawl(error):
                 raise CrawlEnding from error  # it was us who closed the spider
             raise
         self._budget.spend(challenged.key)
@@ -98,10 +98,20 @@ class SolveRunner:
             logger.exception("A solve ended in an error that nobody has foreseen")
             outcome = SolveError(f"{type(error).__name__}: {error}")
         finally:
-            if isinstance(outcome, SolverUnavailable) and self._ends_crawl(outcome):
+            if isinstance(outcome, SolverUnavailable) and self.ends_crawl(outcome):
                 outcome = CrawlEnding()
                 self._close_spider()
-            self._solves.finish(solve, outcome, shares=shares)
+            self._solves.finish(solve, outcome, shares=shares, unproven=_is_unproven(solve))
 
-    def _ends_crawl(self, error: SolverUnavailable) -> bool:
+    def ends_crawl(self, error: SolverUnavailable) -> bool:
+        """Whether the settings say to close the spider for this."""
         return self._config.on_unavailable == "close" and error.state != "busy"
+
+
+def _is_unproven(solve: Solve) -> bool:
+    """Whether it has to be seen first that the site takes its cookies from Scrapy.
+
+    Where it does not, and the browser sends the requests then, only one is refused.
+    """
+    worked = solve.old is not None and solve.old.successes > 0
+    return solve.options.mode == "auto" and not worked

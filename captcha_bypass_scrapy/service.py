@@ -6,13 +6,14 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from captcha_bypass_scrapy.errors import CrawlEnding, SolverUnavailable
+from captcha_bypass_scrapy.errors import CrawlEnding, FetchFailed, SolveError, SolverUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from captcha_bypass_scrapy.answers import Solution
     from captcha_bypass_scrapy.client import SolverClient
+    from captcha_bypass_scrapy.fetch_client import FetchClient, Fetched
     from captcha_bypass_scrapy.keys import SiteKey
     from captcha_bypass_scrapy.reporting import Reporter
     from captcha_bypass_scrapy.settings import Config
@@ -22,7 +23,7 @@ ASK_SECONDS = 2.0
 
 
 class Service:
-    """Hands tasks to the client, and remembers for all of them that the service is in trouble.
+    """Hands tasks and requests on, and remembers for all of them that the service is in trouble.
 
     Args:
         closing: Whether the spider is closing.
@@ -31,6 +32,7 @@ class Service:
     def __init__(
         self,
         client: SolverClient,
+        fetcher: FetchClient,
         config: Config,
         reporter: Reporter,
         closing: Callable[[], bool],
@@ -39,7 +41,10 @@ class Service:
         self._config = config
         self._reporter = reporter
         self._closing = closing
+        self._fetcher = fetcher
         self._down_since = self._down_until = 0.0
+        #: Since when it has had no place for anything.
+        self._busy_since: float | None = None
         self._down: SolverUnavailable | None = None
 
     async def run(self, task: dict[str, Any], key: SiteKey) -> Solution:
@@ -64,10 +69,37 @@ class Service:
                 await self._sleep(min(error.pause, ASK_SECONDS))
             else:
                 break
-        if self._down is not None:
-            self._down = None
-            self._reporter.available()
+        self._came_back()
         return solution
+
+    async def fetch(self, body: dict[str, Any], *, most: int, leaves: bool) -> Fetched:
+        """Return a site's answer to a request; unlike `run` it waits for no service.
+
+        Args:
+            body: Body of POST /fetch.
+            most: Bytes of the answer's body; 0: any number.
+            leaves: Whether the request is given up where the spider closes.
+
+        Raises:
+            FetchFailed, SolveError, CrawlEnding: see FetchClient.
+            SolverUnavailable: `waits_for` says whether it is worth another try.
+        """
+        self.check_available()
+        try:
+            answer = await self._fetcher.fetch(body, most=most, leaves=leaves)
+        except SolverUnavailable as error:
+            self._went_down(error)
+            raise
+        except (FetchFailed, SolveError):
+            self._came_back()  # it answers
+            raise
+        self._came_back()
+        return answer
+
+    def waits_for(self, error: SolverUnavailable) -> bool:
+        """Whether requests that failed for this are for later rather than lost."""
+        began = self._down_since if self._busy_since is None else self._busy_since
+        return self._waits(error, began)
 
     def check_available(self) -> None:
         """See whether it makes sense to ask the service now.
@@ -79,6 +111,12 @@ class Service:
         if self._down is not None and left > 0 and not self._waits(self._down, 0.0):
             raise SolverUnavailable(str(self._down), left, self._down.state)
 
+    def _came_back(self) -> None:
+        self._busy_since = None
+        if self._down is not None:
+            self._down = None
+            self._reporter.available()
+
     def _waits(self, error: SolverUnavailable, began: float) -> bool:
         """Whether a task is for later rather than lost."""
         if self._config.on_unavailable != "wait" or error.state == "refusing":
@@ -87,6 +125,8 @@ class Service:
         return time.monotonic() < since + self._config.unavailable_seconds
 
     def _went_down(self, error: SolverUnavailable) -> None:
+        if error.state == "busy" and self._busy_since is None:
+            self._busy_since = time.monotonic()
         if error.state == "busy" and self._config.on_unavailable == "wait":
             return
         now = time.monotonic()

@@ -13,7 +13,7 @@ from scrapy.exceptions import NotConfigured
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
 
-Mode = Literal["auto", "cookies", "html"]
+Mode = Literal["auto", "cookies", "fetch", "html"]
 OnUnavailable = Literal["wait", "fail", "close"]
 _PREFIX = "CAPTCHA_BYPASS_"
 
@@ -25,8 +25,9 @@ class Config:
     Attributes:
         url: Where the service is, without a slash at the end.
         api_key: Sent to the service only.
-        mode: What a challenged request gets: `cookies` its own retry, `html` the browser's page,
-            `auto` the retry, and the browser's page where the site refuses the cookies.
+        mode: What a challenged request gets: `cookies` its own retry, `fetch` the answer to it that
+            the browser gets, `html` the browser's page, `auto` the retry, and the browser's answer
+            where the site refuses the cookies.
         timeout_seconds: What the browser gets for one challenge.
         times: How often one request may meet a challenge with a clearance it carried.
         retry_times: How often a failed solve is tried again for one request.

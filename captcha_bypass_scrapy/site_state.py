@@ -11,6 +11,9 @@ FAILURES_BEFORE_REST = 2
 FAILURES_BEFORE_GIVING_UP = 6
 #: Seconds between two requests that see whether other pages of a site being solved are open.
 PROBE_SECONDS = 1.0
+#: Seconds that the browser has for a site's first request, before another is sent as well. It may have
+#: been lost on its way.
+OPENING_SECONDS = 15.0
 #: Seconds after a failure, and its rest, in which those who were challenged may lead the next solve
 #: before another request is sent to see.
 RETRY_SECONDS = 0.5
@@ -28,6 +31,7 @@ class SiteState:
         running: Numbers of the solves under way.
         last_failed: Number of the solve that failed last, unless one has worked since.
         holds: Whether requests that were not challenged yet wait too.
+        unproven: Whether the way in which its requests go now has not opened a page yet.
         freed: Resolved when those may look again; a new one each time.
     """
 
@@ -36,17 +40,19 @@ class SiteState:
         self.running: list[int] = []
         self.last_failed: int | None = None
         self.holds = True
+        self.unproven = False
         self.freed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._next_probe = time.monotonic()
         self._failures = 0
         self._reason = ""
         self._rests_until = 0.0
         self._strikes = 0
+        self._probe_seconds = PROBE_SECONDS
 
     @property
     def is_well(self) -> bool:
-        """Whether it is not being solved, and its last solve worked."""
-        return not self.running and self.last_failed is None
+        """Whether it is not being solved, its last solve worked, and so does its way."""
+        return not self.running and self.last_failed is None and not self.unproven
 
     # Solves
 
@@ -63,11 +69,17 @@ class SiteState:
     def solve_worked(self) -> None:
         """A solve worked: earlier failures do not count any more."""
         self._failures, self._rests_until, self.last_failed = 0, 0.0, None
+        if self.unproven:
+            self._next_probe = time.monotonic()
 
     def solve_failed(self, number: int, reason: str) -> None:
         """Count a failure against the site; after a few in a row it gets a rest."""
+        self.last_failed = number
+        self._count_failure(reason)
+
+    def _count_failure(self, reason: str) -> None:
         self._failures += 1
-        self.last_failed, self._reason = number, reason
+        self._reason = reason
         now = time.monotonic()
         if self._failures >= FAILURES_BEFORE_REST:
             self._rests_until = now + self._cooldown
@@ -89,6 +101,37 @@ class SiteState:
         hopeless = self._failures >= FAILURES_BEFORE_GIVING_UP and self.rest_seconds > 0
         return self._reason if hopeless else None
 
+    # A way that has to be proven
+
+    def prove(self, seconds: float = PROBE_SECONDS, *, after: float = 0.0) -> None:
+        """Have one request at a time go, until one of them gets its page.
+
+        Args:
+            seconds: How long it may take, before another one goes as well.
+            after: Seconds before the first goes.
+        """
+        self.unproven = self.holds = True
+        self._probe_seconds = seconds
+        self._next_probe = max(self._rests_until, time.monotonic() + after)
+        self._free()
+
+    def way_failed(self, reason: str) -> None:
+        """The request that went did not get through: count that against the site."""
+        self.unproven = self.holds = True
+        self._count_failure(reason)
+        self._free()
+
+    def probe_ended(self) -> None:
+        """The request that went says nothing about the way: the next one may go."""
+        if self.unproven:
+            self._next_probe = max(self._rests_until, time.monotonic())
+            self._free()
+
+    def release(self) -> None:
+        """Let all requests go, whatever comes of it."""
+        self.unproven = self.holds = False
+        self._free()
+
     # Requests that were not challenged yet
 
     @property
@@ -98,15 +141,22 @@ class SiteState:
 
     def mark_probed(self) -> None:
         """Note that one goes now."""
-        self._next_probe = time.monotonic() + PROBE_SECONDS
+        self._next_probe = time.monotonic() + self._probe_seconds
 
     def page_came(self, *, probing: bool) -> None:
         """A page came without a challenge.
 
-        If it was a probe, only some pages are challenged, and nobody is held any more.
+        If it was a probe, only some pages are challenged or the way works, and nobody is held any
+        more.
         """
         self._strikes = 0
-        if probing and self.holds:
+        if not probing:
+            return
+        if self.unproven:
+            self.unproven = False
+            self._failures, self._rests_until = 0, 0.0
+            self._probe_seconds = PROBE_SECONDS
+        if self.holds:
             self.holds = False
             self._free()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from captcha_bypass_scrapy.errors import CrawlEnding, SolveError
 from captcha_bypass_scrapy.keys import origin_of
-from captcha_bypass_scrapy.site_state import SiteState
+from captcha_bypass_scrapy.site_state import PROBE_SECONDS, SiteState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,16 +116,19 @@ class Solves:
     def start(self, challenged: Challenged, *, old: Clearance | None) -> Solve:
         """Note that a solve begins; whoever runs it must call `finish`."""
         solve = Solve(next(self._numbers), challenged, old)
-        if solve.key not in self._sites:
-            self._sites[solve.key] = SiteState(self._cooldown)
         slot = challenged.request.meta.get("download_slot")
-        self._sites[solve.key].solve_started(solve.number, may_be_open=slot in self._open)
+        self._site(solve.key).solve_started(solve.number, may_be_open=slot in self._open)
         self._known[solve.number] = solve
         self._forget_old()
         return solve
 
     def finish(
-        self, solve: Solve, outcome: SolveError | CrawlEnding | None, *, shares: bool = False
+        self,
+        solve: Solve,
+        outcome: SolveError | CrawlEnding | None,
+        *,
+        shares: bool = False,
+        unproven: bool = False,
     ) -> None:
         """Note that a solve is over; those that wait for it go on, whatever came of it.
 
@@ -133,6 +136,7 @@ class Solves:
 
         Args:
             shares: Whether the clearance is good for the whole domain.
+            unproven: Whether one request has to show first that the site takes it.
         """
         if not shares:
             self._apart.add(solve.key.domain)
@@ -140,11 +144,12 @@ class Solves:
         if outcome is None:
             site.solve_worked()
             solve.response = None
+            if unproven:
+                site.prove()
         elif isinstance(outcome, SolveError) and outcome.kind == "unsolved" and solve.shared:
             site.solve_failed(solve.number, str(outcome))
         site.solve_ended(solve.number)
-        if site.is_well:
-            del self._sites[solve.key]
+        self._forget_well(solve.key, site)
         solve.outcome.set_result(outcome)
 
     def rest(self, key: SiteKey) -> Rest | None:
@@ -163,6 +168,41 @@ class Solves:
         """A page of the site was challenged."""
         if (site := self._sites.get(key)) is not None:
             site.challenge_came()
+
+    # Ways that have to be proven
+
+    def prove(self, key: SiteKey, seconds: float = PROBE_SECONDS, *, after: float = 0.0) -> None:
+        """Have one request of a site at a time go, until one of them gets its page.
+
+        Args:
+            seconds: How long it may take, before another one goes as well.
+            after: Seconds before the first goes.
+        """
+        self._site(key).prove(seconds, after=after)
+
+    def way_failed(self, key: SiteKey, reason: str) -> None:
+        """A request did not get through by the site's way: count that as a solve that failed."""
+        self._site(key).way_failed(reason)
+
+    def probe_ended(self, key: SiteKey) -> None:
+        """A request that went to prove the way says nothing about it: the next one may go."""
+        if (site := self._sites.get(key)) is not None:
+            site.probe_ended()
+
+    def release(self, key: SiteKey) -> None:
+        """Let all requests of a site go, whatever comes of it."""
+        if (site := self._sites.get(key)) is not None:
+            site.release()
+            self._forget_well(key, site)
+
+    def _site(self, key: SiteKey) -> SiteState:
+        if key not in self._sites:
+            self._sites[key] = SiteState(self._cooldown)
+        return self._sites[key]
+
+    def _forget_well(self, key: SiteKey, site: SiteState) -> None:
+        if site.is_well:
+            del self._sites[key]
 
     # Requests that were not challenged yet
 
@@ -194,6 +234,7 @@ class Solves:
         """
         if (site := self._sites.get(key)) is not None:
             site.page_came(probing=probing)
+            self._forget_well(key, site)
 
     def _at(self, key: SiteKey, current: Clearance | None) -> Iterator[Solve]:
         """Yield the solves that make this site's next clearance.

@@ -19,6 +19,7 @@ from captcha_bypass_scrapy.clearance import Clearance, Clearances
 from captcha_bypass_scrapy.client import SolverClient
 from captcha_bypass_scrapy.compat import slot_of
 from captcha_bypass_scrapy.detection import Detector
+from captcha_bypass_scrapy.fetch_client import FetchClient
 from captcha_bypass_scrapy.keys import target_of
 from captcha_bypass_scrapy.options import options_of
 from captcha_bypass_scrapy.reporting import Reporter
@@ -54,7 +55,9 @@ class Bench:
 
     def __post_init__(self) -> None:
         reporter = Reporter(self.crawler)
-        self.service = Service(self.client, self.config, reporter, lambda: bool(self.ending))
+        closing = lambda: bool(self.ending)
+        fetcher = FetchClient(self.client.connection, long_poll=0.05, closing=closing)
+        self.service = Service(self.client, fetcher, self.config, reporter, closing)
         self.solver = Solver(
             self.service,
             self.config,

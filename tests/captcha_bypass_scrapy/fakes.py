@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from tests.captcha_bypass_scrapy.fake_browser import BROWSER, FakeBrowser
 from tests.support.service import eventually
 
-BROWSER = "FakeFirefox/1.0"
 Json = dict[str, Any]
 
 
@@ -83,7 +83,7 @@ class FakeSite:
             left > 0
             and request.headers.get("User-Agent") == BROWSER
             and request.remote == address
-            and not self.wants_browser
+            and (not self.wants_browser or request.headers.get("X-Is-Browser") == "yes")
             and request.path != self.closed
         )
         if good:
@@ -191,9 +191,13 @@ class FakeService:
         holds: Whether it has room to hold requests with `wait`.
         most: How many tasks there were at once.
         answer: Makes the view of GET /result of a task.
+        browser: Sends the requests of POST /fetch.
+        fetch_refusals: Answers (status, headers, body) for the next of those.
     """
 
     def __init__(self, site: FakeSite) -> None:
+        self.browser = FakeBrowser(site.cookie, site.grant)
+        self.fetch_refusals: list[tuple[int, dict[str, str], object]] = []
         self.url = ""
         self.seconds = 0.3
         self.pending = 0.0
@@ -211,6 +215,7 @@ class FakeService:
     def app(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/solve", self._solve)
+        app.router.add_post("/fetch", self._fetch)
         app.router.add_get("/result/{id}", self._result)
         app.router.add_delete("/task/{id}", self._delete)
         app.on_cleanup.append(self._stop)
@@ -245,6 +250,15 @@ class FakeService:
 
     async def _stop(self, app: web.Application) -> None:
         self.restart()
+        await self.browser.close()
+
+    async def _fetch(self, request: web.Request) -> web.Response:
+        self._note(request)
+        if self.fetch_refusals:
+            status, headers, body = self.fetch_refusals.pop(0)
+            return web.json_response(body, status=status, headers=headers)
+        status, answer = await self.browser.fetch(await request.json())
+        return web.json_response(answer, status=status)
 
     def _note(self, request: web.Request) -> None:
         self.calls.append((request.method, request.path, dict(request.headers)))

@@ -21,6 +21,7 @@ from captcha_bypass_scrapy import (
 )
 from captcha_bypass_scrapy.clearance import Clearance
 from captcha_bypass_scrapy.keys import SiteKey
+from captcha_bypass_scrapy.responses import FLAG
 from captcha_bypass_scrapy.solves import Solve
 from tests.captcha_bypass_scrapy.engines import opened
 from tests.captcha_bypass_scrapy.fakes import FakeService
@@ -44,10 +45,15 @@ class Lab:
         self.clearances = middleware.clearances
 
     async def challenged(
-        self, request: Request, *carried: int, body: bytes = b"Just a moment..."
+        self,
+        request: Request,
+        *carried: int,
+        body: bytes = b"Just a moment...",
+        fetched: bool = False,
     ) -> Request | Response:
         """Have a request challenged; returns what takes its place."""
-        response = HtmlResponse(request.url, status=403, body=body, request=request)
+        flags = [FLAG] if fetched else []
+        response = HtmlResponse(request.url, status=403, body=body, request=request, flags=flags)
         return await self.handler.handle(request, response, CHALLENGE, carried)
 
     async def parked(self, request: Request, *carried: int) -> Request:
@@ -75,10 +81,12 @@ class Lab:
             await self.goes_out(request)
         return raised.value
 
-    async def refused(self, request: Request, *carried: int) -> ChallengeNotSolved:
+    async def refused(
+        self, request: Request, *carried: int, fetched: bool = False
+    ) -> ChallengeNotSolved:
         """Have a request challenged in vain; returns what its errback gets."""
         with pytest.raises(ChallengeNotSolved) as raised:
-            await self.challenged(request, *carried)
+            await self.challenged(request, *carried, fetched=fetched)
         return raised.value
 
     def solve_of(self, request: Request) -> Solve:

@@ -16,6 +16,7 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.http import JsonRequest, Response, TextResponse
 from scrapy.http.request import NO_CALLBACK
 from scrapy.signalmanager import SignalManager
+from scrapy.spiders import SitemapSpider
 from scrapy.utils.defer import maybe_deferred_to_future
 from scrapy.utils.request import request_from_dict
 
@@ -92,6 +93,49 @@ class Bound(Crawl):
 
     name = "bound"
     allowed_domains = ["127.0.0.1"]  # noqa: RUF012 - Scrapy's own way
+
+
+class Mapped(SitemapSpider):
+    """Finds its pages in a sitemap."""
+
+    name = "mapped"
+    requests: list[dict[str, Any]]
+
+    async def start(self) -> AsyncIterator[Any]:
+        for fields in self.requests:
+            yield Request(callback=self._parse_sitemap, **fields)
+
+    def parse(self, response: Response) -> dict[str, Any]:
+        return {"url": response.url, "flags": response.flags}
+
+
+class WithFiles(Crawl):
+    """Has the files pipeline download what its requests name."""
+
+    name = "with_files"
+
+    async def start(self) -> AsyncIterator[Any]:
+        for fields in self.requests:
+            arguments = dict(fields)
+            files = arguments.pop("files")
+            yield Request(callback=self.parse, cb_kwargs={"files": files}, **arguments)
+
+    def parse(self, response: Response, **kwargs: object) -> dict[str, Any]:
+        return {"url": response.url, "file_urls": kwargs["files"]}
+
+
+class Following(Crawl):
+    """Goes on to the pages that a request names, once that one is there."""
+
+    name = "following"
+
+    def parse(self, response: Response, **kwargs: object) -> Any:  # noqa: ANN401 - items and requests
+        yield super().parse(response)
+        request = response.request
+        assert request is not None
+        for fields in request.meta.get("then", ()):
+            jar = {key: request.meta[key] for key in ("cookiejar",) if key in request.meta}
+            yield Request(callback=super().parse, errback=self.failed, meta=jar, **fields)
 
 
 class Disabled(Crawl):

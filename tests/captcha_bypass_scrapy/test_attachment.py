@@ -18,6 +18,7 @@ from captcha_bypass_scrapy.clearance import Clearance, Clearances
 from captcha_bypass_scrapy.cookies import Cookie
 from captcha_bypass_scrapy.keys import Proxy, SiteKey
 from captcha_bypass_scrapy.settings import Config
+from captcha_bypass_scrapy.ways import Ways
 from tests.captcha_bypass_scrapy.engines import opened
 
 SITE = "http://site.example"
@@ -39,7 +40,7 @@ def clearances() -> Clearances:
 
 @pytest.fixture
 def attachments(crawler: Crawler, clearances: Clearances) -> Attachments:
-    return Attachments(crawler, CONFIG, clearances)
+    return Attachments(crawler, CONFIG, clearances, Ways())
 
 
 def solve(clearances: Clearances, value: str = "v", key: SiteKey = KEY) -> Clearance:
@@ -179,7 +180,7 @@ async def test_request_of_another_downloader_is_taken_for_one_on_the_wire(
 ) -> None:
     """It cannot be known whether it has left."""
     crawler: Any = SimpleNamespace(engine=SimpleNamespace(downloader=object()))
-    attachments = Attachments(crawler, CONFIG, clearances)
+    attachments = Attachments(crawler, CONFIG, clearances, Ways())
     request = Request(PAGE)
     attachments.attach(request)
 

@@ -167,11 +167,95 @@ def _domain_wide(fake: FakeService) -> Any:  # noqa: ANN401 - what a fake answer
     return answer
 
 
-async def test_fresh_clearance_that_the_site_refuses_gives_the_browsers_page(
+async def test_fresh_clearance_that_the_site_refuses_has_the_browser_send_all_requests(
     lab: Labs, fake: FakeService
 ) -> None:
     async with lab() as found:
         fresh = found.cleared()
+        request = Request(PAGE, method="POST")
+
+        copy = await found.challenged(request, fresh.generation)
+
+        assert isinstance(copy, Request)
+        assert found.middleware.ways.by_browser(copy, options_of(copy, found.middleware.config))
+        assert found.stat("clearance/refused") == 1
+        assert found.stat("fetch/sites") == 1
+    assert fake.tasks == []
+
+
+async def test_page_that_alone_refuses_a_clearance_good_for_others_is_alone_sent_by_the_browser(
+    lab: Labs,
+) -> None:
+    async with lab(TIMES=1) as found:
+        good, request = found.cleared(successes=7), Request(PAGE)
+        request_state.wait_for(request, 1, leads=True)
+        request_state.note_solved(request)
+
+        copy = await found.challenged(request, good.generation)
+
+        assert isinstance(copy, Request)
+        config, ways = found.middleware.config, found.middleware.ways
+        assert ways.by_browser(copy, options_of(copy, config))
+        other = Request(f"{PAGE}/2")
+        assert not ways.by_browser(other, options_of(other, config))
+        # It may be redirected to challenges all the same.
+        copy = await found.challenged(copy)
+        assert isinstance(copy, Request)
+        error = await found.refused(copy)
+        assert "sent to a challenge, too" in error.reason
+        assert found.stat("fetch/sites") == 0
+
+
+async def test_browsers_answer_that_is_a_challenge_to_the_users_detector_gives_its_page(
+    lab: Labs, fake: FakeService
+) -> None:
+    async with lab() as found:
+        fresh = found.cleared()
+        found.middleware.ways.open(KEY, "homemade", refuses=True)
+
+        response = await found.challenged(Request(PAGE), fetched=True)
+
+        assert isinstance(response, HtmlResponse)
+        assert response.text == "<p>page by browser</p>"
+        error = await found.refused(Request(PAGE, method="POST"), fetched=True)
+        assert "is a challenge to your detector" in error.reason
+        # From now on the others get pages as well.
+        response = await found.challenged(Request(f"{PAGE}/2"), fresh.generation)
+        assert isinstance(response, HtmlResponse)
+
+
+async def test_site_in_mode_fetch_is_never_solved_for_cookies(lab: Labs, fake: FakeService) -> None:
+    async with lab(MODE="fetch") as found:
+        copy = await found.challenged(Request(PAGE))
+
+        assert isinstance(copy, Request)
+        assert request_state.awaited_solve(copy) is None
+        again = await found.challenged(Request(f"{PAGE}/2"))
+        assert isinstance(again, Request)
+        assert found.stat("fetch/sites") == 1
+    assert fake.tasks == []
+
+
+async def test_request_of_the_browsers_that_is_sent_to_challenges_ends(lab: Labs) -> None:
+    async with lab(MODE="fetch", TIMES=2) as found:
+        request = Request(PAGE)
+        for _ in range(3):
+            copy = await found.challenged(request)
+            assert isinstance(copy, Request)
+            request = copy
+
+        error = await found.refused(request)
+
+        assert "sent to a challenge, too" in error.reason
+        assert found.stat("gave_up/reason/refused") == 1
+
+
+async def test_fresh_clearance_gives_the_browsers_page_where_its_answers_are_no_better(
+    lab: Labs, fake: FakeService
+) -> None:
+    async with lab() as found:
+        fresh = found.cleared()
+        found.middleware.ways.give_up(KEY)
 
         response = await found.challenged(Request(PAGE), fresh.generation)
 
@@ -185,7 +269,6 @@ async def test_fresh_clearance_that_the_site_refuses_gives_the_browsers_page(
     ("request_", "mode", "why"),
     [
         (Request(PAGE), "cookies", "mode is cookies"),
-        (Request(PAGE, method="POST"), "auto", "it is a POST"),
         (Request(PAGE, method="POST"), "html", "it is a POST"),
     ],
 )

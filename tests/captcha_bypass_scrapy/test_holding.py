@@ -208,7 +208,7 @@ async def test_request_that_waited_in_an_earlier_run_is_sent_as_any(lab: Labs) -
 
 async def test_request_of_a_host_that_is_being_solved_is_held(lab: Labs, fake: FakeService) -> None:
     fake.seconds = 0.3
-    async with lab() as found:
+    async with lab(MODE="cookies") as found:
         leader = await found.parked(Request(PAGE))
         held = await found.holder.hold(Request(f"{PAGE}/2"), first=True)
 

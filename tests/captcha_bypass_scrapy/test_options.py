@@ -141,6 +141,7 @@ def test_request_that_says_nothing_is_solved_as_the_settings_say(chosen: object)
 def test_request_may_say_its_mode_alone() -> None:
     assert options_of(request("html"), CONFIG) == options_of(request({"mode": "html"}), CONFIG)
     assert options_of(request("html"), CONFIG).mode == "html"
+    assert options_of(request("fetch"), CONFIG).mode == "fetch"
 
 
 def test_request_may_say_everything() -> None:
@@ -176,7 +177,7 @@ def test_other_types_are_refused_with_those_there_are(chosen: object) -> None:
 
 @pytest.mark.parametrize("chosen", ["", "HTML", "sometimes"])
 def test_unknown_mode_is_refused(chosen: str) -> None:
-    with pytest.raises(ValueError, match="must be one of auto, cookies, html, not"):
+    with pytest.raises(ValueError, match="must be one of auto, cookies, fetch, html, not"):
         options_of(request(chosen), CONFIG)
 
 

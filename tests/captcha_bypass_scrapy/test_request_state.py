@@ -190,3 +190,20 @@ def test_everything_fits_on_disk_and_is_forgotten() -> None:
     assert state.goes_by_cookies(back)
     state.clear(back)
     assert back.meta == {}
+
+
+def test_challenges_of_a_request_that_the_browser_sends_are_counted() -> None:
+    request = Request(PAGE)
+    assert not state.goes_by_browser(request)
+    state.mark_by_browser(request)
+    assert state.goes_by_browser(request)
+    assert [state.count_in_vain(request) for _ in range(3)] == [1, 2, 3]
+
+
+def test_answer_of_the_browsers_is_told_from_a_page_of_the_browsers() -> None:
+    request = Request(PAGE)
+    assert not state.was_fetched(request)
+    state.mark_fetched(request)
+    assert state.was_fetched(request)
+    state.clear(request)
+    assert not state.was_fetched(request)

@@ -99,7 +99,7 @@ async def test_service_is_asked_again_after_its_pause(bench: Benches, fake: Fake
 
 def test_service_of_which_nothing_is_known_is_available() -> None:
     nothing = cast("Any", None)
-    Service(nothing, Config("http://s"), nothing, nothing).check_available()
+    Service(nothing, nothing, Config("http://s"), nothing, nothing).check_available()
 
 
 async def test_closing_spider_waits_for_no_service(bench: Benches, fake: FakeService) -> None:

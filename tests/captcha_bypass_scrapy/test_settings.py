@@ -240,7 +240,7 @@ def test_mode_is_one_of_three(mode: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "choices"),
-    [("MODE", "auto, cookies, html"), ("ON_UNAVAILABLE", "wait, fail, close")],
+    [("MODE", "auto, cookies, fetch, html"), ("ON_UNAVAILABLE", "wait, fail, close")],
 )
 @pytest.mark.parametrize("value", ["magic", "AUTO", "WAIT", True, ["auto"], ("wait",)], ids=repr)
 def test_unknown_choice_is_refused_with_those_there_are(

@@ -240,3 +240,91 @@ def test_whatever_happens_a_site_that_is_well_rests_for_nothing(events: list[str
         loop.run(happen())
     finally:
         loop.shutdown()
+
+
+# A way that has to be proven
+
+
+async def test_site_whose_way_is_to_be_proven_lets_one_go_at_a_time(
+    site: SiteState, clock: Clock
+) -> None:
+    site.prove(10.0)
+    assert (site.unproven, site.holds, site.is_well, site.probe_in) == (True, True, False, 0.0)
+    site.mark_probed()
+    assert site.probe_in == 10.0
+    clock.now += 10.0
+    assert site.probe_in == 0.0
+
+
+async def test_way_is_proven_by_a_page_of_the_one_that_went(site: SiteState) -> None:
+    site.prove()
+    waiting = site.freed
+    site.page_came(probing=False)
+    assert not waiting.done()
+    assert not site.is_well
+
+    site.page_came(probing=True)
+
+    assert (site.unproven, site.holds, site.is_well) == (False, False, True)
+    assert waiting.done()
+
+
+async def test_probe_that_said_nothing_makes_place_for_the_next(site: SiteState) -> None:
+    site.prove(10.0)
+    site.mark_probed()
+    waiting = site.freed
+
+    site.probe_ended()
+
+    assert site.probe_in == 0.0
+    assert site.unproven
+    assert waiting.done()
+
+
+async def test_end_of_a_probe_is_nothing_where_the_way_is_known(site: SiteState) -> None:
+    site.mark_probed()
+    site.probe_ended()
+    assert site.probe_in == PROBE_SECONDS
+
+
+async def test_way_that_fails_gives_the_site_rests_and_gives_it_up(
+    site: SiteState, clock: Clock
+) -> None:
+    site.prove()
+    for count in range(1, FAILURES_BEFORE_GIVING_UP + 1):
+        site.way_failed("stuck")
+        assert site.unproven
+        assert (site.rest_seconds == COOLDOWN) == (count >= FAILURES_BEFORE_REST)
+        assert site.probe_in == site.rest_seconds + RETRY_SECONDS
+    assert site.given_up == "stuck"
+
+    site.page_came(probing=True)
+
+    assert site.is_well
+    assert site.rest_seconds == 0.0
+
+
+async def test_first_to_go_may_be_put_off_and_rests_are_kept(site: SiteState) -> None:
+    site.prove(2.0, after=1.5)
+    assert site.probe_in == 1.5
+    fail(site, FAILURES_BEFORE_REST)
+    site.prove()
+    assert site.probe_in == COOLDOWN
+
+
+async def test_all_are_released_whatever_comes_of_it(site: SiteState) -> None:
+    site.prove()
+    waiting = site.freed
+    site.release()
+    assert (site.unproven, site.holds, site.is_well, waiting.done()) == (False, False, True, True)
+
+
+async def test_solve_that_works_does_not_keep_those_waiting_who_prove_the_way(
+    site: SiteState,
+) -> None:
+    site.prove()
+    site.solve_started(1, may_be_open=False)
+    assert site.probe_in == NEVER
+    site.solve_worked()
+    site.solve_ended(1)
+    assert site.probe_in == 0.0

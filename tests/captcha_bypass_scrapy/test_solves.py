@@ -448,3 +448,56 @@ async def test_several_solves_of_a_key_end_each_for_itself(solves: Solves) -> No
     assert not second.outcome.done()
     solves.finish(second, None)
     assert not solves.busy()
+
+
+# Ways that have to be proven
+
+
+async def test_first_page_of_an_unproven_way_frees_its_site_and_it_is_forgotten(
+    solves: Solves,
+) -> None:
+    solves.prove(HOST, 10.0)
+    assert solves.busy()
+    site = solves.holds(HOST, SHARED, None)
+    assert site is not None
+    assert site.probe_in == 0.0
+    assert solves.holds(OTHER, SHARED, None) is None
+
+    solves.page_came(HOST, probing=True)
+
+    assert not solves.busy()
+
+
+async def test_cookies_of_a_solve_may_have_to_be_proven(solves: Solves) -> None:
+    solve = start(solves)
+    solves.finish(solve, None, unproven=True)
+    site = solves.holds(HOST, SHARED, None)
+    assert site is not None
+    assert site.unproven
+
+
+async def test_failures_of_a_way_are_the_sites(solves: Solves, clock: Clock) -> None:
+    for _ in range(FAILURES_BEFORE_GIVING_UP):
+        solves.way_failed(HOST, "stuck")
+    assert solves.given_up(HOST) == "stuck"
+    assert solves.rest(HOST) is None  # no solve has failed
+    assert solves.holds(HOST, SHARED, None) is None
+    clock.now += COOLDOWN
+    assert solves.given_up(HOST) is None
+
+
+async def test_site_that_is_released_holds_nobody(solves: Solves) -> None:
+    solves.prove(HOST)
+    solves.release(HOST)
+    assert not solves.busy()
+    solves.release(OTHER)
+    solves.probe_ended(OTHER)
+
+
+async def test_next_one_goes_when_a_probe_has_ended(solves: Solves) -> None:
+    solves.prove(HOST, 10.0)
+    site = solves.holds(HOST, SHARED, None)
+    assert site is not None
+    site.mark_probed()
+    solves.probe_ended(HOST)
+    assert site.probe_in == 0.0

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.captcha_bypass_scrapy.crawling import MIDDLEWARE, Crawled, Crawler
-from tests.captcha_bypass_scrapy.fakes import BROWSER, FakeService, FakeSite, Json, page_of, serving
+from tests.captcha_bypass_scrapy.fake_browser import BROWSER
+from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, Json, page_of, serving
 from tests.support.proxies import exits
 from tests.support.service import eventually
 
@@ -252,7 +253,7 @@ async def test_task_asks_for_what_settings_and_meta_say(
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ("sometimes", "must be one of auto, cookies, html"),
+        ("sometimes", "must be one of auto, cookies, fetch, html"),
         ({"tiemout": 1}, "unknown keys: tiemout"),
     ],
 )
@@ -463,26 +464,6 @@ async def test_second_host_keeps_at_least_half_its_speed_during_a_solve(
     assert beside >= alone / 2, (beside, alone)
 
 
-async def test_refused_cookies_are_replaced_by_the_browsers_pages(
-    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
-) -> None:
-    guarded.wants_browser = True
-    requests = [{"url": url, "cookies": {"who": "me"}} for url in urls(guarded, 5)]
-
-    crawled = await fake_crawl(requests)
-
-    assert [item["flags"] for item in crawled.items] == [["captcha-bypass"]] * 5
-    assert {item["body"] for item in crawled.items} == {"<p>page by browser</p>"}
-    stats = crawled.own_stats()
-    assert (stats["solve/count"], stats["html/count"], stats["clearance/refused"]) == (1, 5, 5)
-    shared, *own = fake.tasks
-    # The request may be behind a login. What it brings along is not shared between jars.
-    assert [cookie["name"] for cookie in shared["cookies"]] == ["who"]
-    for task in own:
-        names = {cookie["name"] for cookie in task["cookies"]}
-        assert names == {"who", "cf_clearance"}
-
-
 @pytest.mark.parametrize("refused", ["mode cookies", "POST"])
 async def test_refused_cookies_fail_where_the_browsers_page_cannot_stand_in(
     fake_crawl: Crawler, fake: FakeService, guarded: FakeSite, refused: str
@@ -492,7 +473,7 @@ async def test_refused_cookies_fail_where_the_browsers_page_cannot_stand_in(
     requests = [{"url": url, "method": method} for url in urls(guarded, 5)]
 
     crawled = await fake_crawl(
-        requests, CAPTCHA_BYPASS_MODE="auto" if refused == "POST" else "cookies"
+        requests, CAPTCHA_BYPASS_MODE="html" if refused == "POST" else "cookies"
     )
 
     assert [error["error"] for error in crawled.errors] == ["ChallengeNotSolved"] * 5
