@@ -241,9 +241,7 @@ class Peer:
 
     def _fetch(self, session: str, script: str, given: Any) -> Json:  # noqa: ANN401 - JSON
         if "globalThis.captchaBypass" in script:  # fetch.js itself
-            tell = partial(self._tell, session)
-            self._fetching[session] = FetchingPage(tell)
-            self._fetching[session].part = given
+            self._fetching[session] = FetchingPage(partial(self._tell, session), given)
             return {"result": {"value": {"v": "undefined"}}}
         name, arguments = given
         found = self._fetching[session].call(name, *arguments)

@@ -10,9 +10,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 Json = dict[str, Any]
-#: Sends an event of a page: its session, the event's name, its parameters.
-Tell = Callable[..., None]
-
+#: The body of /fetch/large.
 LARGE = bytes(range(256)) * 4000
 
 
@@ -24,11 +22,13 @@ class FetchingPage:
     """The page; the frames that it opens are `frame1`, `frame2` ...
 
     Args:
-        tell: Sends one of its events.
+        tell: Sends one of its events: the event's name, its parameters.
+        part: Bytes of a body that cross at once.
     """
 
-    def __init__(self, tell: Callable[..., None]) -> None:
+    def __init__(self, tell: Callable[..., None], part: int) -> None:
         self._tell = tell
+        self._part = part
         self._uploads: dict[int, bytes] = {}
         self._requests = 0
 
@@ -44,14 +44,11 @@ class FetchingPage:
         self._uploads[slot] += base64.b64decode(part)
 
     def _take(self, _: int, start: int) -> str:
-        return base64.b64encode(LARGE[start : start + self.part]).decode()
+        return base64.b64encode(LARGE[start : start + self._part]).decode()
 
     def _drop(self, slot: int) -> None:
         del self._uploads[slot]
         self._tell("Page.frameDetached", frameId=f"frame{slot}")
-
-    #: Bytes that cross at once; the page is told.
-    part = 0
 
     def _send(self, slot: int, asked: str) -> str:
         wanted = json.loads(asked)
@@ -73,7 +70,7 @@ class FetchingPage:
         self._received(number, 200, **{"Content-Type": "text/x", "Set-Cookie": "a=1\nb=2"})
         if len(body) > wanted["most"]:
             return json.dumps({"error": "large"})
-        return f"{_head(200, body)}\n{base64.b64encode(body[: self.part]).decode()}"
+        return f"{_head(200, body)}\n{base64.b64encode(body[: self._part]).decode()}"
 
     def _will_be_sent(self, slot: int, number: str, wanted: Json) -> None:
         self._tell(
