@@ -17,12 +17,13 @@ const asked = async (url, again = () => {}) => {
   if (!own(url)) return;
   for (let i = 1; !seen.includes(name_of(url)); i++) {
     await sleep(50);
-    if (i % 10 === 0) again();
+    if (i % 40 === 0) again();
   }
 };
 const look = async () => {
   while (true) {
-    seen = await (await fetch("/seen")).json();
+    // Answered once there is news.
+    seen = await (await fetch(`/seen?known=${seen.length}`)).json();
     await sleep(50);
   }
 };

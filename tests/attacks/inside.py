@@ -18,7 +18,7 @@ from pathlib import Path
 from aiohttp import web
 from playwright.async_api import ProxySettings
 
-from tests.attacks.arena import Arena, arena, attack_through
+from tests.attacks.arena import Arena, arena, attack_task, solve_all, tasks_going_to
 from tests.attacks.bare import attack_all, bare_firefox, go_elsewhere, shows_secret
 from tests.attacks.catalogue import IN_NAMESPACE
 from tests.attacks.dns import NameServer
@@ -31,6 +31,7 @@ from tests.support.service import Client, Json, client_of, eventually, run_servi
 
 _TEN = PRIVATE["ten"]
 _REBINDING = f"http://rebind.{SITE}/rebinding"
+_REBINDING_TASK: Json = {"url": _REBINDING, "success_text": "attacks are over"}
 _THROUGH_PROXY = f"http://{SITE}/hit/proxy"
 #: What a task may name, and a service that others can use too must refuse.
 _NAMED = {
@@ -101,8 +102,8 @@ async def bare() -> Report:
         if await shows_secret(page):
             told.append("proxy")
         page = await browser.new_page(proxy=world.own_proxy)
-        await page.goto(f"{world.place.base}/attack", wait_until="commit")
-        await eventually(lambda: set(PRIVATE.values()) <= world.proxy.asked, 10)
+        await page.goto(f"{world.place.base}/attack?only=fetch", wait_until="commit")
+        await eventually(lambda: set(PRIVATE.values()) <= world.proxy.asked, 30)
         return world.report({}, told)
 
 
@@ -110,93 +111,95 @@ async def open_to_all() -> Report:
     """A service that others can use too: no task may name anything private."""
 
     async def attack(world: World, client: Client) -> dict[str, Json]:
+        private = {"server": f"http://{_TEN}:80"}
+        proxied = {"url": _THROUGH_PROXY, "success_text": SECRET, "proxy": private}
+        going = tasks_going_to(world.place, _TEN)
         return {
-            **await attack_through(client, world.place, _TEN),
-            "rebinding": await client.solve(
-                url=_REBINDING, success_text="attacks are over", timeout=10
-            ),
-            **await _name_private(world, client),
-            "proxy": await client.solve(
-                url=_THROUGH_PROXY,
-                success_text=SECRET,
-                timeout=5,
-                proxy={"server": f"http://{_TEN}:80"},
-            ),
+            **await solve_all(client, {"rebinding": _REBINDING_TASK}),
+            **await solve_all(client, {**_naming_private(world), **going, "proxy": proxied}),
+            **await solve_all(client, {"attack": attack_task(world.place)}),
         }
 
     return await _through_service(attack, "--host", "0.0.0.0")
 
 
-async def _name_private(world: World, client: Client) -> dict[str, Json]:
-    tasks = [
-        client.solve(url=world.place.target.url("named", host), success_text=SECRET, timeout=5)
-        for host in _NAMED.values()
-    ]
-    ended = await asyncio.gather(*tasks)
-    return {f"named {word}": view for word, view in zip(_NAMED, ended, strict=True)}
+def _naming_private(world: World) -> dict[str, Json]:
+    url = world.place.target.url
+    return {
+        f"named {word}": {"url": url("named", host), "success_text": SECRET}
+        for word, host in _NAMED.items()
+    }
 
 
 async def allowing() -> Report:
     """Likewise, but one private address may be named; and a task brings a public proxy along."""
 
     async def attack(world: World, client: Client) -> dict[str, Json]:
-        views = {}
-        for word in ("ten", "home"):
-            url = world.place.target.url(f"named.{word}", PRIVATE[word])
-            views[word] = await client.solve(url=url, success_text=SECRET, timeout=10)
-        views["through own proxy"] = await client.solve(
-            url=f"{world.place.base}/attack",
-            success_text="attacks are over",
-            timeout=20,
-            proxy=world.own_proxy,
-        )
-        return views
+        url = world.place.target.url
+        named = {
+            word: {"url": url(f"named.{word}", PRIVATE[word]), "success_text": SECRET}
+            for word in ("ten", "home")
+        }
+        attack = attack_task(world.place, proxy=world.own_proxy)
+        return {
+            **await solve_all(client, named),
+            **await solve_all(client, {"through own proxy": attack}),
+        }
 
     return await _through_service(attack, "--host", "0.0.0.0", "--allow-private-host", _TEN)
 
 
 async def to_oneself() -> Report:
-    """A service on loopback: a task may name what is private, but pages may not go there."""
+    """A service on loopback: a task may name what is private, but pages may not go there.
+
+    Nor may what a session's first site leaves behind, while its next task names what is private.
+    """
 
     async def attack(world: World, client: Client) -> dict[str, Json]:
-        named = world.place.target.url("named", _TEN)
+        named = {"url": world.place.target.url("named", _TEN), "success_text": SECRET}
+        top = tasks_going_to(world.place, _TEN, ["top-302"])
         return {
-            "named": await client.solve(url=named, success_text=SECRET, timeout=10),
-            **await attack_through(client, world.place, _TEN, ["top-302"]),
-            "rebinding": await client.solve(
-                url=_REBINDING, success_text="attacks are over", timeout=10
-            ),
+            # First: for others the service starts a browser beside the session's, which the rest needs.
+            **await _leave_worker_behind(world, client),
+            **await solve_all(client, {"named": named, **top, "rebinding": _REBINDING_TASK}),
+            **await solve_all(client, {"attack": attack_task(world.place)}),
         }
 
-    return await _through_service(attack)
+    async with _site_with_worker():
+        with tempfile.TemporaryDirectory() as folder:
+            browser = _firefox_with_workers(Path(folder))
+            return await _through_service(attack, "--browser-path", str(browser))
 
 
-async def session_worker() -> Report:
-    """A session whose first site leaves a worker behind, and whose next task names what is private."""
+_WITH_WORKER = f"http://{SITE}:8080/"
+
+
+@asynccontextmanager
+async def _site_with_worker() -> AsyncIterator[None]:
     app = web.Application()
     app.add_routes([web.get("/worker.js", _worker), web.get("/", _leaving)])
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, PUBLIC, 8080).start()
-    site = f"http://{SITE}:8080/"
-
-    async def attack(world: World, client: Client) -> dict[str, Json]:
-        task = {"session": "mine", "timeout": 20}
-        named = world.place.target.url("named", _TEN)
-        views = {
-            "leaving": await client.solve(url=site, success_text="left a worker", **task),
-            "named": await client.solve(url=named, success_text=SECRET, **task),
-        }
-        # Had the worker got through, it would have by now: it tries fifty times a second.
-        views["back"] = await client.solve(url=site, success_text="been here", **task)
-        return views
-
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            browser = _firefox_with_workers(Path(folder))
-            return await _through_service(attack, "--browser-path", str(browser))
+        await web.TCPSite(runner, PUBLIC, 8080).start()
+        yield
     finally:
         await runner.cleanup()
+
+
+async def _leave_worker_behind(world: World, client: Client) -> dict[str, Json]:
+    named = world.place.target.url("session", _TEN)
+    views: dict[str, Json] = {}
+    for name, url, text in (
+        ("leaving", _WITH_WORKER, "left a worker"),
+        ("named in session", named, SECRET),
+        # Had the worker got through, it would have by now: it tries twenty times a second.
+        ("back", _WITH_WORKER, "been here"),
+    ):
+        task = {"url": url, "success_text": text, "session": "mine"}
+        views |= await solve_all(client, {name: task})
+    await client.end_session("mine")
+    return views
 
 
 _LEAVING = """<!doctype html><p id=out>new here</p><script>
@@ -205,7 +208,7 @@ localStorage.seen = 1; document.cookie = "seen=1";
 navigator.serviceWorker.register("/worker.js").then(() => out.textContent += " left a worker");
 </script>"""
 _WORKER = """oninstall = event => event.waitUntil(new Promise(() => {
-  setInterval(() => fetch("TARGET", {mode: "no-cors"}).catch(() => {}), 20);
+  setInterval(() => fetch("TARGET", {mode: "no-cors"}).catch(() => {}), 50);
 }));"""
 
 
@@ -252,7 +255,6 @@ SCENARIOS = {
     "open_to_all": open_to_all,
     "allowing": allowing,
     "to_oneself": to_oneself,
-    "session_worker": session_worker,
 }
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.attacks.arena import Arena, arena, attack_through
+from tests.attacks.arena import Arena, arena, attack_task, solve_all, tasks_going_to
 from tests.attacks.bare import attack_all, bare_firefox, go_elsewhere
 from tests.attacks.catalogue import ON_LOOPBACK
 from tests.attacks.report import Report
 from tests.attacks.site import going_to
 from tests.attacks.target import SECRET
-from tests.support.service import Client, Json, client_of, run_service
+from tests.support.service import Json, client_of, run_service
 
 _TARGET = "127.0.0.1"
 
@@ -39,26 +38,23 @@ async def with_guard(tmp: Path) -> Report:
         with run_service(tmp, "--workers", "2") as service:
             async with client_of(service) as client:
                 await client.until_warm()
-                views = await attack_through(client, place, _TARGET)
                 file = tmp / "secret.html"
                 file.write_text(SECRET)
-                views |= await _look_into_file(client, place, file)
+                tasks = _looking_into_file(place, file) | tasks_going_to(place, _TARGET)
+                views = await solve_all(client, tasks)
+                views |= await solve_all(client, {"attack": attack_task(place)})
         return place.report(views)
 
 
-async def _look_into_file(client: Client, place: Arena, file: Path) -> dict[str, Json]:
-    """Open pages that show a file of this machine in frames, or go there as a whole."""
+def _looking_into_file(place: Arena, file: Path) -> dict[str, Json]:
+    """Return tasks that show a file of this machine in frames, or go there as a whole."""
     ways = ("/frames", "/top/302", "/meta", "/script", "/link")
     pages = {way: place.base + going_to(way, file.as_uri()) for way in ways}
-    tasks = {
-        "own frame": client.solve(
-            url=pages["/frames"], success_text="a frame that can be read", timeout=10
-        ),
+    return {
+        "own frame": {"url": pages["/frames"], "success_text": "a frame that can be read"},
         # The text is looked for in every frame: finding it would show that the file can be read.
         **{
-            f"file by {way}": client.solve(url=url, success_text=SECRET, timeout=1.5)
+            f"file by {way}": {"url": url, "success_text": SECRET, "timeout": 2.5}
             for way, url in pages.items()
         },
     }
-    ended = await asyncio.gather(*tasks.values())
-    return dict(zip(tasks, ended, strict=True))

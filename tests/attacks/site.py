@@ -14,10 +14,13 @@ from aiohttp import web
 from tests.attacks.catalogue import Vector
 from tests.attacks.kinds import KINDS
 from tests.attacks.target import Target
+from tests.support.service import eventually
 
 _SCRIPT = (Path(__file__).parent / "attack.js").read_text()
-#: Milliseconds after which an attempt is given up.
-_PATIENCE = 10_000
+#: Milliseconds after which an attempt is given up; on a busy machine frames take ten seconds.
+_PATIENCE = 40_000
+#: Seconds until the page that tries everything is told that nothing is new.
+_NEWS_SECONDS = 5.0
 
 _WORKERS = {
     "/shared-worker.js": "onconnect = ({ports: [port]}) => port.onmessage = ({data}) => fetch(data)"
@@ -71,13 +74,16 @@ class Site:
 
     async def _attack(self, request: web.Request) -> web.Response:
         own = str(request.url.origin())
+        only = request.query.get("only")
         attempts = [
             {"name": v.name, "kind": v.of, "url": self._target.url(v.name, v.host)}
             for v in self._vectors
+            if only in (None, v.of)
         ]
         attempts += [
             {"name": f"control of {kind}", "kind": kind, "url": f"{own}/control/{kind}"}
             for kind in sorted(self.expected_controls - {"hop"})
+            if only is None
         ]
         kinds = ",\n".join(f"{json.dumps(name)}: {kind.script}" for name, kind in KINDS.items())
         script = (
@@ -87,6 +93,8 @@ class Site:
         return _html(f"<title>attack</title><script>{script}</script>")
 
     async def _seen(self, request: web.Request) -> web.Response:
+        known = int(request.query["known"])
+        await eventually(lambda: len(self.controls) > known, _NEWS_SECONDS)
         return web.json_response(sorted(self.controls))
 
     async def _control(self, request: web.Request) -> web.Response:

@@ -10,7 +10,8 @@ from tests.attacks import loopback
 from tests.attacks.catalogue import APART, ON_LOOPBACK, TOP
 from tests.attacks.report import Report
 
-pytestmark = pytest.mark.browser
+# A busy machine takes minutes for the attacks through the service.
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 REACHING = [vector.name for vector in ON_LOOPBACK if vector.name not in APART]
 HELD_BACK = [vector.name for vector in ON_LOOPBACK if vector.name in APART]

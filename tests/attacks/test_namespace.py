@@ -9,7 +9,8 @@ from tests.attacks.namespace import run_inside, unshare
 from tests.attacks.network import PRIVATE, PUBLIC, SITE
 from tests.attacks.report import Report
 
-pytestmark = pytest.mark.browser
+# A busy machine takes minutes for the attacks through an open service.
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 REACHING = [vector.name for vector in IN_NAMESPACE if vector.name not in APART]
 _LOOPBACK = ("127.0.0.1", "::1")
@@ -19,7 +20,7 @@ HELD_BACK = [vector.name for vector in IN_NAMESPACE if vector.name in APART]
 def run(scenario: str) -> Report:
     if unshare() is None:
         pytest.skip("this kernel lets us make no network namespace, not even with `unshare -rnmp`")
-    return Report(**run_inside("tests.attacks.inside", scenario, seconds=100))
+    return Report(**run_inside("tests.attacks.inside", scenario, seconds=280))
 
 
 @pytest.fixture(scope="module")
@@ -133,16 +134,17 @@ def test_service_on_loopback_lets_a_task_name_a_private_address(to_oneself: Repo
 
 
 def test_service_on_loopback_lets_no_page_through_to_private_addresses(to_oneself: Report) -> None:
-    assert to_oneself.told == ["named"]
-    assert to_oneself.hits == ["named"]
+    assert to_oneself.told == ["named", "named in session"]
+    assert to_oneself.hits == ["named", "session"]
     assert to_oneself.packets == 0
     assert to_oneself.ending("top-302") == "blocked_address"
 
 
-def test_worker_that_a_sessions_site_leaves_behind_never_finds_a_private_host() -> None:
-    report = run("session_worker")
-    endings = {name: report.ending(name) for name in report.views}
-    assert endings == {"leaving": "completed", "named": "completed", "back": "completed"}
-    assert not any(view["data"]["timeout_reached"] for view in report.views.values())
-    assert report.told == ["named"]
-    assert report.hits == ["named"]
+def test_worker_that_a_sessions_site_leaves_behind_never_finds_a_private_host(
+    to_oneself: Report,
+) -> None:
+    for name in ("leaving", "named in session", "back"):
+        assert to_oneself.ending(name) == "completed"
+        assert not to_oneself.views[name]["data"]["timeout_reached"], name
+    assert to_oneself.told == ["named", "named in session"]
+    assert to_oneself.hits == ["named", "session"]

@@ -199,6 +199,10 @@ class Client:
         async with self._session.delete(f"{self.url}/task/{task_id}") as response:
             return response.status, await response.json()
 
+    async def end_session(self, name: str) -> None:
+        async with self._session.delete(f"{self.url}/sessions/{name}") as response:
+            assert response.status == 200, await response.text()
+
     async def health(self) -> tuple[int, Json]:
         async with self._session.get(f"{self.url}/health") as response:
             return response.status, await response.json()
