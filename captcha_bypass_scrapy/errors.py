@@ -73,6 +73,17 @@ class CrawlEnding(Exception):
     """The spider is closing; the task was given up and its request goes back to the scheduler."""
 
 
+class NotFetched(IgnoreRequest):
+    """What a request's download ends with that is to wait, or to fail by `error`.
+
+    Only our own middleware sees to it. Plugins that look for bans take other exceptions for one.
+    """
+
+    def __init__(self, error: SolveError | CrawlEnding) -> None:
+        super().__init__(str(error) or "the spider is closing")
+        self.error = error
+
+
 class FetchFailed(Exception):
     """The browser has sent the request, or would have, and there is no answer.
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from captcha_bypass_scrapy import downloads, request_state
 from captcha_bypass_scrapy.asking import fetch_body
-from captcha_bypass_scrapy.errors import FetchFailed
+from captcha_bypass_scrapy.errors import CrawlEnding, FetchFailed, NotFetched, SolveError
 from captcha_bypass_scrapy.fetched import exception_of, response_of
 from captcha_bypass_scrapy.keys import key_of
 from captcha_bypass_scrapy.options import options_of, wanted
@@ -80,7 +80,7 @@ class Fetches:
         """Return the site's answer to a request.
 
         Raises:
-            SolveError, CrawlEnding: these are for our own middleware, which has the request wait.
+            NotFetched: for our own middleware, which has the request wait.
             Exception: what a download handler of Scrapy's raises.
         """
         self._attachments.detach(request)  # it may have reached the downloader on its old way
@@ -106,6 +106,8 @@ class Fetches:
         except FetchFailed as error:
             self._failed(request, options, error)
             raise exception_of(error) from error
+        except (SolveError, CrawlEnding) as error:
+            raise NotFetched(error) from error
         self._solves.page_came(key, probing=probing)
         if not (probing or answer.solved):  # AutoThrottle takes it for what the site needs
             request.meta["download_latency"] = time.monotonic() - began

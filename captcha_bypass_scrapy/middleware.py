@@ -16,7 +16,7 @@ from captcha_bypass_scrapy.clearance import Clearances
 from captcha_bypass_scrapy.client import SolverClient
 from captcha_bypass_scrapy.compat import asyncio_available, close_spider, is_closing, slot_of
 from captcha_bypass_scrapy.detection import Detector
-from captcha_bypass_scrapy.errors import CrawlEnding, SolveError
+from captcha_bypass_scrapy.errors import NotFetched
 from captcha_bypass_scrapy.failed_fetches import FailedFetches
 from captcha_bypass_scrapy.fetch_client import FetchClient
 from captcha_bypass_scrapy.fetches import Fetches
@@ -198,8 +198,8 @@ class CaptchaBypassMiddleware:
     ) -> Request | None:
         """Forget what a request carried that got no response; see to one that the browser sent."""
         request_state.take_carried(request)
-        if isinstance(exception, SolveError | CrawlEnding):
-            return self._failed.handle(request, exception)
+        if isinstance(exception, NotFetched):
+            return self._failed.handle(request, exception.error)
         return None
 
 

@@ -216,6 +216,12 @@ class BanDetection:
         self._stats.inc_value("bans")
         raise IgnoreRequest("banned")
 
+    def process_exception(
+        self, request: Request, exception: Exception, spider: object = None
+    ) -> None:
+        if not isinstance(exception, IgnoreRequest):
+            self._stats.inc_value("bans")
+
 
 class FolderScheduler(BaseScheduler):
     """A queue that survives the process, as one in Redis does: a file for each request."""

@@ -9,6 +9,8 @@ from scrapy.http import HtmlResponse
 from captcha_bypass_scrapy.errors import (
     ChallengeNotSolved,
     CrawlEnding,
+    FetchFailed,
+    NotFetched,
     NotHandedOver,
     SolveError,
     SolverUnavailable,
@@ -59,6 +61,24 @@ def test_service_without_an_answer_counts_as_away() -> None:
         "away",
         10.0,
     )
+
+
+@pytest.mark.parametrize(
+    "error", [SolveError("stuck"), SolverUnavailable("down", 1.0), CrawlEnding()]
+)
+def test_download_that_is_ours_to_see_to_is_no_ban_to_plugins(
+    error: SolveError | CrawlEnding,
+) -> None:
+    """scrapy-rotating-proxies takes any exception but this for one."""
+    found = NotFetched(error)
+    assert isinstance(found, IgnoreRequest)
+    assert found.error is error
+    assert str(found)
+
+
+def test_failure_on_the_way_to_a_site_begins_with_the_services_code() -> None:
+    error = FetchFailed("dns_error", "no such host")
+    assert (error.code, str(error)) == ("dns_error", "dns_error: no such host")
 
 
 def test_end_of_the_crawl_is_no_failure_of_a_solve() -> None:

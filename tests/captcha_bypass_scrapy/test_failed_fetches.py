@@ -7,7 +7,7 @@ from scrapy import Request
 
 import captcha_bypass_scrapy.site_state as site_state_module
 from captcha_bypass_scrapy import ChallengeNotSolved, request_state
-from captcha_bypass_scrapy.errors import CrawlEnding, SolveError, SolverUnavailable
+from captcha_bypass_scrapy.errors import CrawlEnding, NotFetched, SolveError, SolverUnavailable
 from captcha_bypass_scrapy.site_state import FAILURES_BEFORE_GIVING_UP
 from tests.captcha_bypass_scrapy.labs import KEY, PAGE, Lab, Labs
 
@@ -25,7 +25,7 @@ def request(**meta: object) -> Request:
 
 def handle(found: Lab, request: Request, error: SolveError | CrawlEnding) -> Request:
     found.middleware.ways.open(KEY, "anubis", refuses=True)
-    copy = found.middleware.process_exception(request, error)
+    copy = found.middleware.process_exception(request, NotFetched(error))
     assert copy is not None
     return copy
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from scrapy import Request
+from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 
 from captcha_bypass_scrapy import request_state
@@ -17,7 +18,7 @@ from captcha_bypass_scrapy.compat import (
     DownloadConnectionRefusedError,
     DownloadTimeoutError,
 )
-from captcha_bypass_scrapy.errors import CrawlEnding, SolveError
+from captcha_bypass_scrapy.errors import CrawlEnding, NotFetched, SolveError
 from captcha_bypass_scrapy.fetches import Fetches
 from captcha_bypass_scrapy.keys import key_of
 from tests.captcha_bypass_scrapy.bound_site import BLOB, BoundSite
@@ -207,8 +208,10 @@ async def test_challenge_that_is_not_passed_is_for_our_own_middleware(
 ) -> None:
     fake.browser.stuck = True
     async with lab() as found:
-        with pytest.raises(SolveError, match="was not passed"):
+        with pytest.raises(NotFetched, match="was not passed") as raised:
             await fetched(found, Request(f"{site.url}/page/1"))
+        assert isinstance(raised.value.error, SolveError)
+        assert isinstance(raised.value, IgnoreRequest)  # which is no ban to plugins
 
 
 @pytest.mark.parametrize(("method", "probing"), [("GET", True), ("POST", True), ("GET", False)])
@@ -231,6 +234,8 @@ async def test_closing_spider_gives_up_only_what_opens_a_site_and_changes_nothin
         asking = asyncio.create_task(fetched(found, request))
         await asyncio.wait({asking})
         if method == "GET" and probing:
-            assert isinstance(asking.exception(), CrawlEnding)
+            error = asking.exception()
+            assert isinstance(error, NotFetched)
+            assert isinstance(error.error, CrawlEnding)
         else:
             assert asking.result().status == 200

@@ -65,7 +65,12 @@ def test_the_picture_has_the_layers_in_the_order_that_is_checked() -> None:
 
 @pytest.mark.parametrize(
     "heading",
-    ["The way of a task", "The way of a session", "The way of a challenged Scrapy response"],
+    [
+        "The way of a task",
+        "The way of a session",
+        "The way of a challenged Scrapy response",
+        "The way of a Scrapy request through the browser",
+    ],
 )
 def test_a_way_has_five_lines_each_with_its_files(heading: str) -> None:
     lines = [line for line in section(PAGE, heading).splitlines() if re.match(r"\d\. ", line)]

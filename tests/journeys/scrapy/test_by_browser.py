@@ -17,6 +17,8 @@ from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, serving
 from tests.support.proxies import exits
 
 FLAGS = ["captcha-bypass"]
+ADDON = {"captcha_bypass_scrapy.Addon": 500}
+BAN_PLUGIN = {"tests.captcha_bypass_scrapy.spiders.BanDetection": 620}
 FETCH: dict[str, Any] = {"CAPTCHA_BYPASS_MODE": "fetch"}
 
 
@@ -337,10 +339,13 @@ async def test_service_in_trouble_is_waited_for(
     broken: tuple[int, dict[str, str], object] = (500, {}, "not the service's own")
     fake.fetch_refusals = [busy if trouble == "busy" else broken] * 2
 
-    crawled = await fake_crawl(pages(bound, 30), **FETCH)
+    crawled = await fake_crawl(
+        pages(bound, 30), ADDONS=ADDON, DOWNLOADER_MIDDLEWARES=BAN_PLUGIN, **FETCH
+    )
 
     assert len(crawled.items) == 30
     assert crawled.errors == []
+    assert "bans" not in crawled.stats
     assert crawled.own_stats().get("solver/unavailable", 0) == (trouble == "away")
 
 
