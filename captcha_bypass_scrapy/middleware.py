@@ -177,7 +177,7 @@ class CaptchaBypassMiddleware:
             return await self._handler.handle(request, response, challenge, carried)
         self.redirects.drop_offsite(request)
         if challenge is None and "cached" not in response.flags and _is_page(response):
-            if carried:
+            if carried or fetched:
                 self._scope.robots_arrived(request)
             if carried or self.solves.busy():
                 key, probing = key_of(request), request_state.is_probe(request)
@@ -187,6 +187,8 @@ class CaptchaBypassMiddleware:
                 self.solves.opened(request.meta.get("download_slot", ""))
         elif challenge is not None:
             self.reporter.blocked(challenge, request)
+        if request_state.is_probe(request):
+            self._end_probe(request, response)
         past_cache = challenge is None and request_state.asks_past_cache(request)
         request_state.clear(request)
         if past_cache:
@@ -200,7 +202,16 @@ class CaptchaBypassMiddleware:
         request_state.take_carried(request)
         if isinstance(exception, NotFetched):
             return self._failed.handle(request, exception.error)
+        if wanted(request) and request_state.is_probe(request):
+            self.solves.probe_ended(key_of(request))
         return None
+
+    def _end_probe(self, request: Request, response: Response) -> None:
+        """Let others go: a site that answers without a challenge has let the request in."""
+        if "cached" in response.flags:
+            self.solves.probe_ended(key_of(request))
+        else:
+            self.solves.release(key_of(request))
 
 
 def _is_page(response: Response) -> bool:

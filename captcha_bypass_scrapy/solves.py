@@ -190,8 +190,8 @@ class Solves:
             site.probe_ended()
 
     def release(self, key: SiteKey) -> None:
-        """Let all requests of a site go, whatever comes of it."""
-        if (site := self._sites.get(key)) is not None:
+        """Let all requests of a site go that wait for its way to be proven."""
+        if (site := self._sites.get(key)) is not None and site.unproven:
             site.release()
             self._forget_well(key, site)
 

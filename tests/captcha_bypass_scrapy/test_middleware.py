@@ -458,3 +458,62 @@ async def test_crawl_tells_no_secrets(
     assert len(told) > 5
     for secret in {"s3cret-key", *tokens}:
         assert [line for line in told if secret in line] == []
+
+
+# Ways that have to be proven
+
+
+async def probing(middleware: CaptchaBypassMiddleware) -> Request:
+    """A request that goes out to prove the way of its site, for which others wait."""
+    middleware.solves.prove(KEY, 1000.0)
+    request = Request(PAGE)
+    assert await middleware.process_request(request) is None
+    assert await middleware.process_request(Request(f"{PAGE}/2")) is not None
+    return request
+
+
+@pytest.mark.parametrize("answer", [page(), page(status=500), page(status=404), block()], ids=repr)
+async def test_any_answer_without_a_challenge_lets_those_go_that_wait_for_it(
+    crawling: Crawls, answer: Response
+) -> None:
+    """A site of which all pages are broken or forbidden is not crawled one by one."""
+    async with crawling() as middleware:
+        request = await probing(middleware)
+
+        assert await middleware.process_response(request, answer) is answer
+
+        assert not middleware.solves.busy()
+        assert await middleware.process_request(Request(f"{PAGE}/3")) is None
+
+
+@pytest.mark.parametrize("end", ["cached", "dropped", "failed"])
+async def test_request_that_never_reached_the_site_makes_place_for_another(
+    crawling: Crawls, end: str
+) -> None:
+    async with crawling() as middleware:
+        request = await probing(middleware)
+
+        if end == "cached":
+            await middleware.process_response(request, page(PAGE, "cached"))
+        else:
+            error = IgnoreRequest() if end == "dropped" else OSError()
+            assert middleware.process_exception(request, error) is None
+
+        assert middleware.solves.busy()
+        following = Request(f"{PAGE}/3")
+        assert await middleware.process_request(following) is None
+        assert request_state.is_probe(following)
+
+
+async def test_browsers_answer_is_looked_at_as_others_are(crawling: Crawls) -> None:
+    async with crawling(CAPTCHA_BYPASS_MODE="fetch") as middleware:
+        request = Request(PAGE)
+        request_state.mark_fetched(request)
+        came = page(PAGE, "captcha-bypass")
+
+        assert await middleware.process_response(request, came) is came
+        assert ours(request) == []
+
+        request_state.mark_fetched(request)
+        with pytest.raises(ChallengeNotSolved, match="challenge to your detector"):
+            await middleware.process_response(request, challenge(PAGE, "captcha-bypass"))

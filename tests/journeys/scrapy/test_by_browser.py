@@ -276,6 +276,22 @@ async def test_cache_keeps_the_browsers_answers(
     assert {item["body"] for item in first.items} == {item["body"] for item in second.items}
 
 
+async def test_pages_that_are_cached_keep_no_others_waiting(
+    fake_crawl: Crawler, fake: FakeService, bound: FakeSite, tmp_path: Path
+) -> None:
+    """One of them may be the request that others wait for."""
+    cache: dict[str, Any] = {"HTTPCACHE_ENABLED": True, "HTTPCACHE_DIR": str(tmp_path / "cache")}
+    cache["HTTPCACHE_POLICY"] = "captcha_bypass_scrapy.CachePolicy"
+    await fake_crawl(pages(bound, 20), **cache, **FETCH)
+    asked = len(fake.browser.asked)
+
+    crawled = await fake_crawl(pages(bound, 40), CONCURRENT_REQUESTS=30, **cache, **FETCH)
+
+    assert len(crawled.items) == 40
+    assert len(fake.browser.asked) == asked + 20
+    assert crawled.stats["elapsed_time_seconds"] < 10
+
+
 async def test_failures_of_the_site_are_retried_by_scrapy(
     fake_crawl: Crawler, site: BoundSite
 ) -> None:
@@ -444,12 +460,12 @@ async def test_own_detectors_challenge_that_no_answer_helps_against_gets_the_bro
 async def test_robots_txt_of_such_a_site_is_obeyed(
     fake_crawl: Crawler, fake: FakeService, bound: FakeSite
 ) -> None:
-    urls = [f"{bound.url}/page/1", f"{bound.url}/secret/1"]
+    urls = [f"{bound.url}/{kind}/{n}" for n in range(5) for kind in ("page", "secret")]
 
     crawled = await fake_crawl(urls, ROBOTSTXT_OBEY=True, **FETCH)
 
-    assert [item["url"] for item in crawled.items] == [f"{bound.url}/page/1"]
-    assert crawled.stats["robotstxt/forbidden"] == 1
+    assert sorted(item["url"] for item in crawled.items) == pages(bound, 5)
+    assert crawled.stats["robotstxt/forbidden"] == 5
 
 
 async def test_inline_downloads_and_autothrottle_work(fake_crawl: Crawler, bound: FakeSite) -> None:
