@@ -118,10 +118,10 @@ class Fetches:
 
     def _timeout(self, request: Request, options: Options, *, probing: bool) -> float:
         """Return the seconds for a request; the one that opens the way needs those of a solve."""
-        seconds = options.timeout_seconds
-        if probing:
-            return seconds
-        return min(seconds, float(request.meta.get("download_timeout", self._download_seconds)))
+        own = float(request.meta.get("download_timeout", self._download_seconds))
+        if probing or own <= 0:  # which is no bound to Scrapy
+            return options.timeout_seconds
+        return min(options.timeout_seconds, own)
 
     def _failed(self, request: Request, options: Options, error: FetchFailed) -> None:
         self._reporter.count(f"fetch/error/{error.code}")

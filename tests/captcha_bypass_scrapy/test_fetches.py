@@ -152,6 +152,7 @@ async def test_large_answer_is_warned_of(
         ({}, False, 60.0),
         ({"download_timeout": 5.0}, False, 5.0),
         ({"download_timeout": 500.0}, False, 60.0),
+        ({"download_timeout": 0}, False, 60.0),
         ({"download_timeout": 5.0}, True, 60.0),
         ({"captcha_bypass": {"timeout": 7}}, False, 7.0),
     ],
