@@ -139,7 +139,7 @@ class Sender:
             answer = await ready.fetcher.fetch(request, timeout=left, max_bytes=self._max_bytes)
         except TaskError as error:
             # What the browser says of a proxy is what it thinks of our guard.
-            raise visit.failure(request.url) or error from error
+            raise _why(visit, request) or error from error
         return Sent(answer, ready.user_agent)
 
     async def _ready(self, tab: Tab, origin: str) -> _Ready:
@@ -173,10 +173,22 @@ async def _set_cookies(tab: Tab, wanted: Wanted, deadline: float) -> None:
         raise PageSpoilt("the page is gone", sent=False) from error
 
 
+def _why(visit: Visit, request: Request) -> TaskError | None:
+    """Return why there is no answer, as the guard knows."""
+    failure = visit.failure(request.url)
+    if failure is None or failure.code != "too_much_traffic":
+        return failure
+    return TaskError(
+        "too_much_traffic",
+        "The request moved more than one may, or those beside it in its session did; raise "
+        "--max-task-bytes.",
+    )
+
+
 def _broken_off(visit: Visit, request: Request) -> TaskError:
-    cut = visit.failure(request.url)
-    if cut is not None and cut.code == "too_much_traffic":
-        return cut
+    why = _why(visit, request)
+    if why is not None and why.code == "too_much_traffic":
+        return why
     return TaskError(
         "browser_crashed",
         "The browser, or its page, was lost while the request was on its way; it may have reached "

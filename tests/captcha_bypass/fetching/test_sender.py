@@ -67,6 +67,8 @@ class FakeSessions:
         self.current: Tab | None = None
         self.settled = True
         self.lost: Exception | None = None
+        #: What the guard knows.
+        self.told: TaskError | None = None
         self.prepare: Callable[[Page], None] = lambda page: None
 
     def is_settled(self, key: SessionKey) -> bool:
@@ -94,8 +96,8 @@ class FakeSessions:
         self.replace(tab)
         cast("Page", tab.page).open = False
 
-    def failure(self, url: str) -> None:
-        return None
+    def failure(self, url: str) -> TaskError | None:
+        return self.told
 
 
 @pytest.fixture
@@ -159,6 +161,34 @@ async def test_request_that_may_have_been_sent_is_not_sent_again(
         await send()
     assert caught.value.code == "browser_crashed"
     assert len(sessions.pages) == 1
+
+
+def refuse() -> None:
+    raise TaskError("navigation_error", "as the browser sees it")
+
+
+@pytest.mark.parametrize(
+    ("told", "fails", "code", "says"),
+    [
+        (TaskError("dns_error", "m"), refuse, "dns_error", "m"),
+        (None, refuse, "navigation_error", "as the browser"),
+        (TaskError("too_much_traffic", "block"), refuse, "too_much_traffic", "raise"),
+        (TaskError("too_much_traffic", "block"), spoil(sent=True), "too_much_traffic", "raise"),
+    ],
+)
+async def test_guard_knows_better_than_the_browser_why_there_is_no_answer(
+    sessions: FakeSessions,
+    send: Callable[[], Any],
+    told: TaskError | None,
+    fails: Callable[[], None],
+    code: str,
+    says: str,
+) -> None:
+    sessions.told = told
+    sessions.prepare = lambda page: setattr(page, "fails", fails)
+    with pytest.raises(TaskError, match=says) as caught:
+        await send()
+    assert caught.value.code == code
 
 
 async def test_pages_that_never_send_are_not_tried_for_ever(
