@@ -56,6 +56,7 @@ async def test_health_names_the_browser_and_the_version(service: Service) -> Non
     assert set(health) == {"status", "workers", "running", "queue", "browser", "version"} | {
         "browsers",
         "egress",
+        "fetches",
     }
 
 

@@ -69,6 +69,8 @@ async def test_calls_that_were_given_up_are_no_news_and_what_is_ours_is(
     async def fail() -> None:
         raise Error("Target page, context or browser has been closed")
 
+    gc.collect()
+    caplog.clear()  # what tests before this one left
     for error in (Error("Task was cancelled"), ValueError("a bug")):
         asyncio.get_running_loop().create_future().set_exception(error)
     forgotten = asyncio.create_task(fail())

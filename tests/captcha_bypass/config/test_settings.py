@@ -42,6 +42,8 @@ def test_defaults_are_those_of_the_contract() -> None:
         "max_html_bytes": 10 * 1024 * 1024,
         "max_sessions": 20,
         "session_ttl": 1800.0,
+        "max_fetch_bytes": 10 * 1024 * 1024,
+        "max_fetches_per_host": 6,
         "max_task_bytes": 100 * 1024 * 1024,
         "disable_media": False,
         "allow_private_host": (),
@@ -81,6 +83,8 @@ SOURCES = [
     ("max_html_bytes", "2048", "4096", 2048, 4096),
     ("max_sessions", "1", "2", 1, 2),
     ("session_ttl", "60", "0.5", 60.0, 0.5),
+    ("max_fetch_bytes", "2048", "4096", 2048, 4096),
+    ("max_fetches_per_host", "1", "2", 1, 2),
     ("max_task_bytes", "100000", "200000", 100_000, 200_000),
     ("disable_media", "true", "false", True, False),
     (

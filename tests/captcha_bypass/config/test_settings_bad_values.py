@@ -33,6 +33,8 @@ BAD = {
     "max_html_bytes": ["0", "1023", "10MB"],
     "max_sessions": ["0", "-1", "many"],
     "session_ttl": ["0", "-1", "nan", "inf", "ten"],
+    "max_fetch_bytes": ["0", "1023", "10MB"],
+    "max_fetches_per_host": ["0", "-1", "257", "many"],
     "max_task_bytes": ["0", "1024", "100MB"],
     "disable_media": ["perhaps", "2"],
     "allow_private_host": ["10.0.0.1/8", "http://intranet", "intranet:0", "intranet:99999", "a b"],
