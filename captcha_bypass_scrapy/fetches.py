@@ -96,9 +96,11 @@ class Fetches:
             proxy=key.proxy if self._config.share_proxy else None,
             crawl=self._crawl,
         )
+        # Others may have been in the download slot when the browser got the site.
+        opening = probing or self._solves.is_unproven(key)
         try:
             answer = await self._service.fetch(
-                body, most=maxsize, leaves=probing and request.method in _SAFE
+                body, most=maxsize, leaves=opening and request.method in _SAFE
             )
             if maxsize and len(answer.body) > maxsize:
                 message = f"The answer is larger than {maxsize} bytes."
@@ -109,7 +111,7 @@ class Fetches:
         except (SolveError, CrawlEnding) as error:
             raise NotFetched(error) from error
         self._solves.page_came(key, probing=probing)
-        if not (probing or answer.solved):  # AutoThrottle takes it for what the site needs
+        if not (opening or answer.solved):  # AutoThrottle takes it for what the site needs
             request.meta["download_latency"] = time.monotonic() - began
         self._check_size(request, len(answer.body))
         request_state.mark_fetched(request)

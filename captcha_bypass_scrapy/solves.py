@@ -180,6 +180,11 @@ class Solves:
         """
         self._site(key).prove(seconds, after=after)
 
+    def is_unproven(self, key: SiteKey) -> bool:
+        """Whether no request of a site has got its page yet in the way that they go now."""
+        site = self._sites.get(key)
+        return site is not None and site.unproven
+
     def way_failed(self, key: SiteKey, reason: str) -> None:
         """A request did not get through by the site's way: count that as a solve that failed."""
         self._site(key).way_failed(reason)

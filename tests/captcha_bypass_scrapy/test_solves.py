@@ -462,9 +462,11 @@ async def test_first_page_of_an_unproven_way_frees_its_site_and_it_is_forgotten(
     assert site is not None
     assert site.probe_in == 0.0
     assert solves.holds(OTHER, SHARED, None) is None
+    assert (solves.is_unproven(HOST), solves.is_unproven(OTHER)) == (True, False)
 
     solves.page_came(HOST, probing=True)
 
+    assert not solves.is_unproven(HOST)
     assert not solves.busy()
 
 

@@ -59,7 +59,9 @@ async def test_two_hundred_pages_of_a_site_that_refuses_cookies(
     assert all(item["flags"] == FLAGS for item in crawled.items)
     assert all(item["meta"] == [] for item in crawled.items)
     stats = crawled.own_stats()
-    assert (stats["fetch/sites"], stats["fetch/count"], stats["fetch/solved"]) == (1, 200, 1)
+    assert (stats["fetch/sites"], stats["fetch/count"]) == (1, 200)
+    # Those that were in the download slot meanwhile have waited for the same solve.
+    assert 1 <= stats["fetch/solved"] <= 17
     assert len(fake.browser.solves) == 1
     # Those that were on their way when the first was challenged; and one that tried the cookies.
     assert stats["challenge/count"] <= 17
