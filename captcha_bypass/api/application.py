@@ -8,9 +8,9 @@ from aiohttp.typedefs import Middleware
 from captcha_bypass.api.access import guards
 from captcha_bypass.api.door import Door
 from captcha_bypass.api.errors import answered_as_json, refused
-from captcha_bypass.api.fetch import FetchApi, Fetching
+from captcha_bypass.api.fetch import FetchApi
+from captcha_bypass.api.fetch_places import Fetching, FetchPlaces
 from captcha_bypass.api.flaresolverr import errors as flaresolverr
-from captcha_bypass.api.flaresolverr.fetches import Fetches
 from captcha_bypass.api.flaresolverr.routes import FlareSolverrApi
 from captcha_bypass.api.metrics import MetricsApi
 from captcha_bypass.api.native.routes import OPEN_PATHS, NativeApi
@@ -44,9 +44,9 @@ def application(
     )
     app[DOOR] = door
     app.add_routes(NativeApi(config, queue, sessions, board).routes())
-    app.add_routes(FetchApi(config, fetching, metrics.fetch_ended).routes())
-    fetches = Fetches(config, fetching, metrics.fetch_ended)
-    drop_in = FlareSolverrApi(config, queue, sessions, board, fetches, report=metrics.v1_request)
+    places = FetchPlaces(config, fetching, metrics.fetch_ended)
+    app.add_routes(FetchApi(config, places).routes())
+    drop_in = FlareSolverrApi(config, queue, sessions, board, places, report=metrics.v1_request)
     app.add_routes(drop_in.routes())
     app.add_routes(MetricsApi(metrics, board).routes())
     return app

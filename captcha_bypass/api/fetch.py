@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from binascii import b2a_base64
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from collections.abc import AsyncGenerator
 
 from aiohttp import hdrs, web
 from pydantic import ValidationError
 
 from captcha_bypass.api.access import owner_of
 from captcha_bypass.api.errors import invalid
+from captcha_bypass.api.fetch_places import FetchPlaces
 from captcha_bypass.api.submission import BODY_SECONDS, check_timeout
 from captcha_bypass.config import Config
 from captcha_bypass.errors import (
@@ -22,12 +20,9 @@ from captcha_bypass.errors import (
     CaptchaBypassError,
     RequestError,
     SlowBody,
-    TooManyWaiting,
     UnsupportedMediaType,
 )
 from captcha_bypass.wire.fetch import Fetched, FetchRequest
-
-logger = logging.getLogger(__name__)
 
 #: Bytes of a request beside its body: the URL, headers, cookies.
 REST_BYTES = 256 * 1024
@@ -41,41 +36,16 @@ STATUS = {
     "timeout": 504,
     "internal_error": 500,
 }
-#: Told of each request: the outcome (`answered`, `cancelled`, or the code of its error), the seconds it
-#: took, and the bytes of its body and of its answer's.
-Report = Callable[[str, float, int, int], None]
-
-
-class Fetching(Protocol):
-    """Sends requests through browsers; fetching.sites does."""
-
-    async def fetch(self, request: FetchRequest, owner: str) -> Fetched:
-        """Return what a site answers, once no challenge is in the way.
-
-        A caller that is cancelled ends the request at the site.
-
-        Raises:
-            RequestError: it is not taken.
-            CaptchaBypassError: there is no answer; the code says why, see STATUS.
-        """
 
 
 class FetchApi:
-    """The route.
+    """The route."""
 
-    Args:
-        report: Told of each request that was taken.
-    """
-
-    def __init__(self, config: Config, fetching: Fetching, report: Report) -> None:
+    def __init__(self, config: Config, places: FetchPlaces) -> None:
         self._config = config
-        self._fetching = fetching
-        self._report = report
+        self._places = places
         self._most_body = config.max_fetch_bytes * 4 // 3 + REST_BYTES
         self._reading = asyncio.Lock()
-        self._running = 0
-        #: Bytes of requests and answers that are held.
-        self._held = 0
 
     def routes(self) -> list[web.RouteDef]:
         """Return the route table."""
@@ -89,35 +59,10 @@ class FetchApi:
         size = self._most_body if declared is None else declared
         if size > self._most_body:
             raise self._too_large()
-        with self._place(), self._holding(size):
+        with self._places.place(size):
             fetch = await self._parsed(await self._body(request))
             check_timeout(fetch.timeout, self._config)
             return await self._answered(fetch, owner_of(request))
-
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        if self._running >= self._config.max_waiting:
-            raise TooManyWaiting(
-                f"{self._running} requests wait for sites; try again later or raise --max-waiting."
-            )
-        self._running += 1
-        try:
-            yield
-        finally:
-            self._running -= 1
-
-    @contextmanager
-    def _holding(self, size: int) -> Iterator[None]:
-        if self._held and self._held + size > self._config.max_results_bytes:
-            raise TooManyWaiting(
-                f"Requests and answers hold {self._held} bytes; try again later, or raise "
-                "--max-results-bytes."
-            )
-        self._held += size
-        try:
-            yield
-        finally:
-            self._held -= size
 
     def _too_large(self) -> BodyTooLarge:
         return BodyTooLarge(
@@ -148,34 +93,14 @@ class FetchApi:
     async def _answered(self, fetch: FetchRequest, owner: str) -> web.Response:
         clock = asyncio.get_running_loop().time
         started = clock()
-        outcome, found = "internal_error", None
         try:
-            found = await self._fetching.fetch(fetch, owner)
-            outcome = "answered"
-            return self._answer(found, clock() - started)
-        except asyncio.CancelledError:
-            outcome = "cancelled"
-            raise
-        except RequestError as error:
-            outcome = error.code
+            found = await self._places.send(fetch, owner)
+        except RequestError:
             raise
         except CaptchaBypassError as error:
-            outcome = error.code
             body = {"error": {"code": error.code, "message": str(error)}}
             return web.json_response(body, status=STATUS.get(error.code, 502))
-        finally:
-            self._tell(fetch, outcome, found, clock() - started)
-
-    def _tell(
-        self, fetch: FetchRequest, outcome: str, found: Fetched | None, seconds: float
-    ) -> None:
-        received = 0 if found is None else len(found.body)
-        self._report(outcome, seconds, len(fetch.content or b""), received)
-        told = {"host": fetch.host, "outcome": outcome, "seconds": round(seconds, 4)}
-        if found is not None:
-            told |= {"status": found.status, "bytes": received}
-            told |= {"page_seconds": round(found.page_seconds, 4)}
-        logger.debug("fetch ended", extra=told)
+        return self._answer(found, clock() - started)
 
     def _answer(self, found: Fetched, seconds: float) -> web.Response:
         rest = {
@@ -194,14 +119,11 @@ class FetchApi:
 
     async def _sent(self, rest: dict[str, object], body: bytes) -> AsyncGenerator[bytes, None]:
         """Make a large answer as its reader takes it."""
-        self._held += len(body)
-        try:
+        with self._places.holding(len(body)):
             yield json.dumps(rest)[:-1].encode() + b', "body": "'
             for start in range(0, len(body), PIECE_BYTES):
                 yield _base64(body[start : start + PIECE_BYTES])
             yield b'"}'
-        finally:
-            self._held -= len(body)
 
 
 def _base64(data: bytes) -> bytes:

@@ -84,7 +84,7 @@ class Sites:
         await self._background.close()
 
     async def fetch(self, request: FetchRequest, owner: str) -> Fetched:
-        """Return what a site answers, once no challenge is in the way; see api.fetch.Fetching."""
+        """Return what a site answers, once no challenge is in the way; see api.fetch_places.Fetching."""
         if self._queue.stopping:
             raise ShuttingDown
         asked = Request(

@@ -11,7 +11,7 @@ from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from captcha_bypass.api.application import application
-from captcha_bypass.api.fetch import Fetching
+from captcha_bypass.api.fetch_places import Fetching
 from captcha_bypass.config import Config
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.metrics import Metrics

@@ -3,89 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from binascii import b2a_base64
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
-from captcha_bypass.api.fetch import Fetching, Report
+from captcha_bypass.api.fetch_places import FetchPlaces
 from captcha_bypass.api.flaresolverr.commands import FAILED, Refused, invalid_parameter
-from captcha_bypass.config import Config
-from captcha_bypass.errors import CaptchaBypassError, InvalidRequest, RequestError, TooManyWaiting
+from captcha_bypass.errors import CaptchaBypassError, InvalidRequest, RequestError
 from captcha_bypass.tasks.base import JsonDict
 from captcha_bypass.wire.fetch import Fetched, FetchRequest
-
-logger = logging.getLogger(__name__)
 
 #: Bytes of an answer from which it is made text in a thread: below, that takes about 0.1 ms.
 THREAD_BYTES = 64 * 1024
 
 
-class Fetches:
-    """Sends what commands ask for.
+async def send(places: FetchPlaces, request: FetchRequest, owner: str) -> Fetched:
+    """Return what a site answers, whatever its status.
 
-    Args:
-        report: See FetchApi.
+    Raises:
+        Refused: there is no answer.
+        RequestError: the service takes no more requests.
     """
-
-    def __init__(self, config: Config, fetching: Fetching, report: Report) -> None:
-        self._most = config.max_waiting
-        self._fetching = fetching
-        self._report = report
-        self._running = 0
-
-    async def send(self, request: FetchRequest, owner: str) -> Fetched:
-        """Return what a site answers, whatever its status.
-
-        Raises:
-            Refused: there is no answer.
-            RequestError: the service takes no more requests.
-        """
-        with self._place():
-            clock = asyncio.get_running_loop().time
-            started, outcome, found = clock(), "internal_error", None
-            try:
-                found = await self._fetching.fetch(request, owner)
-                outcome = "answered"
-                return found
-            except asyncio.CancelledError:
-                outcome = "cancelled"
-                raise
-            except InvalidRequest as error:
-                outcome = error.code
-                raise invalid_parameter(error.fields[0]) from None
-            except RequestError as error:
-                outcome = error.code
-                raise
-            except CaptchaBypassError as error:
-                outcome = error.code
-                late = f"Timeout after {request.timeout} seconds."
-                raise Refused(FAILED + (late if error.code == "timeout" else str(error))) from error
-            finally:
-                self._tell(request, outcome, found, clock() - started)
-
-    def _tell(
-        self, request: FetchRequest, outcome: str, found: Fetched | None, seconds: float
-    ) -> None:
-        received = 0 if found is None else len(found.body)
-        self._report(outcome, seconds, len(request.content or b""), received)
-        told = {"host": request.host, "outcome": outcome, "seconds": round(seconds, 4)}
-        if found is not None:
-            told |= {"status": found.status, "bytes": received}
-            told |= {"page_seconds": round(found.page_seconds, 4)}
-        logger.debug("fetch ended", extra=told)
-
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        if self._running >= self._most:
-            raise TooManyWaiting(
-                f"{self._running} requests wait for sites; try again later or raise --max-waiting."
-            )
-        self._running += 1
-        try:
-            yield
-        finally:
-            self._running -= 1
+    try:
+        with places.place(len(request.content or b"")):
+            return await places.send(request, owner)
+    except InvalidRequest as error:
+        raise invalid_parameter(error.fields[0]) from None
+    except RequestError:
+        raise
+    except CaptchaBypassError as error:
+        late = f"Timeout after {request.timeout} seconds."
+        raise Refused(FAILED + (late if error.code == "timeout" else str(error))) from error
 
 
 async def solution(found: Fetched, *, only_cookies: bool, as_base64: bool) -> JsonDict:

@@ -13,6 +13,7 @@ from pydantic_core import from_json
 
 from captcha_bypass import __version__
 from captcha_bypass.api.access import owner_of
+from captcha_bypass.api.fetch_places import FetchPlaces
 from captcha_bypass.api.flaresolverr import fetches
 from captcha_bypass.api.flaresolverr.answers import failure, solution, success
 from captcha_bypass.api.flaresolverr.commands import FAILED, Command, Refused
@@ -57,7 +58,7 @@ class FlareSolverrApi:
     """The routes, over a queue and sessions.
 
     Args:
-        fetching: Sends what is not about a page.
+        places: Sends what is not about a page.
         board: Tells how the browsers stand. `GET /` shows a user agent with their version until a
             page was opened; from then on it is what was sent last.
         report: Called once a task of `/v1` is over with the host, how it ended (`solved`,
@@ -70,7 +71,7 @@ class FlareSolverrApi:
         queue: TaskQueue,
         sessions: Sessions,
         board: StatusBoard,
-        fetching: fetches.Fetches,
+        places: FetchPlaces,
         *,
         report: Callable[[str, str, float], None],
     ) -> None:
@@ -78,7 +79,7 @@ class FlareSolverrApi:
         self._queue = queue
         self._sessions = sessions
         self._board = board
-        self._fetching = fetching
+        self._places = places
         self._report = report
         self._sent: str | None = None
         self._commands: dict[str, Callable[[Command, str], Awaitable[JsonDict]]] = {
@@ -190,7 +191,7 @@ class FlareSolverrApi:
     async def _fetch(self, command: Command, owner: str) -> JsonDict:
         request = command.to_fetch(self._config)
         with self._reporting(request.host) as ended:
-            answer = await self._fetching.send(request, owner)
+            answer = await fetches.send(self._places, request, owner)
             ended.well(answer.solved)
         found = await fetches.solution(
             answer,

@@ -19,6 +19,7 @@ from schemathesis.specs.openapi import checks as openapi_checks
 from captcha_bypass import __version__, errors
 from captcha_bypass.api.application import application
 from captcha_bypass.api.fetch import FetchApi
+from captcha_bypass.api.fetch_places import FetchPlaces
 from captcha_bypass.api.metrics import MetricsApi
 from captcha_bypass.api.native.openapi import document
 from captcha_bypass.api.native.routes import MAX_WAIT, NativeApi
@@ -138,8 +139,9 @@ def test_description_names_the_version_of_the_service() -> None:
 def test_every_route_is_described() -> None:
     queue = MemoryQueue(max_pending=1, result_ttl=1, max_results_bytes=1)
     board = StatusBoard(queue, ToldBrowsers(), Egress())
-    api = NativeApi(Config(workers=1), queue, Sessions(most=1, ttl=1.0), board)
-    fetch = FetchApi(Config(workers=1), FineFetches(), Metrics().fetch_ended)
+    config = Config(workers=1)
+    api = NativeApi(config, queue, Sessions(most=1, ttl=1.0), board)
+    fetch = FetchApi(config, FetchPlaces(config, FineFetches(), Metrics().fetch_ended))
     table = api.routes() + fetch.routes() + MetricsApi(Metrics(), board).routes()
     plain = [(route.path.replace(":[^/]+}", "}"), route.method) for route in table]
     routes = {(path, method.lower()) for path, method in plain}
