@@ -287,7 +287,8 @@ def test_peer_whose_process_is_gone_is_refused() -> None:
 
 @pytest.mark.browser
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("solves", [1, pytest.param(2, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("solves", [1, 2])
 def test_a_small_run_from_end_to_end(tmp_path: Path, solves: int) -> None:
     options = f"--at-once 1 --rounds 1 --solves {solves} --work 0.05 --only service,warm --skip-api"
     file = ("--skip-fetch", "--json", str(tmp_path / "out.json"))

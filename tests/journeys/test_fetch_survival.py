@@ -73,7 +73,7 @@ async def test_hundred_requests_end_each_when_their_browser_dies_and_the_next_so
 
 
 @pytest.mark.parametrize(
-    "count", [12, pytest.param(500, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])]
+    "count", [8, pytest.param(500, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])]
 )
 async def test_sessions_that_came_and_went_leave_no_process_and_no_folder(
     fetch: FetchClient, service: Service, count: int

@@ -45,7 +45,7 @@ def endings(service: Service) -> dict[str, float]:
     }
 
 
-@repeated(15, 200, seconds=4)
+@repeated(8, 200, seconds=4)
 async def test_cancelled_tasks_are_gone_for_ever_and_leave_nothing(
     tmp_path: Path, hard: TestServer, site: TestServer, times: int
 ) -> None:
