@@ -111,11 +111,12 @@ class Watcher:
         try:
             while True:
                 self._parsed.clear()
-                if await self._look_once():
+                is_through = await self._look_once()
+                if not self._seen_first and self._tracker.document is not self._tracker.first:
+                    await self._look_at_first()
+                if is_through:
                     break
                 await self._wait_for_news()
-            if not self._seen_first and self._tracker.document is not self._tracker.first:
-                await self._look_at_first()
         finally:
             for task in self._asked.values():
                 task.cancel()

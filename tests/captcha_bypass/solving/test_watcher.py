@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
-from demo.challenge_site import STATS
+from demo.challenge_site import STATS, SiteOptions, create_site
 from tests.support.hard_site import SEEN
 from tests.support.service import Client, client_of, run_service
 
@@ -131,6 +131,18 @@ async def test_challenge_that_never_passes_is_a_timeout_that_names_the_vendor(
     assert data["status_code"] == 403
     assert data["challenge"] == "cloudflare"
     assert "Just a moment" in data["html"]
+
+
+async def test_challenge_that_was_passed_is_told_where_the_text_never_comes(
+    client: Client,
+) -> None:
+    # Without work it is gone before the first look, now and then.
+    async with TestServer(create_site(SiteOptions(work=0.0))) as site:
+        url = str(site.make_url("/page/2"))
+        tasks = (client.solved(url=url, success_text="never", timeout=5) for _ in range(4))
+        for data in await asyncio.gather(*tasks):
+            assert (data["timeout_reached"], data["challenge"]) == (True, None)
+            assert data["solved"] == "cloudflare"
 
 
 async def test_two_megabytes_come_whole(client: Client, site: TestServer) -> None:
