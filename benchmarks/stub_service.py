@@ -17,6 +17,7 @@ from aiohttp import web
 from captcha_bypass.api.application import application
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
+from captcha_bypass.errors import TaskError
 from captcha_bypass.metrics import Metrics
 from captcha_bypass.status import Browsers, Egress, Readiness, StatusBoard
 from captcha_bypass.tasks.base import JsonDict
@@ -69,8 +70,8 @@ class _Browsers:
 
 class _NoFetches:
     async def fetch(self, request: FetchRequest, owner: str) -> Fetched:
-        """See Fetching."""
-        raise NotImplementedError
+        """See Fetching; what is measured here never asks for it."""
+        raise TaskError("browser_unavailable", "The stub has no browser to send a request.")
 
 
 async def _serve(delay: float, slots: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import aiohttp
 import pytest
@@ -13,13 +13,6 @@ from tests.support.service import Client, Json, Service, client_of, eventually, 
 from tests.support.visits import Visits, destroy, names, number, until_none, visit
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-async def visits() -> AsyncIterator[Visits]:
-    visits = Visits()
-    async with visits.server:
-        yield visits
 
 
 @pytest.fixture(scope="module")

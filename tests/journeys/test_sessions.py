@@ -20,13 +20,6 @@ from tests.support.visits import Visits, create, destroy, names, number, until_n
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture
-async def visits() -> AsyncIterator[Visits]:
-    visits = Visits()
-    async with visits.server:
-        yield visits
-
-
 @pytest.fixture(scope="module")
 def sessions_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     flags = ("--workers", "2", "--max-sessions", "3", "--log-level", "debug")
