@@ -95,11 +95,13 @@ class HttpProxy(_Proxy):
         first, *lines = head.split(b"\r\n")
         kept = [line for line in lines if not line.startswith(b"Proxy-")]
         site_reader, site_writer = await self.dial()
-        site_writer.write(b"\r\n".join([first.replace(target.encode(), b"/"), *kept]))
-        site_writer.write_eof()
-        writer.write(await site_reader.read())
-        await writer.drain()
-        site_writer.close()
+        try:
+            site_writer.write(b"\r\n".join([first.replace(target.encode(), b"/"), *kept]))
+            site_writer.write_eof()
+            writer.write(await site_reader.read())
+            await writer.drain()
+        finally:
+            site_writer.close()
 
 
 class SocksProxy(_Proxy):

@@ -27,8 +27,11 @@ class Socks:
                 host = ".".join(map(str, address)) if kind == 1 else address.decode()
                 site_reader, site_writer = await asyncio.open_connection(host, port)
                 self.served += 1
-                writer.write(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00")
-                await asyncio.gather(_pipe(reader, site_writer), _pipe(site_reader, writer))
+                try:
+                    writer.write(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00")
+                    await asyncio.gather(_pipe(reader, site_writer), _pipe(site_reader, writer))
+                finally:  # also where the browser resets its side, or the test ends first
+                    site_writer.close()
         finally:
             writer.close()
 
