@@ -101,19 +101,30 @@ def _busy(text: str) -> dict[str, Any]:
     return {**_answer(text, ErrorAnswer), "headers": retry}
 
 
+def _wait(text: str) -> dict[str, Any]:
+    schema = {"type": "number", "minimum": 0, "maximum": 30, "default": 0}
+    return {"name": "wait", "in": "query", "description": text, "schema": schema}
+
+
 def _solve() -> dict[str, Any]:
+    text = (
+        "seconds to hold the answer until the task ends; a client that hangs up before cancels it"
+    )
     return {
         "operationId": "solve",
-        "summary": "Queue a task",
+        "summary": "Queue a task, and wait for its result",
+        "parameters": [_wait(text)],
         "requestBody": {"required": True, "content": _content(SolveRequest)},
         "responses": {
-            "202": _answer("queued", SolveAnswer),
+            "200": _answer("only with wait: the task has ended", TaskView),
+            "202": _answer("queued, and not ended within wait", SolveAnswer),
             "400": _answer("invalid_request", ErrorAnswer),
             **_refused(),
+            "404": _answer("only with wait: the task was deleted meanwhile", TaskView),
             "408": _answer("body_timeout", ErrorAnswer),
             "413": _answer("body_too_large", ErrorAnswer),
             "415": _answer("unsupported_media_type", ErrorAnswer),
-            "503": _busy("queue_full or shutting_down"),
+            "503": _busy("queue_full, too_many_waiting or shutting_down"),
         },
     }
 
@@ -139,12 +150,7 @@ def _fetch() -> dict[str, Any]:
 
 
 def _result() -> dict[str, Any]:
-    wait = {
-        "name": "wait",
-        "in": "query",
-        "description": "seconds to hold the answer until the task ends",
-        "schema": {"type": "number", "minimum": 0, "maximum": 30, "default": 0},
-    }
+    wait = _wait("seconds to hold the answer until the task ends")
     return {
         "operationId": "result",
         "summary": "State and result of a task",

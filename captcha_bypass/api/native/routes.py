@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
@@ -24,6 +26,7 @@ from captcha_bypass.api.native.answers import (
 from captcha_bypass.api.native.openapi import document
 from captcha_bypass.api.sessions import Sessions
 from captcha_bypass.api.submission import read_body, submit
+from captcha_bypass.concurrency import uninterrupted
 from captcha_bypass.config import Config
 from captcha_bypass.errors import (
     FieldError,
@@ -75,9 +78,10 @@ class NativeApi:
         ]
 
     async def solve(self, request: web.Request) -> web.Response:
-        """Queue a task."""
+        """Queue a task; with `wait`, answer with its result if it ends within so many seconds."""
         if request.content_type != "application/json":
             raise UnsupportedMediaType("Send JSON with the header Content-Type: application/json.")
+        wait = _wait(request)
         if self._queue.stopping:
             raise ShuttingDown
         try:
@@ -85,8 +89,25 @@ class NativeApi:
         except ValidationError as error:
             raise invalid(error) from None
         owner = owner_of(request)
-        task_id = await submit(self._queue, self._config, solve_request, owner)
-        return _json(SolveAnswer(task_id=task_id), status=202)
+        if not wait:
+            return _queued(await submit(self._queue, self._config, solve_request, owner))
+        with self._place():  # before the task is queued, so that a refused request changes nothing
+            task_id = await submit(self._queue, self._config, solve_request, owner)
+            record = await self._ended(task_id, wait)
+        if record is not None and not record.finished:
+            return _queued(task_id)
+        try:
+            return self._view(task_id, record)
+        except TooManyWaiting:  # its result can be read later; the client needs the id for that
+            return _queued(task_id)
+
+    async def _ended(self, task_id: str, wait: float) -> Record | None:
+        """Wait for a task of which only this request's client knows, and end it with the client."""
+        try:
+            return await self._queue.wait(task_id, wait)
+        except asyncio.CancelledError:  # it hung up
+            await uninterrupted(self._queue.remove(task_id))
+            raise
 
     async def _parsed(self, body: bytes) -> SolveRequest:
         """Read a request; one whose reading may take 30 ms is not read on the event loop.
@@ -105,7 +126,16 @@ class NativeApi:
         wait = _wait(request)
         record = await self._own(request)
         if wait and record is not None and not record.finished:
-            record = await self._held(task_id, wait)
+            with self._place():
+                record = await self._queue.wait(task_id, wait)
+        return self._view(task_id, record)
+
+    def _view(self, task_id: str, record: Record | None) -> web.Response:
+        """Return the answer about a task.
+
+        Raises:
+            TooManyWaiting: its result is large, and too much is being sent already.
+        """
         if record is None:
             return _json(TaskView(status="not_found"), status=404)
         view = {"status": record.state.value, "error": record.error, "data": record.data}
@@ -117,7 +147,13 @@ class NativeApi:
         record = await self._queue.get(request.match_info["task_id"])
         return record if record is not None and record.owner == owner_of(request) else None
 
-    async def _held(self, task_id: str, wait: float) -> Record | None:
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """Have a place among the requests that wait for results.
+
+        Raises:
+            TooManyWaiting: there is none.
+        """
         if self._waiting >= self._config.max_waiting:
             raise TooManyWaiting(
                 f"{self._waiting} requests are waiting for results; ask without wait, "
@@ -125,8 +161,8 @@ class NativeApi:
             )
         self._waiting += 1
         try:
-            return await self._queue.wait(task_id, wait)
-        finally:  # a client that hangs up cancels this
+            yield
+        finally:  # a client that hangs up cancels what it does here
             self._waiting -= 1
 
     async def remove(self, request: web.Request) -> web.Response:
@@ -188,6 +224,10 @@ def _wait(request: web.Request) -> float:
         message = f"must be a number of seconds from 0 to {MAX_WAIT:g}"
         raise InvalidRequest([FieldError("wait", message)])
     return seconds
+
+
+def _queued(task_id: str) -> web.Response:
+    return _json(SolveAnswer(task_id=task_id), status=202)
 
 
 def _json(model: BaseModel, status: int = 200) -> web.Response:

@@ -214,8 +214,9 @@ def test_limits_are_in_the_description() -> None:
     assert properties["cookies"]["maxItems"] == models.MAX_COOKIES
     assert properties["headers"]["maxProperties"] == models.MAX_HEADERS
     assert properties["timeout"]["exclusiveMinimum"] == 0
-    wait = described["paths"]["/result/{task_id}"]["get"]["parameters"][1]
-    assert (wait["name"], wait["schema"]["maximum"]) == ("wait", MAX_WAIT)
+    (solve_wait,) = described["paths"]["/solve"]["post"]["parameters"]
+    for wait in (solve_wait, described["paths"]["/result/{task_id}"]["get"]["parameters"][1]):
+        assert (wait["name"], wait["schema"]["maximum"]) == ("wait", MAX_WAIT)
 
 
 def test_no_secret_has_a_default_or_an_example() -> None:
