@@ -1,0 +1,128 @@
+"""What an answer of the service says, and the error that it stands for."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from captcha_bypass.client.address import KEY_VARIABLE
+from captcha_bypass.client.errors import (
+    ClientError,
+    NotSolved,
+    RequestRefused,
+    ServiceError,
+    TaskFailed,
+)
+from captcha_bypass.client.results import SolveResult
+from captcha_bypass.client.steps import Answer
+
+#: A place is free again soon, and nothing was begun: the only refusals that are tried again.
+BUSY = frozenset({"queue_full", "too_many_waiting", "too_many_connections"})
+#: Seconds, where a full service does not say when to come back, and the least that is waited.
+DEFAULT_RETRY_AFTER, LEAST_PAUSE = 2.0, 0.1
+#: Hints that a message quotes.
+_FEW = 3
+
+
+def json_of(answer: Answer) -> dict[str, Any]:
+    """Return an answer's JSON object; empty for anything else."""
+    try:
+        found = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        found = None
+    return found if isinstance(found, dict) else {}
+
+
+def code_of(answer: Answer) -> str:
+    """Return the code of the error that an answer is, empty for none of the service's own."""
+    error = json_of(answer).get("error")
+    return str(error["code"]) if isinstance(error, dict) and "code" in error else ""
+
+
+def retry_after(answer: Answer) -> float:
+    """Return after how many seconds a service that is full is asked again."""
+    try:
+        return max(LEAST_PAUSE, float(answer.headers.get("retry-after", DEFAULT_RETRY_AFTER)))
+    except ValueError:
+        return DEFAULT_RETRY_AFTER
+
+
+def unreachable(shown: str, why: str) -> ServiceError:
+    """Return the error of a service that does not answer."""
+    return ServiceError(
+        "unreachable",
+        f"No answer from the service at {shown} ({why}). Is captcha-bypass running there, and is "
+        "the address right?",
+    )
+
+
+def not_the_service(shown: str, answer: Answer) -> ServiceError:
+    """Return the error of an answer that is none of captcha-bypass."""
+    return ServiceError(
+        "not_the_service",
+        f"What answers at {shown} (with status {answer.status}) is not captcha-bypass. Is the "
+        "address right? It is that of the service alone, without /v1 or /solve.",
+    )
+
+
+def refusal(shown: str, answer: Answer) -> ClientError:
+    """Return the error of a request that was not taken."""
+    error = json_of(answer).get("error")
+    if not isinstance(error, dict) or "code" not in error:
+        return not_the_service(shown, answer)
+    code, message = str(error["code"]), str(error.get("message", ""))
+    if code == "unauthorized":
+        message = (
+            f"The service at {shown} wants one of its API keys, and got another or none. Give it "
+            f"as api_key, or in the environment as {KEY_VARIABLE}."
+        )
+        return ServiceError(code, message)
+    if code == "host_not_allowed":
+        return ServiceError(code, f"The service at {shown} refuses this address: {message}")
+    listed = error.get("fields")
+    fields = {
+        str(part.get("field")): str(part.get("message"))
+        for part in (listed if isinstance(listed, list) else [])
+        if isinstance(part, dict)
+    }
+    return RequestRefused(code, f"{code}: {message}", answer.status, fields)
+
+
+def failure(shown: str, view: dict[str, Any]) -> TaskFailed:
+    """Return the error of a task that ended without a page."""
+    error = view.get("error") or {}
+    code = str(error.get("code") or view.get("status"))
+    message = str(error.get("message") or f"the service at {shown} lost the task")
+    data = view.get("data")
+    return TaskFailed(
+        code, f"{code}: {message}", SolveResult.read(data) if isinstance(data, dict) else None
+    )
+
+
+def unsolved(result: SolveResult, timeout: float) -> NotSolved:
+    """Return the error of a page that did not get through, with all that is known of why."""
+    shown = result.block or result.challenge
+    if result.block:
+        why = f"{result.block} refuses this visitor; waiting does not help"
+    elif result.challenge:
+        why = f"it still shows a challenge of {result.challenge} after {timeout:g} s"
+    elif result.status_code is None:
+        why = f"the site sent no page within {timeout:g} s"
+    else:
+        why = f"the conditions did not hold within {timeout:g} s (HTTP {result.status_code})"
+    parts = [f"Not through at {_without_query(result.url)}: {why}."]
+    if unmet := [str(item) for item in _listed(result.raw.get("unmet"))]:
+        parts.append(f"Unmet: {', '.join(unmet)}.")
+    hints = [hint for hint in _listed(result.raw.get("hints")) if isinstance(hint, dict)]
+    parts += [str(hint.get("message", "")) for hint in hints[:_FEW]]
+    code = "challenge_not_passed" if shown else "timeout"
+    return NotSolved(code, " ".join(filter(None, parts)), result)
+
+
+def _listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _without_query(url: str) -> str:
+    """Return a URL without what may be a secret in it."""
+    return url.partition("?")[0].partition("#")[0]

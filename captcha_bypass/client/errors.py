@@ -1,0 +1,75 @@
+"""What goes wrong for a client of the service, as one tree.
+
+ClientError
+├── ServiceError           the service cannot be used as it was given: wrong address, wrong key, or it is away
+├── RequestRefused         it took no such request, and changed nothing
+└── TaskFailed             it took it, and there is no page, or no answer of the site
+    └── NotSolved              the page did not get through in time
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from captcha_bypass.client.results import SolveResult
+
+
+class ClientError(Exception):
+    """The base of all errors of the clients.
+
+    Attributes:
+        code: Stable, machine-readable name; the service's own where it is the service that says it
+            (docs/api.md, docs/fetch.md).
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ServiceError(ClientError):
+    """The service cannot be used as it was given; the message says what to change.
+
+    Codes: `invalid_url`, `invalid_api_key`, `unreachable`, `not_the_service`, and the service's
+    `unauthorized` and `host_not_allowed`. Where it is one of the first two nothing was sent.
+    """
+
+
+class RequestRefused(ClientError):
+    """The service refused a request, and changed nothing.
+
+    Attributes:
+        status: HTTP status of its answer.
+        fields: What is wrong with which field; empty but for `invalid_request`.
+    """
+
+    def __init__(
+        self, code: str, message: str, status: int, fields: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(code, message)
+        self.status = status
+        self.fields = dict(fields or {})
+
+
+class TaskFailed(ClientError):
+    """The service took a task or a request, and it ended without a page or an answer.
+
+    Attributes:
+        result: What there is all the same. With `not_a_page`: cookies and headers of the file behind
+            a challenge.
+    """
+
+    def __init__(self, code: str, message: str, result: SolveResult | None = None) -> None:
+        super().__init__(code, message)
+        self.result = result
+
+
+class NotSolved(TaskFailed):
+    """The page did not get through; the message says what is known of why.
+
+    Codes: `challenge_not_passed`, or `timeout` where no challenge is in sight. `result` has the page as
+    it was at the end; a request of `fetch` has none.
+    """

@@ -1,0 +1,262 @@
+"""How the service is asked, step by step; both clients do these steps."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from captcha_bypass.client.answers import (
+    BUSY,
+    code_of,
+    failure,
+    json_of,
+    not_the_service,
+    refusal,
+    retry_after,
+    unreachable,
+    unsolved,
+)
+from captcha_bypass.client.errors import ClientError, NotSolved, TaskFailed
+from captcha_bypass.client.results import FetchResult, Health, SolveResult
+from captcha_bypass.client.steps import Answer, Call, NoAnswer, Pause, Steps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Seconds of one question for a result. The service holds none for longer, and proxies between cut
+#: off answers after 60.
+LONG_POLL = 30.0
+#: Seconds the service gets for an answer that it need not think about.
+ANSWER_SECONDS = 10.0
+#: Seconds a task gets beyond its timeout, to be stopped and to hand over its page.
+GRACE_SECONDS = 15.0
+#: Seconds in which a service that has a task may be away, for it may be restarting; and between two
+#: questions meanwhile.
+PATIENCE_SECONDS, ASK_SECONDS = 15.0, 0.5
+#: Seconds to say that a task is not wanted any more.
+FORGET_SECONDS = 2.0
+
+_ENDED = frozenset({"completed", "error", "not_found"})
+
+
+def nobody(state: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Asks one service.
+
+    Args:
+        shown: Its address, for messages.
+        long_poll: Seconds of one question for a result, at most LONG_POLL.
+        on_state: Told where a task stands, with each answer: `busy` (no place in the queue), `pending`,
+            `running`, or `away` (the service does not answer).
+    """
+
+    shown: str
+    long_poll: float = LONG_POLL
+    on_state: Callable[[str], None] = nobody
+
+    def check(self) -> Steps[None]:
+        """See whether address and key are right; nothing else is done.
+
+        Raises:
+            ServiceError: they are not.
+        """
+        answer = yield from self._call("GET", "/sessions")
+        if answer.status != 200:
+            raise refusal(self.shown, answer)
+        if not isinstance(json_of(answer).get("sessions"), list):
+            raise not_the_service(self.shown, answer)
+
+    def health(self) -> Steps[Health]:
+        """Return whether tasks can run.
+
+        Raises:
+            ServiceError: the address is not the service's.
+        """
+        answer = yield from self._call("GET", "/health")
+        found = json_of(answer)
+        status = found.get("status")
+        if status not in ("ok", "starting", "unavailable"):
+            raise refusal(self.shown, answer)
+        reason, version, browser = (found.get(name) for name in ("reason", "version", "browser"))
+        return Health(status, reason, version, browser, found)
+
+    def end_session(self, name: str) -> Steps[bool]:
+        """End a session; returns whether there was one.
+
+        Raises:
+            ServiceError: the service cannot be used.
+        """
+        answer = yield from self._call("DELETE", f"/sessions/{quote(name, safe='')}")
+        if answer.status not in (200, 404) or "success" not in json_of(answer):
+            raise refusal(self.shown, answer)
+        return answer.status == 200
+
+    def solve(self, body: dict[str, Any], queue_timeout: float) -> Steps[SolveResult]:
+        """Have a page opened, and return it once it is through.
+
+        A task that nobody waits for any more, because the caller was interrupted, is cancelled.
+
+        Args:
+            body: Of POST /solve.
+            queue_timeout: Seconds to wait for a browser.
+
+        Raises:
+            ClientError: see `errors`.
+        """
+        view = yield from self._task(body, queue_timeout, patience=0)
+        code = (view.get("error") or {}).get("code")
+        if view["status"] == "not_found" or code == "shutting_down":
+            # It was restarted, and its memory is gone. Once: it might be crashing.
+            view = yield from self._task(body, queue_timeout, patience=PATIENCE_SECONDS)
+        if view["status"] != "completed":
+            raise failure(self.shown, view)
+        result = SolveResult.read(view["data"])
+        asked = body.get("success_text") or body.get("success_selector")
+        if result.timeout_reached or result.challenge or (result.block and not asked):
+            raise unsolved(result, body["timeout"])
+        return result
+
+    def fetch(self, body: dict[str, Any]) -> Steps[FetchResult]:
+        """Have the browser send a request, and return the site's answer.
+
+        Args:
+            body: Of POST /fetch; its timeout holds for all of it, waiting for a place included.
+
+        Raises:
+            ClientError: see `errors`.
+        """
+        until = time.monotonic() + body["timeout"]
+        while True:
+            left = max(0.1, until - time.monotonic())
+            try:
+                answer = yield Call(
+                    "POST", "/fetch", left + GRACE_SECONDS, {**body, "timeout": left}
+                )
+            except NoAnswer as error:
+                raise unreachable(self.shown, str(error)) from error
+            if answer.status == 200:
+                return self._fetched(answer)
+            code, pause = code_of(answer), retry_after(answer)
+            if code not in BUSY or time.monotonic() + pause > until:
+                break
+            self.on_state("busy")
+            yield Pause(pause)
+        if answer.status in (500, 502, 503, 504) and code and code not in BUSY:
+            message = str(json_of(answer)["error"].get("message", ""))
+            kind = NotSolved if code == "challenge_not_passed" else TaskFailed
+            raise kind(code, f"{code}: {message}")
+        raise refusal(self.shown, answer)
+
+    def _fetched(self, answer: Answer) -> FetchResult:
+        try:
+            return FetchResult.read(json_of(answer))
+        except (KeyError, TypeError, ValueError):
+            raise not_the_service(self.shown, answer) from None
+
+    def _call(self, method: str, path: str) -> Steps[Answer]:
+        try:
+            answer: Answer = yield Call(method, path, ANSWER_SECONDS)
+        except NoAnswer as error:
+            raise unreachable(self.shown, str(error)) from error
+        return answer
+
+    def _task(
+        self, body: dict[str, Any], queue_timeout: float, *, patience: float
+    ) -> Steps[dict[str, Any]]:
+        """Run one task; returns what the service says of it at its end."""
+        until = time.monotonic() + queue_timeout
+        task_id = yield from self._submit(body, until, time.monotonic() + patience)
+        ended = False
+        try:
+            view = yield from self._ended(task_id, until, body["timeout"] + GRACE_SECONDS)
+            ended = True
+            return view
+        finally:
+            if not ended:
+                yield from self._forget(task_id)
+
+    def _submit(self, body: dict[str, Any], until: float, patient_until: float) -> Steps[str]:
+        while True:
+            try:
+                answer = yield Call("POST", "/solve", ANSWER_SECONDS, body)
+            except NoAnswer as error:
+                if time.monotonic() > patient_until:
+                    raise unreachable(self.shown, str(error)) from error
+                self.on_state("away")
+                yield Pause(ASK_SECONDS)
+                continue
+            if answer.status == 202 and "task_id" in json_of(answer):
+                return str(json_of(answer)["task_id"])
+            pause = retry_after(answer)
+            if code_of(answer) not in BUSY or time.monotonic() + pause > until:
+                raise refusal(self.shown, answer)
+            self.on_state("busy")
+            yield Pause(pause)
+
+    def _ended(self, task_id: str, until: float, seconds: float) -> Steps[dict[str, Any]]:
+        """Wait for a task's end.
+
+        Args:
+            until: When it must have begun to run.
+            seconds: How long it may run then.
+        """
+        running = False
+        while True:
+            left = until - time.monotonic()
+            view = yield from self._view(task_id, max(0.1, min(self.long_poll, left)))
+            status = view["status"]
+            if status in _ENDED:
+                return view
+            self.on_state(status)
+            if status == "running" and not running:
+                running, until = True, time.monotonic() + seconds
+            elif left <= 0:
+                raise self._late(running=running)
+
+    def _late(self, *, running: bool) -> ClientError:
+        if running:
+            return TaskFailed("timeout", f"The service at {self.shown} let the task run too long.")
+        return TaskFailed(
+            "timeout",
+            f"The task got no browser in time: it still waits in the queue of {self.shown}. Give a "
+            "longer queue_timeout, or the service more workers.",
+        )
+
+    def _view(self, task_id: str, wait: float) -> Steps[dict[str, Any]]:
+        """Ask how a task stands, patiently; where the answer is cut off, for a shorter one each time.
+
+        Args:
+            wait: Seconds that the service may hold the answer.
+        """
+        until = time.monotonic() + wait + PATIENCE_SECONDS
+        trouble: ClientError
+        while True:
+            path = f"/result/{task_id}?wait={wait:.3f}"
+            try:
+                answer = yield Call("GET", path, wait + ANSWER_SECONDS)
+            except NoAnswer as error:
+                trouble = unreachable(self.shown, str(error))
+            else:
+                view = json_of(answer)
+                if isinstance(view.get("status"), str):
+                    return view
+                trouble = refusal(self.shown, answer)
+                if answer.status < 500:
+                    raise trouble
+            if time.monotonic() > until:
+                raise trouble
+            # It is away, or holds as many answers as it can, or a proxy between has cut it off.
+            wait /= 2
+            self.on_state("away")
+            yield Pause(ASK_SECONDS)
+
+    def _forget(self, task_id: str) -> Steps[None]:
+        with suppress(NoAnswer):  # it ends by its own timeout then
+            yield Call("DELETE", f"/task/{task_id}", FORGET_SECONDS)

@@ -1,0 +1,230 @@
+"""The client for programs without an event loop; any number of threads may share one."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import secrets
+import time
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+
+from captcha_bypass.client.address import Address
+from captcha_bypass.client.bodies import FetchOptions, SolveOptions, fetch_body, solve_body
+from captcha_bypass.client.errors import ClientError
+from captcha_bypass.client.protocol import LONG_POLL, Protocol, nobody
+from captcha_bypass.client.steps import Answer, Call, NoAnswer, Pause, Steps, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from captcha_bypass.client.results import FetchResult, Health, SolveResult
+
+T = TypeVar("T")
+#: Seconds to connect.
+CONNECT_SECONDS = 5.0
+#: Bytes of an answer that are taken at once.
+_PIECE = 64 * 1024
+
+
+class Client:
+    """Talks to a running service. Nothing stays open between two calls, and no thread is started.
+
+    Args:
+        url: Where it is; None: as the environment says (CAPTCHA_BYPASS_URL), else on this machine.
+        api_key: None: as the environment says (CAPTCHA_BYPASS_API_KEY), else none is sent.
+        long_poll: Seconds of one question for a result, at most 30.
+        on_state: Told where a task stands, with each answer; see `protocol.Protocol`.
+
+    Raises:
+        ServiceError: URL or key cannot be right. Nothing was sent.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        long_poll: float = LONG_POLL,
+        on_state: Callable[[str], None] = nobody,
+    ) -> None:
+        self._address = Address.of(url, api_key)
+        self._protocol = Protocol(self._address.shown, long_poll, on_state)
+
+    @property
+    def url(self) -> str:
+        """The service's address."""
+        return self._address.shown
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to close. For those who close what they open."""
+
+    def solve(
+        self,
+        url: str,
+        *,
+        timeout: float = 60.0,
+        queue_timeout: float | None = None,
+        **options: Unpack[SolveOptions],
+    ) -> SolveResult:
+        """Have a page opened in a browser, and return it once it is through.
+
+        Args:
+            timeout: Seconds the browser gets.
+            queue_timeout: Seconds to wait for a browser before that, for a place in a full queue too;
+                None: as many.
+            options: Without a condition among them the page is through when it is no challenge.
+
+        Raises:
+            NotSolved: it did not get through; the error's `result` has the page as it is.
+            TaskFailed: there is no page.
+            RequestRefused: the service takes no such task, or none now.
+            ServiceError: it cannot be used; nothing was sent to a site.
+        """
+        body = solve_body(url, timeout, options)
+        return self._run(
+            self._protocol.solve(body, timeout if queue_timeout is None else queue_timeout)
+        )
+
+    def fetch(
+        self,
+        url: str,
+        *,
+        method: str = "GET",
+        content: bytes | str | None = None,
+        timeout: float = 60.0,
+        **options: Unpack[FetchOptions],
+    ) -> FetchResult:
+        """Have the browser send a request that has the site's clearance, and return the site's answer.
+
+        Args:
+            content: The body; text is sent as UTF-8.
+            timeout: Seconds to the last byte, a solve and waiting for a place included.
+
+        Raises:
+            NotSolved: a challenge was not passed.
+            TaskFailed: there is no answer of the site.
+            RequestRefused, ServiceError: see `solve`.
+        """
+        return self._run(self._protocol.fetch(fetch_body(url, method, content, timeout, options)))
+
+    def session(self, name: str | None = None) -> Session:
+        """Return a session: cookies and logins stay from one call to the next.
+
+        Args:
+            name: None: one that nobody else has.
+        """
+        return Session(self, name or secrets.token_hex(8))
+
+    def health(self) -> Health:
+        """Return whether the service can run tasks.
+
+        Raises:
+            ServiceError: there is none at that address.
+        """
+        return self._run(self._protocol.health())
+
+    def check(self) -> None:
+        """See whether URL and key are right. Nothing is sent to any site.
+
+        Raises:
+            ServiceError: they are not; the message says what to change.
+        """
+        self._run(self._protocol.check())
+
+    def end_session(self, name: str) -> bool:
+        """End a session of that name; returns whether there was one.
+
+        Raises:
+            ServiceError: the service cannot be used.
+        """
+        return self._run(self._protocol.end_session(name))
+
+    def _run(self, steps: Steps[T]) -> T:
+        return run(steps, self._do)
+
+    def _do(self, step: Call | Pause) -> Answer | None:
+        if isinstance(step, Pause):
+            time.sleep(step.seconds)
+            return None
+        return call(self._address, step)
+
+
+class Session:
+    """A session of the service's. Used as `with client.session() as session`; its end ends it there."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self._client = client
+        self.name = name
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: object, _: object) -> None:
+        with suppress(*([] if error is None else [ClientError])):  # which would hide the other one
+            self.close()
+
+    def close(self) -> None:
+        """End the session, with all cookies and logins in it.
+
+        Raises:
+            ServiceError: the service cannot be used.
+        """
+        self._client.end_session(self.name)
+
+    def solve(self, url: str, **arguments: Any) -> SolveResult:  # noqa: ANN401 - those of Client.solve
+        """Have a page opened in this session; see `Client.solve`."""
+        return self._client.solve(url, **{**arguments, "session": self.name})
+
+    def fetch(self, url: str, **arguments: Any) -> FetchResult:  # noqa: ANN401 - those of Client.fetch
+        """Have a request sent in this session; see `Client.fetch`."""
+        return self._client.fetch(url, **{**arguments, "session": self.name})
+
+
+def call(address: Address, step: Call) -> Answer:
+    """Ask the service once, over a connection of its own.
+
+    A connection that is kept may be closed by the other side just when it is used, and whether the
+    service has got a request then nobody can tell.
+
+    Raises:
+        NoAnswer: there is none in time.
+    """
+    until = time.monotonic() + step.timeout
+    kind = http.client.HTTPSConnection if address.tls else http.client.HTTPConnection
+    connection = kind(address.host, address.port, timeout=min(CONNECT_SECONDS, step.timeout))
+    headers = {**address.headers, "Connection": "close"}
+    body = None
+    if step.body is not None:
+        body = json.dumps(step.body).encode()
+        headers["Content-Type"] = "application/json"
+    with closing(connection):
+        try:
+            connection.connect()
+            connection.sock.settimeout(_left(until))
+            sock = connection.sock
+            connection.request(step.method, address.path + step.path, body, headers)
+            response = connection.getresponse()
+            pieces = []
+            while piece := response.read1(_PIECE):
+                pieces.append(piece)
+                sock.settimeout(_left(until))
+        except TimeoutError:
+            raise NoAnswer(f"none within {step.timeout:g} s") from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise NoAnswer(str(error) or type(error).__name__) from error
+    found = {name.lower(): value for name, value in response.getheaders()}
+    return Answer(response.status, found, b"".join(pieces))
+
+
+def _left(until: float) -> float:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
