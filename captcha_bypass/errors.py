@@ -66,6 +66,11 @@ RequestErrorCode = Literal[
     "internal_error",
 ]
 
+#: Why a connection is refused or closed: there are too many that are all in use; it made room for
+#: another; it did not say what it wants in time, or in too many words; it did not take its answer.
+ConnectionErrorCode = Literal[
+    "too_many_connections", "idle_connection", "slow_request", "large_head", "slow_reader"
+]
 #: What a request through the browser may end with, beside the codes of tasks.
 FetchErrorCode = Literal["challenge_not_passed", "timeout", "answer_too_large", "answer_unreadable"]
 

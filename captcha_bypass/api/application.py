@@ -43,6 +43,11 @@ def application(
         client_max_size=MAX_BODY_BYTES,
     )
     app[DOOR] = door
+
+    async def close(_: web.Application) -> None:
+        refusals.close()
+
+    app.on_cleanup.append(close)
     app.add_routes(NativeApi(config, queue, sessions, board).routes())
     places = FetchPlaces(config, fetching, metrics.fetch_ended)
     app.add_routes(FetchApi(config, places).routes())

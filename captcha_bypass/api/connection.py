@@ -6,9 +6,11 @@ import asyncio
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, Protocol, cast
+from typing import Protocol, cast
 
 from aiohttp import web
+
+from captcha_bypass.errors import ConnectionErrorCode
 
 #: Seconds within which a request's head must be there, from the connection's beginning or the end
 #: of the request before; proxies keep connections open for a minute.
@@ -19,12 +21,6 @@ HEAD_BYTES = 64 * 1024
 ANSWER_SECONDS = 1.0
 #: Seconds in which a client that has an answer coming must take 48 KiB of it.
 STALL_SECONDS = 30.0
-
-#: Why a connection is refused or closed: there are too many that are all in use; it made room for
-#: another; it did not say what it wants in time, or in too many words; it did not take its answer.
-Reason = Literal[
-    "too_many_connections", "idle_connection", "slow_request", "large_head", "slow_reader"
-]
 
 
 class Doorkeeper(Protocol):
@@ -42,8 +38,8 @@ class Doorkeeper(Protocol):
     def leave(self, connection: Connection) -> None:
         """Forget a connection."""
 
-    def tell(self, reason: Reason) -> None:
-        """Say that a connection is refused or closed."""
+    def tell(self, reason: ConnectionErrorCode, client: str) -> None:
+        """Say that a connection is refused or closed, and whose."""
 
 
 class Connection(asyncio.Protocol):
@@ -134,9 +130,9 @@ class Connection(asyncio.Protocol):
         else:
             self.end("slow_request")
 
-    def end(self, reason: Reason) -> None:
+    def end(self, reason: ConnectionErrorCode) -> None:
         """Close it at once."""
-        self._door.tell(reason)
+        self._door.tell(reason, self.peer)
         self._door.leave(self)
         if self._transport is not None:
             self._transport.abort()

@@ -12,16 +12,17 @@ from collections import Counter
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from captcha_bypass.api.connection import Connection, Reason
+from captcha_bypass.api.connection import Connection
 from captcha_bypass.api.errors import Handler
 from captcha_bypass.api.refusals import Refusals
+from captcha_bypass.errors import ConnectionErrorCode
 
 #: Connections at once, of all clients, where there are files enough for four times as many.
 MOST_CONNECTIONS = 4096
 #: What part of them one address may have.
 SHARE_OF_ONE = 0.75
 
-_TEXTS: dict[Reason, str] = {
+_TEXTS: dict[ConnectionErrorCode, str] = {
     "too_many_connections": "a connection was refused: too many are in use",
     "idle_connection": "a connection was closed that had no request, to make room for another",
     "slow_request": "a connection was closed that did not send a request in time",
@@ -87,7 +88,7 @@ class Door:
             mine = (c for c in self._idle if full or c.peer == connection.peer)
             idle = next((c for c in mine if not c.is_sending), None)
             if idle is None:
-                self.tell("too_many_connections")
+                self.tell("too_many_connections", connection.peer)
                 return False
             idle.end("idle_connection")
         self._open[connection.handler] = connection
@@ -120,6 +121,6 @@ class Door:
             self.rest(connection)
             connection.answered()
 
-    def tell(self, reason: Reason) -> None:
-        """Say that a connection is refused or closed."""
-        self._refusals.count_bound(reason, _TEXTS[reason])
+    def tell(self, reason: ConnectionErrorCode, client: str) -> None:
+        """Say that a connection is refused or closed, and whose."""
+        self._refusals.connection(reason, _TEXTS[reason], client)

@@ -33,7 +33,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def refused(refusals: Refusals) -> Middleware:
-    """Return the middleware that makes a RequestError of all that goes wrong, and counts it.
+    """Return the middleware that makes a RequestError of all that goes wrong, and tells of it.
 
     A traceback goes to the log alone.
     """
@@ -43,11 +43,11 @@ def refused(refusals: Refusals) -> Middleware:
         try:
             return await handler(request)
         except RequestError as error:
-            refusals.count(error)
+            refusals.request(error, request)
             raise
         except Exception as error:
             refusal = _refusal(request, error)
-            refusals.count(refusal)
+            refusals.request(refusal, request)
             raise refusal from error
 
     return counted

@@ -1,17 +1,22 @@
-"""What is refused, for the operator: counted, and told in the log now and then."""
+"""What is refused, for the operator: counted, and told in the log, but only so many lines of it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 
-from captcha_bypass.errors import RequestError, ShuttingDown
+from aiohttp import web
+
+from captcha_bypass.errors import ConnectionErrorCode, RequestError, UnexpectedError
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two lines of the log about one code.
-QUIET_SECONDS = 60.0
+#: So many lines in so many seconds at most; what is left out is told in one more.
+MAX_LINES, WINDOW_SECONDS = 20, 10.0
+#: Characters of a message that are told; names of fields may be as long as a request.
+MAX_MESSAGE_CHARS = 300
 
 
 class Refusals:
@@ -23,23 +28,59 @@ class Refusals:
 
     def __init__(self, report: Callable[[str], None]) -> None:
         self._report = report
-        self._told_at: dict[str, float] = {}
+        self._window_ends = 0.0
+        self._lines = 0
+        #: By code, since the last line about them.
+        self._left_out: Counter[str] = Counter()
+        self._timer: asyncio.TimerHandle | None = None
 
-    def count(self, error: RequestError) -> None:
-        """Count a request; a bound that it reached is also told."""
-        if error.status in (408, 413, 503) and not isinstance(error, ShuttingDown):
-            self.count_bound(error.code, str(error))
-        else:
-            self._report(error.code)
+    def request(self, error: RequestError, request: web.Request) -> None:
+        """Count a request, and tell its route, its client's address and what was wrong."""
+        self._report(error.code)
+        if isinstance(error, UnexpectedError):
+            return  # it has a line already, with its traceback
+        resource = request.match_info.route.resource
+        # Not the path itself: that may hold anything, and what no route has may be a secret.
+        route = "a path that there is not" if resource is None else resource.canonical
+        fields = {"status": error.status, "client": request.remote}
+        self._tell(error.code, f"request refused: {request.method} {route}: {error}", fields)
 
-    def count_bound(self, code: str, text: str) -> None:
-        """Count a bound that was reached; one line a minute says so.
+    def connection(self, code: ConnectionErrorCode, text: str, client: str) -> None:
+        """Count a connection that was refused or closed, and tell of it.
 
         Args:
-            text: What happened, and what can be done; no secrets.
+            text: What happened; no secrets.
+            client: Its address.
         """
         self._report(code)
-        now = asyncio.get_running_loop().time()
-        if now - self._told_at.get(code, -QUIET_SECONDS) >= QUIET_SECONDS:
-            self._told_at[code] = now
-            logger.warning("refused, %s: %s", code, text)
+        self._tell(code, text, {"client": client})
+
+    def close(self) -> None:
+        """Tell what was left out and not told yet."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._tell_left_out()
+
+    def _tell(self, code: str, text: str, fields: Mapping[str, object]) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._window_ends:
+            self._window_ends, self._lines = loop.time() + WINDOW_SECONDS, 0
+        if self._lines < MAX_LINES:
+            self._lines += 1
+            logger.warning("%s", _printable(text), extra={"code": code, **fields})
+            return
+        self._left_out[code] += 1
+        if self._timer is None:
+            self._timer = loop.call_at(self._window_ends, self._tell_left_out)
+
+    def _tell_left_out(self) -> None:
+        self._timer = None
+        codes = ", ".join(f"{code} {count}" for code, count in self._left_out.most_common())
+        logger.warning("%d more were refused, without a line: %s", self._left_out.total(), codes)
+        self._left_out.clear()
+
+
+def _printable(text: str) -> str:
+    """Return the beginning of a text, of which no part can look like another line."""
+    short = text if len(text) <= MAX_MESSAGE_CHARS else text[:MAX_MESSAGE_CHARS] + "..."
+    return "".join(char if char.isprintable() else "?" for char in short)

@@ -9,7 +9,6 @@ from typing import get_args
 import pytest
 
 from captcha_bypass import __version__, errors
-from captcha_bypass.api.connection import Reason
 from captcha_bypass.api.flaresolverr.commands import Command
 from captcha_bypass.api.native.answers import TaskView
 from captcha_bypass.api.native.openapi import document
@@ -134,7 +133,10 @@ def test_every_metric_is_explained_with_its_labels() -> None:
 
 
 def test_every_reason_for_which_connections_are_closed_is_explained() -> None:
-    assert all(f"`{reason}`" in section(OPERATING, "Prometheus") for reason in get_args(Reason))
+    assert all(
+        f"`{reason}`" in section(OPERATING, "Prometheus")
+        for reason in get_args(errors.ConnectionErrorCode)
+    )
 
 
 def test_the_table_of_memory_is_what_the_service_warns_by() -> None:
