@@ -61,6 +61,7 @@ def create_app(config: Config, find: Find) -> web.Application:
         max_pending=config.max_queue,
         result_ttl=config.result_ttl,
         max_results_bytes=config.max_results_bytes,
+        on_start=metrics.task_started,
     )
     proxy = default_proxy(config)
     at_once = config.max_fetches_per_host

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     ProcessCollector,
     disable_created_metrics,
@@ -16,13 +18,22 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from captcha_bypass import __version__
 from captcha_bypass.challenges import VENDORS
-from captcha_bypass.status import Status
+from captcha_bypass.errors import (
+    ConnectionErrorCode,
+    FetchErrorCode,
+    RequestErrorCode,
+    TaskErrorCode,
+)
+from captcha_bypass.status import EgressFailure, RestartCause, Status
 
 #: Seconds, from a page without a challenge to the longest timeout that is usual.
 SOLVE_BUCKETS = (0.2, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300)
 #: Seconds, from an answer of a site nearby to a challenge that takes long.
 FETCH_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300)
+#: Seconds, from a free worker to the bottom of a full queue.
+QUEUE_BUCKETS = (0.01, 0.1, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800)
 #: FlareSolverr's own, so that its dashboards keep working.
 V1_BUCKETS = (0, 10, 25, 50)
 V1_RESULTS = frozenset({"solved", "not_detected", "error", "unknown"})
@@ -31,6 +42,8 @@ MAX_DOMAINS = 100
 
 _PREFIX = "captcha_bypass_"
 _GOOD = frozenset({"completed", "timeout", "cancelled"})
+#: Outcomes of tasks whose result may name a vendor.
+_OF_VENDORS = ("completed", "timeout", "not_a_page")
 
 
 class Metrics:
@@ -47,6 +60,16 @@ class Metrics:
         self._status = _StatusCollector()
         registry.register(self._status)
         ProcessCollector(registry=registry)
+        labels = ["version", "python"]
+        text = "1; its labels tell the version of the service, and of Python"
+        build = Gauge(f"{_PREFIX}build_info", text, labels, registry=registry)
+        build.labels(__version__, platform.python_version()).set(1)
+        self._queue_seconds = Histogram(
+            f"{_PREFIX}queue_seconds",
+            "Time that tasks were pending, until a worker took them",
+            buckets=QUEUE_BUCKETS,
+            registry=registry,
+        )
         self._solves = Counter(
             f"{_PREFIX}solves",
             "Tasks that ended, by outcome and by the vendor of the challenge they met",
@@ -99,6 +122,37 @@ class Metrics:
             registry=registry,
         )
         self._domains: set[str] | None = set() if domains else None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Have all series there from the start: `rate` does not see the event a series begins with.
+
+        Only hosts cannot be known before they come.
+        """
+        for vendor in ("none", *sorted(VENDORS)):
+            for outcome in _OF_VENDORS:
+                self._solves.labels(outcome, vendor)
+        for outcome in ("cancelled", *get_args(TaskErrorCode)):
+            self._solves.labels(outcome, "none")
+        for outcome in (*_GOOD, "error"):
+            self._seconds.labels(outcome)
+        for outcome in ("answered", "cancelled", "error"):
+            self._fetch_seconds.labels(outcome)
+        failures = (*get_args(TaskErrorCode), *get_args(FetchErrorCode), "queue_full")
+        for outcome in ("answered", "cancelled", *failures):
+            self._fetches.labels(outcome)
+        for direction in ("sent", "received"):
+            self._fetch_bytes.labels(direction)
+        for code in (*get_args(RequestErrorCode), *get_args(ConnectionErrorCode)):
+            self._refused.labels(code)
+        if self._domains is None:
+            for result in V1_RESULTS:
+                self._v1.labels("", result)
+            self._v1_seconds.labels("")
+
+    def task_started(self, seconds: float) -> None:
+        """Count a task that a worker takes, after so many seconds."""
+        self._queue_seconds.observe(seconds)
 
     def task_ended(self, outcome: str, seconds: float, data: Mapping[str, Any]) -> None:
         """Count a task that a worker had.
@@ -127,7 +181,11 @@ class Metrics:
         self._fetch_bytes.labels("received").inc(received)
 
     def refused(self, code: str) -> None:
-        """Count a request that was refused (RequestErrorCode), or a connection (api.connection.Reason)."""
+        """Count a request that was refused, or a connection that was closed.
+
+        Args:
+            code: A RequestErrorCode or ConnectionErrorCode.
+        """
         self._refused.labels(code).inc()
 
     def v1_request(self, domain: str, result: str, seconds: float) -> None:
@@ -171,6 +229,7 @@ class _StatusCollector(Collector):
             return
         tasks, browsers, egress = self.status.tasks, self.status.browsers, self.status.egress
         yield _gauge("queue_depth", "Tasks that wait for a worker", tasks.queued)
+        yield _gauge("queue_oldest_seconds", "Age of the task that waits for longest", tasks.oldest)
         yield _gauge("tasks_running", "Tasks that a worker has", tasks.running)
         fetches = self.status.fetches
         yield _gauge(
@@ -180,14 +239,18 @@ class _StatusCollector(Collector):
         yield _gauge("workers", "Tasks that can run at once", tasks.slots)
         yield _gauge("browsers_alive", "Browsers that run", len(browsers.tasks))
         yield _gauge("browsers_starting", "Browsers being started", browsers.starting)
+        text = "Memory that the browsers held when they were looked at last"
+        yield _gauge("browsers_bytes", text, sum(browsers.bytes))
         text = "Browsers that are no more"
-        yield _counter("browser_restarts", text, "cause", browsers.restarts)
+        restarts = dict.fromkeys(get_args(RestartCause), 0) | browsers.restarts
+        yield _counter("browser_restarts", text, "cause", restarts)
         yield _total("egress_sent_bytes", "Bytes that pages sent to sites", egress.bytes_sent)
         text = "Bytes that pages received from sites"
         yield _total("egress_received_bytes", text, egress.bytes_received)
         yield _total("egress_connections", "Connections made for pages", egress.connections)
         text = "Hosts that a task's page could not reach"
-        yield _counter("egress_failures", text, "code", egress.failures)
+        failures = dict.fromkeys(get_args(EgressFailure), 0) | egress.failures
+        yield _counter("egress_failures", text, "code", failures)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
@@ -30,6 +30,30 @@ class Readiness:
     warning: str | None = None
 
 
+#: Why a browser was replaced; browsers.retirement says what each means.
+RestartCause = Literal[
+    "tasks",
+    "memory",
+    "crash",
+    "page_crash",
+    "popups",
+    "hang",
+    "open",
+    "close",
+    "driver",
+    "busy",
+]
+#: Why a page could not reach a host: what the guard says, as codes of task errors, and that the page
+#: wanted too many connections.
+EgressFailure = Literal[
+    "blocked_address",
+    "connection_refused",
+    "dns_error",
+    "navigation_error",
+    "proxy_error",
+    "too_many_connections",
+]
+
 # The next two are part of the API: names and descriptions are those of its documentation.
 
 
@@ -48,6 +72,10 @@ class Browsers:
             "popups, hang, open, close, driver, busy"
         ),
     ]
+    bytes: Annotated[
+        list[int],
+        Field(description="memory that each held when it was looked at last; 0: not yet"),
+    ] = field(default_factory=list)
 
 
 @dataclass

@@ -41,6 +41,7 @@ class Browser:
         self._cause: Cause | None = None
         self._strained = False
         self._process: BrowserProcess | None = None
+        self._bytes = 0
         self._tabs: Tabs | None = None
         self._closing: asyncio.Task[None] | None = None
         self._launching = means.background.start(self._launch())
@@ -103,6 +104,16 @@ class Browser:
     def seconds(self) -> float:
         """Its age."""
         return self._clock() - self._born
+
+    @property
+    def bytes(self) -> int:
+        """The memory that it held when it was weighed last; 0: it was not yet."""
+        return self._bytes
+
+    async def weigh(self) -> int:
+        """Return the bytes of memory that it holds; only of one that has started."""
+        self._bytes = await self.process.weigh()
+        return self._bytes
 
     @property
     def process(self) -> BrowserProcess:

@@ -123,6 +123,7 @@ class Fleet:
             tasks=[browser.occupants.served for browser in started],
             starting=len(self._browsers) - len(started),
             restarts=dict(self._restarts),
+            bytes=[browser.bytes for browser in started],
         )
 
     def lend(self, *, alone: bool) -> Lease:

@@ -53,13 +53,16 @@ class Janitor:
                 browser.retire("idle")
 
     async def _retire_large(self) -> None:
+        """Weigh those that were used since, and each once it runs."""
         for browser in self._fleet.browsers:
             uses = browser.occupants.uses
-            unused = not browser.occupants.tasks and self._weighed.get(browser, 0) == uses
+            unused = not browser.occupants.tasks and self._weighed.get(browser) == uses
             if unused or not browser.is_running:
                 continue
             self._weighed[browser] = uses
-            size = await browser.process.weigh()
+            size = await browser.weigh()
+            if not uses:
+                continue  # its size is not its tasks' doing, and the next would have the same
             if size > self._max_browser_bytes:
                 browser.retire("memory")
             if size > 2 * self._max_browser_bytes and browser.occupants.sessions:

@@ -6,24 +6,13 @@ from typing import Literal
 
 from captcha_bypass.browsers.failures import CRASHED
 from captcha_bypass.errors import TaskErrorCode
+from captcha_bypass.status import RestartCause
 
 #: Why a browser was replaced or closed: it had its number of tasks; it grew too large; it was idle;
 #: its process died; a page's content process died; a page did not end in time; a page could not
 #: be opened or closed in time; the driver died or hung; a page opened too many windows; a page kept it
 #: so busy that the others starved.
-Cause = Literal[
-    "tasks",
-    "memory",
-    "idle",
-    "crash",
-    "page_crash",
-    "popups",
-    "hang",
-    "open",
-    "close",
-    "driver",
-    "busy",
-]
+Cause = Literal[RestartCause, "idle"]
 
 #: For these a retired browser is asked to close by itself, as a healthy one does.
 IN_ORDER: frozenset[Cause] = frozenset({"tasks", "memory", "idle", "page_crash", "popups"})

@@ -98,7 +98,7 @@ class Watchdog:
         for browser, pid in zip(busy, pids, strict=True):
             # Memory that its processes share counts for each: the exact figure takes longer.
             if rough[pid] > self._max_bytes and not browser.is_dead:
-                size = await browser.process.weigh()
+                size = await browser.weigh()
                 if size > self._max_bytes:
                     await browser.kill("memory")
 

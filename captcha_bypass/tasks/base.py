@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -50,6 +50,8 @@ class Stats:
     queued: int
     running: int
     slots: int
+    #: Seconds that the oldest pending task has waited; 0: none is pending.
+    oldest: float = field(default=0.0, compare=False)
 
 
 class TaskQueue(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from captcha_bypass.errors import QueueFull, ShuttingDown
@@ -45,8 +45,14 @@ class _Entry:
     ticket: int = 0
     #: Set when the task has ended or was removed.
     done: asyncio.Event = field(default_factory=asyncio.Event)
+    came_at: float = 0.0
     ended_at: float = 0.0
     weight: int = 0
+
+    @property
+    def waited(self) -> float:
+        """Seconds since it came."""
+        return asyncio.get_running_loop().time() - self.came_at
 
     def record(self) -> Record:
         data, error = self.outcome.get("data"), self.outcome.get("error")
@@ -61,12 +67,21 @@ class MemoryQueue:
         result_ttl: Seconds a finished task is kept.
         max_results_bytes: What all results may hold together; the oldest finished go first, the
             newest is always kept.
+        on_start: Called with the seconds that a task was pending, when a slot takes it.
     """
 
-    def __init__(self, *, max_pending: int, result_ttl: float, max_results_bytes: int) -> None:
+    def __init__(
+        self,
+        *,
+        max_pending: int,
+        result_ttl: float,
+        max_results_bytes: int,
+        on_start: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
         self._max_pending = max_pending
         self._result_ttl = result_ttl
         self._max_results_bytes = max_results_bytes
+        self._on_start = on_start
         self._handler: Handler | None = None
         self._slots = 0
         self._stopping = False
@@ -117,6 +132,7 @@ class MemoryQueue:
                 f"{self._max_pending} tasks are pending; try again later or raise --max-queue."
             )
         entry = self._entries[task_id] = _Entry(task_id, payload, timeout, owner)
+        entry.came_at = asyncio.get_running_loop().time()
         entry.ticket = self._pending.add(entry, bounds or {})
         self._dispatch()
 
@@ -155,7 +171,13 @@ class MemoryQueue:
 
     async def stats(self) -> Stats:
         """See TaskQueue."""
-        return Stats(queued=len(self._pending), running=len(self._running), slots=self._slots)
+        oldest = self._pending.oldest
+        return Stats(
+            queued=len(self._pending),
+            running=len(self._running),
+            slots=self._slots,
+            oldest=0.0 if oldest is None else oldest.waited,
+        )
 
     def _dispatch(self) -> None:
         while self._handler is not None and len(self._running) < self._slots:
@@ -163,6 +185,7 @@ class MemoryQueue:
             if entry is None:
                 return
             entry.state = State.RUNNING
+            self._on_start(entry.waited)
             task = asyncio.create_task(self._run(self._handler, entry), name=entry.task_id)
             self._running[task] = entry
             # Not a `finally` in _run: a task cancelled before its first step never enters it.

@@ -56,7 +56,7 @@ class PendingOrder(Generic[T]):
         self._groups: dict[str, _Group] = {}
         #: Pending tasks by ticket: a number that grows. Each is behind another in a line, or in
         #: `_ready`, or in `waiting` of one of its groups.
-        self._tasks: dict[int, _Task[T]] = {}
+        self._tasks: OrderedDict[int, _Task[T]] = OrderedDict()
         #: A heap of those that no group is known to hold up. If a group has room and tasks waiting,
         #: an earlier one of its tasks is here: so the first here that may run is the first at all.
         self._ready: list[int] = []
@@ -64,6 +64,11 @@ class PendingOrder(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._tasks)
+
+    @property
+    def oldest(self) -> T | None:
+        """The pending task that came first, whatever holds it up; None: there is none."""
+        return next((found.task for found in self._tasks.values()), None)
 
     def add(self, task: T, bounds: Mapping[str, int]) -> int:
         """Put a task at the end, and return its ticket.

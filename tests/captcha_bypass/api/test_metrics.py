@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Self, get_args
 from unittest.mock import AsyncMock, Mock, patch
 
 import pytest
@@ -15,16 +16,31 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client.parser import text_string_to_metric_families
 
+from captcha_bypass import __version__
 from captcha_bypass.api.application import application
 from captcha_bypass.app import STARTUP, create_app
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.challenges import VENDORS, Challenge
 from captcha_bypass.config import Config
-from captcha_bypass.errors import TaskError
+from captcha_bypass.errors import (
+    ConnectionErrorCode,
+    FetchErrorCode,
+    RequestErrorCode,
+    TaskError,
+    TaskErrorCode,
+)
 from captcha_bypass.metrics import MAX_DOMAINS, SOLVE_BUCKETS, Metrics
 from captcha_bypass.solving.outcome import Findings, Outcome
 from captcha_bypass.solving.worker import Worker
-from captcha_bypass.status import Browsers, Egress, Fetches, Status, StatusBoard
+from captcha_bypass.status import (
+    Browsers,
+    Egress,
+    EgressFailure,
+    Fetches,
+    RestartCause,
+    Status,
+    StatusBoard,
+)
 from captcha_bypass.tasks.base import Stats
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.wire.models import Task
@@ -34,13 +50,15 @@ from tests.support.status import NOTHING, ToldBrowsers
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
-BROWSERS = Browsers(tasks=[3, 1], starting=1, restarts={"tasks": 2, "hang": 1})
+BROWSERS = Browsers(tasks=[3, 1], starting=1, restarts={"tasks": 2, "hang": 1}, bytes=[100, 200])
 EGRESS = Egress(
     bytes_sent=5,
     bytes_received=7,
     connections=3,
     failures={"dns_error": 2, "blocked_address": 1},
 )
+FETCH_ENDS = (*get_args(TaskErrorCode), *get_args(FetchErrorCode), "queue_full")
+REFUSALS = get_args(RequestErrorCode) + get_args(ConnectionErrorCode)
 
 
 def parse(text: str) -> Samples:
@@ -63,10 +81,10 @@ def key(metric: str, **labels: str) -> tuple[str, tuple[tuple[str, str], ...]]:
 
 
 def solves(samples: Samples) -> dict[tuple[str, str], float]:
-    """Return the counts by outcome and challenge."""
+    """Return the counts by outcome and challenge that are not 0."""
     found = {}
     for (name, labels), value in samples.items():
-        if name == "captcha_bypass_solves_total":
+        if name == "captcha_bypass_solves_total" and value:
             found[dict(labels)["outcome"], dict(labels)["challenge"]] = value
     return found
 
@@ -209,6 +227,7 @@ async def test_queue_is_counted_as_it_stands(make_service: MakeService) -> None:
     names = ["queue_depth", "tasks_running", "workers"]
     found = await service.samples()
     assert [found[key(f"captcha_bypass_{name}")] for name in names] == [3, 2, 2]
+    assert found[key("captcha_bypass_queue_oldest_seconds")] > 0
     for task_id in reversed(tasks):  # pending ones first: no worker ever had them
         async with service.client.delete(f"/task/{task_id}"):
             pass
@@ -280,20 +299,24 @@ async def test_application_counts_tasks_and_gives_them_its_proxy() -> None:
 
 def test_numbers_of_browsers_and_egress_are_passed_on() -> None:
     metrics = Metrics()
+    nothing = of(metrics)
     for _ in range(2):  # a scrape adds nothing
         found = of(
             metrics,
             replace(
                 NOTHING,
-                tasks=Stats(1, 2, 3),
+                tasks=Stats(1, 2, 3, oldest=2.5),
                 browsers=BROWSERS,
                 egress=EGRESS,
                 fetches=Fetches(4, 5),
             ),
         )
         ours = {k: v for k, v in found.items() if k[0].startswith("captcha_bypass_")}
-        assert ours == {
+        assert ours.keys() == {k for k in nothing if k[0].startswith("captcha_bypass_")}
+        assert {k: v for k, v in ours.items() if v != nothing[k]} == {
             key("captcha_bypass_queue_depth"): 1,
+            key("captcha_bypass_queue_oldest_seconds"): 2.5,
+            key("captcha_bypass_browsers_bytes"): 300,
             key("captcha_bypass_tasks_running"): 2,
             key("captcha_bypass_fetches_running"): 4,
             key("captcha_bypass_fetch_sites"): 5,
@@ -308,6 +331,33 @@ def test_numbers_of_browsers_and_egress_are_passed_on() -> None:
             key("captcha_bypass_egress_failures_total", code="dns_error"): 2,
             key("captcha_bypass_egress_failures_total", code="blocked_address"): 1,
         }
+
+
+def test_all_series_are_there_from_the_start_and_nothing_is_counted_yet() -> None:
+    start, used = of(Metrics()), Metrics()
+    for outcome in ("completed", "timeout", "not_a_page"):
+        used.task_ended(outcome, 1, {"solved": "cloudflare"})
+    for code in (*get_args(TaskErrorCode), "cancelled"):
+        used.task_ended(code, 1, {})
+    for outcome in (*FETCH_ENDS, "answered", "cancelled"):
+        used.fetch_ended(outcome, 1, 1, 1)
+    for code in REFUSALS:
+        used.refused(code)
+    used.v1_request("site.test", "solved", 1)
+    used.task_started(1)
+    busy = replace(
+        NOTHING,
+        browsers=Browsers([], 0, dict.fromkeys(get_args(RestartCause), 1)),
+        egress=Egress(failures=dict.fromkeys(get_args(EgressFailure), 1)),
+    )
+    assert of(used, busy).keys() == start.keys()
+    ours = {k: v for k, v in start.items() if k[0].startswith(("captcha_bypass_", "flaresolverr_"))}
+    assert {name for (name, _), value in ours.items() if value} == {"captcha_bypass_build_info"}
+
+
+def test_build_is_told_by_its_versions() -> None:
+    labels = {"version": __version__, "python": platform.python_version()}
+    assert of(Metrics())[key("captcha_bypass_build_info", **labels)] == 1
 
 
 def test_process_is_measured_and_no_other_metric_is_there() -> None:

@@ -85,6 +85,29 @@ def quick(**options: Any) -> MemoryQueue:  # noqa: ANN401 - MemoryQueue's own ke
     return MemoryQueue(**{**defaults, **options})
 
 
+# How long tasks are pending
+
+
+def test_time_in_the_queue_is_told_and_the_oldest_pending_has_an_age(loop: ClockLoop) -> None:
+    waited: list[float] = []
+    queue, script = quick(on_start=waited.append), Script()
+    loop.run(queue.start(script, 1))
+    for task_id in "abcd":
+        loop.run(queue.submit(task_id, {}, AGES))
+        loop.move(1.0)
+    assert waited == [0.0]
+    assert loop.run(queue.stats()).oldest == 3.0  # b
+    loop.run(queue.remove("b"))
+    assert loop.run(queue.stats()).oldest == 2.0  # c
+    script.end("a")
+    loop.settle()
+    script.end("c")
+    loop.settle()
+    assert waited == [0.0, 2.0, 1.0]
+    assert loop.run(queue.stats()).oldest == 0.0
+    loop.run(queue.stop(0))
+
+
 # The bound on what results weigh
 
 

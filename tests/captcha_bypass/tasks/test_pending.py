@@ -78,6 +78,7 @@ class OrderMachine(RuleBasedStateMachine):
     @invariant()
     def agrees(self) -> None:
         assert len(self.order) == len(self.pending)
+        assert self.order.oldest == (f"t{self.pending[0][0]}" if self.pending else None)
         for name, number in self.at_once().items():
             assert not self.bounds[name] or number <= self.bounds[name]
 
