@@ -50,7 +50,7 @@ RUN --mount=type=secret,id=github_token,uid=1000 \
     && mkdir -p /home/captcha/.cache/camoufox/fontconfig \
     && chmod -R g=u /home/captcha/.cache /opt/venv/lib/python3.13/site-packages/fpgen
 
-COPY LICENSE README.md pyproject.toml ./
+COPY LICENSE README.md pyproject.toml hatch_build.py ./
 COPY captcha_bypass captcha_bypass
 COPY captcha_bypass_scrapy captcha_bypass_scrapy
 RUN umask 002 && pip install --no-deps --no-build-isolation .

@@ -48,7 +48,7 @@ lint: $(INSTALLED) ## Check style, formatting, types, imports, the Dockerfile an
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/{bug,page}.yml
 
 lock: $(INSTALLED) ## Write the image's dependencies anew, as docker/requirements.txt (ARGS=--upgrade for newer ones)
-	.venv/bin/uv pip compile pyproject.toml --group build --universal --python-version 3.13 --generate-hashes \
+	.venv/bin/uv pip compile pyproject.toml --extra server --group build --universal --python-version 3.13 --generate-hashes \
 		--no-emit-index-url --custom-compile-command "make lock" --quiet -o docker/requirements.txt $(ARGS)
 
 verify-camoufox: $(INSTALLED) ## Check what only Camoufox itself can show, with internet (ARGS=--images with Docker): a table and a report

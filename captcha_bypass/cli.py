@@ -7,16 +7,19 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import NoReturn
 
 from captcha_bypass import __version__, logs
-from captcha_bypass.config import parse
-from captcha_bypass.config.environment import forget_secrets, remarks
 from captcha_bypass.errors import StartupError
 
 logger = logging.getLogger(__name__)
 
 EXIT_BAD_VALUE = 2
+#: What the extra `server` brings, and nothing else does.
+SERVER_MODULES = (
+    *("camoufox", "prometheus_client", "psutil", "pydantic", "pydantic_settings", "python_socks"),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -28,6 +31,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     if "--version" in arguments:
         print(f"captcha-bypass {__version__}")
         return
+    _check_installation()
+    # Not at the top: an installation for clients alone has no pydantic.
+    from captcha_bypass.config import parse
+    from captcha_bypass.config.environment import forget_secrets, remarks
+
     config = parse(arguments, _refuse)
     logs.configure(config.log_level, config.log_format)
     for line in remarks(os.environ):
@@ -43,8 +51,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         asyncio.run(serve(config))
     except StartupError as error:
-        print(f"captcha-bypass: error: {error}", file=sys.stderr)
-        raise SystemExit(StartupError.exit_code) from None
+        _end(error)
+
+
+def _check_installation() -> None:
+    """End the program where the service is not installed, only its clients."""
+    missing = [name for name in SERVER_MODULES if find_spec(name) is None]
+    if missing:
+        _end(
+            StartupError(
+                f"the service is not installed, only its clients ({', '.join(missing)} missing); install "
+                "it with its extra `server`, from a checkout with pip install '.[server]'"
+            )
+        )
+
+
+def _end(error: StartupError) -> NoReturn:
+    print(f"captcha-bypass: error: {error}", file=sys.stderr)
+    raise SystemExit(error.exit_code) from None
 
 
 def _refuse(message: str) -> NoReturn:

@@ -140,10 +140,9 @@ def test_everything_copied_exists_and_reaches_the_engine() -> None:
 def test_the_build_has_all_that_the_wheel_needs() -> None:
     project = (ROOT / "pyproject.toml").read_text()
     copied = {word for copy in all_of("COPY") for word in copy.words()[:-1]}
-    named = re.search(r'^readme = "(.+)"$', project, re.MULTILINE)
-    assert named is not None
-    assert named[1] in copied
-    assert "LICENSE" in copied
+    hook = re.search(r'^path = "(hatch_.+)"$', project, re.MULTILINE)
+    assert hook is not None
+    assert {"LICENSE", "README.md", "pyproject.toml", hook[1]} <= copied
 
 
 @pytest.mark.parametrize(
@@ -276,7 +275,10 @@ def locked() -> dict[str, str]:
 
 def test_locked_dependencies_are_those_of_the_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = project["project"]["dependencies"] + project["dependency-groups"]["build"]
+    needed = (
+        project["project"]["dependencies"] + project["project"]["optional-dependencies"]["server"]
+    )
+    wanted = needed + project["dependency-groups"]["build"]
     assert project["build-system"]["requires"] == project["dependency-groups"]["build"]
     versions = locked()
     for requirement in map(Requirement, wanted):
