@@ -19,7 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from captcha_bypass import __version__
-from captcha_bypass.challenges import VENDORS
+from captcha_bypass.challenges import KINDS, VENDORS, Kind
 from captcha_bypass.errors import (
     ConnectionErrorCode,
     FetchErrorCode,
@@ -72,8 +72,8 @@ class Metrics:
         )
         self._solves = Counter(
             f"{_PREFIX}solves",
-            "Tasks that ended, by outcome and by the vendor of the challenge they met",
-            ["outcome", "challenge"],
+            "Tasks that ended, by outcome and by vendor and kind of the challenge they met",
+            ["outcome", "challenge", "kind"],
             registry=registry,
         )
         self._seconds = Histogram(
@@ -129,11 +129,12 @@ class Metrics:
 
         Only hosts cannot be known before they come.
         """
-        for vendor in ("none", *sorted(VENDORS)):
+        pairs = [(vendor, kind) for vendor in sorted(VENDORS) for kind in sorted(KINDS[vendor])]
+        for vendor, kind in [("none", "none"), *pairs]:
             for outcome in _OF_VENDORS:
-                self._solves.labels(outcome, vendor)
+                self._solves.labels(outcome, vendor, kind)
         for outcome in ("cancelled", *get_args(TaskErrorCode)):
-            self._solves.labels(outcome, "none")
+            self._solves.labels(outcome, "none", "none")
         for outcome in (*_GOOD, "error"):
             self._seconds.labels(outcome)
         for outcome in ("answered", "cancelled", "error"):
@@ -161,9 +162,11 @@ class Metrics:
             outcome: `completed`, `timeout`, `cancelled` or the code of a task error.
             data: Its result (wire.results.Solution); empty if it has none.
         """
-        vendor = data.get("solved") or data.get("challenge") or "none"
+        vendor = data.get("block") or data.get("challenge") or data.get("solved") or "none"
         known = vendor == "none" or vendor in VENDORS
-        self._solves.labels(outcome, vendor if known else "other").inc()
+        kind = data.get("challenge_kind")
+        kind = kind if kind in get_args(Kind) else "none"
+        self._solves.labels(outcome, vendor if known else "other", kind).inc()
         self._seconds.labels(outcome if outcome in _GOOD else "error").observe(seconds)
 
     def fetch_ended(self, outcome: str, seconds: float, sent: int, received: int) -> None:

@@ -87,9 +87,9 @@ def _as_challenge(opinion: object) -> Challenge:
     if isinstance(opinion, Challenge):
         return opinion
     if opinion is True:
-        return Challenge("custom", "challenge")
+        return Challenge("custom", "automatic")
     if isinstance(opinion, str) and opinion:
-        return Challenge(opinion, "challenge")
+        return Challenge(opinion, "automatic")
     raise TypeError(
         f"a detector must return None, False, True, a vendor's name or a Challenge, not {opinion!r}"
     )

@@ -21,6 +21,7 @@ from captcha_bypass.errors import (
     RequestError,
     UnexpectedError,
 )
+from captcha_bypass.wire.conditions import ANY, ONE
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 MAX_FIELDS, MAX_ERRORS = 20, 1000
 #: Characters of a field's path that are told; a key of a body may be as long as that.
 MAX_PATH_CHARS = 200
+#: Parts of a path that are pydantic's, or of how a field is checked, and no name of the body's.
+_NOT_TOLD = frozenset({"[key]", ONE, ANY})
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -107,7 +110,7 @@ def invalid(error: ValidationError) -> InvalidRequest:
     fields = []
     items = error.errors(include_input=False, include_url=False)
     for item in items[:MAX_FIELDS]:
-        path = ".".join(str(part) for part in item["loc"] if part != "[key]")
+        path = ".".join(str(part) for part in item["loc"] if part not in _NOT_TOLD)
         if not path:  # what spans several fields says which to begin with
             path = item.get("ctx", {}).get("field", "body")
         message = item["msg"].removeprefix("Value error, ")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLEARANCE_COOKIES",
+    "KINDS",
     "LONGEST_INTERSTITIAL",
     "SHOWN_AS_HTML",
     "VENDORS",
@@ -31,6 +32,16 @@ __all__ = [
 
 #: Every name that `Challenge.vendor` may have.
 VENDORS = frozenset(rule.vendor for rules in (HEADER_RULES, BODY_RULES) for rule in rules)
+
+
+def _kinds(vendor: str) -> frozenset[Kind]:
+    rules = (rule for found in (HEADER_RULES, BODY_RULES) for rule in found)
+    kinds = {rule.kind for rule in rules if rule.vendor == vendor}
+    return frozenset(kinds | {"human"} if "automatic" in kinds else kinds)
+
+
+#: The kinds of each vendor's challenges: one that is automatic may turn out to show a captcha.
+KINDS: Mapping[str, frozenset[Kind]] = {vendor: _kinds(vendor) for vendor in VENDORS}
 
 # Challenge pages are small and carry their marks near the top; what follows is content.
 _SCAN_LIMIT = 16 * 1024
@@ -54,7 +65,7 @@ class Challenge:
 
     Attributes:
         vendor: Lower-case name of the protection; ``"captcha"`` when only a widget is known.
-        kind: ``"challenge"`` passes by itself in a browser, ``"captcha"`` asks a human,
+        kind: ``"automatic"`` passes by itself in a browser, ``"human"`` waits for a person,
             ``"block"`` is a refusal that a browser does not change.
     """
 

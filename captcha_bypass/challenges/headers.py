@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-Kind = Literal["challenge", "captcha", "block"]
+#: Who passes it: a browser by itself (`automatic`), a person (`human`), or nobody (`block`).
+Kind = Literal["automatic", "human", "block"]
 
 _HEX = frozenset("0123456789abcdef")
 #: The groups of a UUID.

@@ -77,34 +77,34 @@ _REFUSED = frozenset({403, 405, 429, 503})  # not 401, 404: a site's own pages w
 
 HEADER_RULES = (
     # developers.cloudflare.com/cloudflare-challenges/challenge-types/challenge-pages/detect-response
-    HeaderRule("cloudflare", "challenge", "cf-mitigated", is_word("challenge")),
+    HeaderRule("cloudflare", "automatic", "cf-mitigated", is_word("challenge")),
     # docs.aws.amazon.com/waf/latest/developerguide/waf-captcha-and-challenge-actions.html
-    HeaderRule("aws-waf", "challenge", "x-amzn-waf-action", is_word("challenge")),
-    HeaderRule("aws-waf", "captcha", "x-amzn-waf-action", is_word("captcha")),
+    HeaderRule("aws-waf", "automatic", "x-amzn-waf-action", is_word("challenge")),
+    HeaderRule("aws-waf", "human", "x-amzn-waf-action", is_word("captcha")),
     # microlinkhq/is-antibot src/providers.json; "deny" is what Vercel's firewall sends on a block
-    HeaderRule("vercel", "challenge", "x-vercel-mitigated", is_word("challenge")),
+    HeaderRule("vercel", "automatic", "x-vercel-mitigated", is_word("challenge")),
     HeaderRule("vercel", "block", "x-vercel-mitigated", is_word("deny")),
     # is-antibot providers.json; vercel/examples lib/datadome.ts for the statuses
-    HeaderRule("datadome", "challenge", "x-dd-b", given, _AUTH),
+    HeaderRule("datadome", "automatic", "x-dd-b", given, _AUTH),
     # Hyper-Solutions' examples and 0x6a69616e/kpsdk-solver: a new client is answered 429
-    HeaderRule("kasada", "challenge", "x-kpsdk-ct", given, frozenset({429})),
-    HeaderRule("kasada", "challenge", "x-kpsdk-im", given, frozenset({429})),
+    HeaderRule("kasada", "automatic", "x-kpsdk-ct", given, frozenset({429})),
+    HeaderRule("kasada", "automatic", "x-kpsdk-im", given, frozenset({429})),
     # FlareSolverrSharp ChallengeDetector.cs
-    HeaderRule("ddos-guard", "challenge", "server", begins_with("ddos-guard"), _GUARDED),
+    HeaderRule("ddos-guard", "automatic", "server", begins_with("ddos-guard"), _GUARDED),
     # TecharoHQ/anubis lib/http.go: set with the challenge's UUID, and cleared (empty) afterwards;
     # the prefix is configurable, newer versions add a hash of the settings
-    HeaderRule("anubis", "challenge", "set-cookie", anubis_cookie),
+    HeaderRule("anubis", "automatic", "set-cookie", anubis_cookie),
     # WeebDataHoarder/go-away lib/challenge/refresh/refresh.go, cmd/go-away/main.go (-path)
-    HeaderRule("go-away", "challenge", "refresh", go_away_refresh),
+    HeaderRule("go-away", "automatic", "refresh", go_away_refresh),
     # EnableSecurity/wafw00f plugins/sucuri.py (seen on attacks only)
     HeaderRule("sucuri", "block", "x-sucuri-block", given, _ERROR),
     # SiteGround's answers (202) as logged by several public crawlers
-    HeaderRule("siteground", "challenge", "sg-captcha", is_word("challenge")),
+    HeaderRule("siteground", "automatic", "sg-captcha", is_word("challenge")),
     # queueit/KnownUser.V3 connectors. A waiting room: a browser that stays is let in
-    HeaderRule("queue-it", "challenge", "x-queueit-redirect", given),
-    HeaderRule("queue-it", "challenge", "location", host_below(".queue-it.net"), _REDIRECT),
+    HeaderRule("queue-it", "automatic", "x-queueit-redirect", given),
+    HeaderRule("queue-it", "automatic", "location", host_below(".queue-it.net"), _REDIRECT),
     # "unusual traffic" redirect, as handled by public search clients
-    HeaderRule("google", "captcha", "location", google_sorry, _REDIRECT),
+    HeaderRule("google", "human", "location", google_sorry, _REDIRECT),
 )
 
 #: Names of the cookies by which a vendor knows a visitor that has passed, `*` standing for any
@@ -148,12 +148,12 @@ _WIDGETS = (
 BODY_RULES = (
     # FlareSolverr's html_samples, is-antibot providers.json. The path /scripts/jsd/ is on normal
     # pages (JavaScript detections) and therefore not looked for.
-    BodyRule("cloudflare", "challenge", ("_cf_chl_opt",), code_sets("window._cf_chl_opt")),
-    BodyRule("cloudflare", "challenge", ("/cdn-cgi/challenge-platform/h/",), cloudflare_script),
+    BodyRule("cloudflare", "automatic", ("_cf_chl_opt",), code_sets("window._cf_chl_opt")),
+    BodyRule("cloudflare", "automatic", ("/cdn-cgi/challenge-platform/h/",), cloudflare_script),
     # FlareSolverr CHALLENGE_TITLES, CHALLENGE_SELECTORS; FlareSolverrSharp ChallengeDetector.cs
-    BodyRule("cloudflare", "challenge", ("<title>just a moment...</title>",), None, _CHALLENGED),
+    BodyRule("cloudflare", "automatic", ("<title>just a moment...</title>",), None, _CHALLENGED),
     *(
-        BodyRule("cloudflare", "challenge", (f'id="{name}"',), None, _CHALLENGED)
+        BodyRule("cloudflare", "automatic", (f'id="{name}"',), None, _CHALLENGED)
         for name in _CLOUDFLARE_IDS
     ),
     # FlareSolverr ACCESS_DENIED_TITLES, ACCESS_DENIED_SELECTORS
@@ -168,36 +168,36 @@ BODY_RULES = (
     BodyRule("datadome", "block", ("captcha-delivery.com",), datadome_ban, _AUTH),
     BodyRule(
         "datadome",
-        "captcha",
+        "human",
         ("captcha-delivery.com",),
         datadome_frame("captcha", ":", ('"c"', "'c'")),
         _AUTH,
     ),
     BodyRule(
-        "datadome", "challenge", ("captcha-delivery.com",), datadome_frame("interstitial"), _AUTH
+        "datadome", "automatic", ("captcha-delivery.com",), datadome_frame("interstitial"), _AUTH
     ),
     # apify/crawlee-python _utils/blocked.py; wafw00f plugins/incapsula.py. A script from the same
     # path is Imperva's sensor on normal pages, only the frame is the interstitial.
     BodyRule(
         "imperva",
-        "challenge",
+        "automatic",
         ("/_incapsula_resource",),
         attribute_has("/_incapsula_resource", "src", tag="iframe"),
     ),
-    BodyRule("imperva", "challenge", (_IMPERVA,), None, _REFUSED),
-    BodyRule("imperva", "challenge", (_IMPERVA,), first_words(_IMPERVA)),
+    BodyRule("imperva", "automatic", (_IMPERVA,), None, _REFUSED),
+    BodyRule("imperva", "automatic", (_IMPERVA,), first_words(_IMPERVA)),
     # docs.hypersolutions.co "Handling 428 Status Code (SEC-CPT)"
     BodyRule(
         "akamai",
-        "challenge",
+        "automatic",
         ("sec-cp-challenge",),
         text_has('"sec-cp-challenge"', ":", '"true"'),
         frozenset({428}),
     ),
-    BodyRule("akamai", "challenge", ("/_sec/cp_challenge/",), None, frozenset({428})),
+    BodyRule("akamai", "automatic", ("/_sec/cp_challenge/",), None, frozenset({428})),
     BodyRule(
         "akamai",
-        "challenge",
+        "automatic",
         ("sec-if-cpt-container",),
         attribute_has("sec-if-cpt-container", "id"),
     ),
@@ -207,19 +207,19 @@ BODY_RULES = (
     # PerimeterX/perimeterx-node-core lib/templates/block_template.mustache has both marks (the
     # first alone is the sensor of normal pages); docs.humansecurity.com "Advanced Blocking
     # Response" for the JSON. 429 is its rate limit, which no browser lifts.
-    BodyRule("human", "captcha", ("window._pxappid", "px-captcha"), None, frozenset({403})),
+    BodyRule("human", "human", ("window._pxappid", "px-captcha"), None, frozenset({403})),
     BodyRule(
         "human",
-        "captcha",
+        "human",
         ('"appid"', '"jsclientsrc"', '"blockscript"'),
         None,
         frozenset({403}),
     ),
     # The "You are being redirected..." page, as solved by public clients; wafw00f sucuri.py
-    BodyRule("sucuri", "challenge", ("sucuri_cloudproxy_js",), code_sets("sucuri_cloudproxy_js")),
+    BodyRule("sucuri", "automatic", ("sucuri_cloudproxy_js",), code_sets("sucuri_cloudproxy_js")),
     BodyRule("sucuri", "block", ("<title>sucuri website firewall", "access denied"), None, _ERROR),
     # FlareSolverr CHALLENGE_TITLES; the scripts of its js-challenge page
-    *(BodyRule("ddos-guard", "challenge", (mark,), None, _GUARDED) for mark in _DDOS_GUARD),
+    *(BodyRule("ddos-guard", "automatic", (mark,), None, _GUARDED) for mark in _DDOS_GUARD),
     # TecharoHQ/anubis web/index.templ: the error page has reject.webp and a null challenge. The
     # status is configurable, 200 by default (lib/config/config.go).
     BodyRule(
@@ -228,10 +228,10 @@ BODY_RULES = (
         ("/x/cmd/anubis/static/img/reject.webp",),
         attribute_has("/anubis/static/img/reject.webp", "src"),
     ),
-    BodyRule("anubis", "challenge", ("anubis_challenge",), anubis_task),
+    BodyRule("anubis", "automatic", ("anubis_challenge",), anubis_task),
     BodyRule(
         "anubis",
-        "challenge",
+        "automatic",
         ("/.within.website/x/cmd/anubis/",),
         attribute_has("/.within.website/x/cmd/anubis/static/", "src"),
     ),
@@ -239,52 +239,52 @@ BODY_RULES = (
     BodyRule("go-away", "block", ("go-away</a> :: request id", "access denied: "), None, _ERROR),
     BodyRule(
         "go-away",
-        "challenge",
+        "automatic",
         ("go-away</a> :: request id",),
         in_markup("go-away</a> :: request id"),
     ),
-    BodyRule("go-away", "challenge", ("go-away/assets/static/",), go_away_asset),
+    BodyRule("go-away", "automatic", ("go-away/assets/static/",), go_away_asset),
     # wafw00f plugins/vercel.py
-    BodyRule("vercel", "challenge", ("<title>vercel security checkpoint</title>",), None, _DENIED),
-    BodyRule("vercel", "challenge", ("/.well-known/vercel/security/",), None, _DENIED),
+    BodyRule("vercel", "automatic", ("<title>vercel security checkpoint</title>",), None, _DENIED),
+    BodyRule("vercel", "automatic", ("/.well-known/vercel/security/",), None, _DENIED),
     # Hyper-Solutions' examples. p.js under the same path is on normal pages, ips.js is not.
     BodyRule(
         "kasada",
-        "challenge",
+        "automatic",
         ("window.kpsdk",),
         code_sets("window.kpsdk", "{", "}"),
         frozenset({429}),
     ),
     BodyRule(
         "kasada",
-        "challenge",
+        "automatic",
         ("/149e9513-01fa-4fb0-aad4-566afd725d1b/", "/ips.js"),
         None,
         frozenset({429}),
     ),
     # The acw_sc__v2 page as solved by public clients; xtekky/gpt4free's Qwen provider for the meta
-    BodyRule("aliyun", "challenge", ("var arg1",), aliyun_argument),
+    BodyRule("aliyun", "automatic", ("var arg1",), aliyun_argument),
     BodyRule(
-        "aliyun", "challenge", ("aliyun_waf_aa",), attribute_is("name", "aliyun_waf_aa", tag="meta")
+        "aliyun", "automatic", ("aliyun_waf_aa",), attribute_is("name", "aliyun_waf_aa", tag="meta")
     ),
     # The meta refresh of SiteGround's 202 page, as logged by several public crawlers
     BodyRule(
         "siteground",
-        "challenge",
+        "automatic",
         ("/.well-known/sgcaptcha/",),
         attribute_has("/.well-known/sgcaptcha/", "content", tag="meta"),
     ),
     # curiefense/curiefense e2e tests (Reblaze's own), where it comes with status 247
-    BodyRule("reblaze", "challenge", ("window.rbzns",), code_sets("window.rbzns", "{")),
+    BodyRule("reblaze", "automatic", ("window.rbzns",), code_sets("window.rbzns", "{")),
     # The form of the /sorry/ page, as handled by public search clients
-    BodyRule("google", "captcha", ('id="captcha-form"', 'action="index"'), None, _CHALLENGED),
+    BodyRule("google", "human", ('id="captcha-form"', 'action="index"'), None, _CHALLENGED),
     # A saved Queue-it page; queueclient.js from the same host is on normal pages
     BodyRule(
         "queue-it",
-        "challenge",
+        "automatic",
         ("queue-it.net", "data-pageid"),
         attribute_is("data-pageid", "before", "queue", tag="body"),
     ),
     # The widgets' embed codes. Last, and on refusals only: with 200 it is the site's own form.
-    *(BodyRule("captcha", "captcha", (mark,), None, _REFUSED) for mark in _WIDGETS),
+    *(BodyRule("captcha", "human", (mark,), None, _REFUSED) for mark in _WIDGETS),
 )

@@ -164,14 +164,8 @@ class DocumentTracker:
         known = None if self._failed is None else self._why(self._failed[0])
         return known or translated
 
-    def _is_main(self, request: Request) -> bool:
-        try:
-            return request.is_navigation_request() and request.frame == self._page.main_frame
-        except Error:
-            return False  # a service worker's request has no frame
-
     def _on_response(self, response: Response) -> None:
-        if not self._is_main(response.request):
+        if not is_main(response.request, self._page):
             return
         if 300 <= response.status < 400 and "location" in response.headers:
             return
@@ -202,13 +196,21 @@ class DocumentTracker:
             self.file = Document(response, response.status, response.headers)
 
     def _on_failed(self, request: Request) -> None:
-        if not self._is_main(request):
+        if not is_main(request, self._page):
             return
         failure = request.failure or ""
         self._failed = request.url, failure
         shown = None if self.answer is None else self.answer.request
         if request is not shown and not is_abort(failure):
             self._failed_since = request
+
+
+def is_main(request: Request, page: Page) -> bool:
+    """Whether a request is for a document of the page's main frame."""
+    try:
+        return request.is_navigation_request() and request.frame == page.main_frame
+    except Error:
+        return False  # a service worker's request has no frame
 
 
 def same_page(left: str, right: str) -> bool:

@@ -12,19 +12,22 @@ from __future__ import annotations
 import json
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import quote
 
 from playwright.async_api import Frame, Playwright
 
 #: The engine's name in selectors.
 _NAME = "captchabypass"
+#: The questions; each has a file of that name.
+Question = Literal["probe", "explain", "collect"]
 _ENGINE = """(() => {
-  const answers = { probe: %s, collect: %s };
+  const page = %s;
+  const answers = { %s };
   const query = (root, asked) => {
     const { question, argument } = JSON.parse(decodeURIComponent(asked));
     const answer = document.createElement("data");
-    answer.textContent = answers[question](argument);
+    answer.textContent = answers[question](argument, page);
     return answer;
   };
   return { query, queryAll: (root, asked) => [query(root, asked)] };
@@ -34,10 +37,12 @@ _ENGINE = """(() => {
 @cache
 def _engine() -> str:
     folder = files("captcha_bypass.solving")
-    return _ENGINE % tuple(
-        (folder / f"{question}.js").read_text(encoding="utf-8").strip()
-        for question in ("probe", "collect")
-    )
+
+    def source(name: str) -> str:
+        return (folder / f"{name}.js").read_text(encoding="utf-8").strip()
+
+    answers = ",\n".join(f"{question}: {source(question)}" for question in get_args(Question))
+    return _ENGINE % (source("text"), answers)
 
 
 async def install(playwright: Playwright) -> None:
@@ -45,8 +50,8 @@ async def install(playwright: Playwright) -> None:
     await playwright.selectors.register(_NAME, _engine(), content_script=True)
 
 
-async def ask(frame: Frame, question: Literal["probe", "collect"], argument: dict[str, Any]) -> str:
-    """Return the answer of `probe.js` or `collect.js` in a frame's document.
+async def ask(frame: Frame, question: Question, argument: dict[str, Any]) -> str:
+    """Return the answer of `probe.js`, `explain.js` or `collect.js` in a frame's document.
 
     It takes as long as the frame's scripts keep the frame busy; while the frame navigates, the next
     document is asked.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Any
 
 from playwright.async_api import Error, Route
@@ -13,10 +14,13 @@ from captcha_bypass.errors import TaskError
 from captcha_bypass.solving import first_request
 from captcha_bypass.solving.bounds import Bounds
 from captcha_bypass.solving.collecting import Collector
+from captcha_bypass.solving.conditions import Conditions
 from captcha_bypass.solving.cookies import Jar
 from captcha_bypass.solving.documents import DocumentTracker
-from captcha_bypass.solving.outcome import Outcome
-from captcha_bypass.solving.watcher import Conditions, Watcher
+from captcha_bypass.solving.explaining import Explainer, Explanation
+from captcha_bypass.solving.failed_requests import FailedRequests
+from captcha_bypass.solving.outcome import Outcome, Reasons
+from captcha_bypass.solving.watcher import Watcher
 from captcha_bypass.wire.models import Task
 
 
@@ -31,28 +35,62 @@ async def solve(tab: Tab, task: Task, bounds: Bounds) -> Outcome:
             in place of a page there are findings.
         TimeoutError: past the deadline the browser does not answer at all.
     """
+    conditions = Conditions.of(task)
     tracker, jar = DocumentTracker(tab.page, tab.guard.failure), Jar(tab.page)
-    watcher = Watcher(tab.page, tracker, Conditions.of(task), bounds)
+    failed = FailedRequests(tab.page, tab.guard.failure)
+    watcher = Watcher(tab.page, tracker, conditions, bounds)
     collector = Collector(tab.page, tracker, jar, task, bounds)
     try:
         in_time = await _is_in_time(_go(tab, task, tracker, jar, watcher), bounds.deadline)
         while True:
             tracker.raise_if_failed()
+            if not in_time:
+                explainer = Explainer(tab.page, tracker, conditions)
+                return await _unfinished(tracker, watcher, collector, explainer, failed)
             found = await collector.collect()
-            if not in_time or found.document is watcher.held:
-                break
+            if found.document is watcher.held:
+                reasons = Reasons(failed_requests=failed.counts)
+                return Outcome(found, met=watcher.met, reasons=reasons)
             # The page has moved on: for what it shows now, the conditions have to hold, too.
             in_time = await _is_in_time(watcher.until_through(), bounds.deadline)
     except (Error, TaskError) as error:
         explained = tracker.explain(error)
         if explained.code != "not_a_page":
             raise explained from error
-        return Outcome(await collector.collect_file(), met=watcher.met, error=explained)
+        reasons = Reasons(conditions.unmet(), failed_requests=failed.counts)
+        file = await collector.collect_file()
+        return Outcome(file, met=watcher.met, error=explained, reasons=reasons)
     finally:
         watcher.close()
+        failed.close()
         jar.close()
         tracker.close()
-    return Outcome(found, timeout_reached=not in_time, met=watcher.met)
+
+
+async def _unfinished(
+    tracker: DocumentTracker,
+    watcher: Watcher,
+    collector: Collector,
+    explainer: Explainer,
+    failed: FailedRequests,
+) -> Outcome:
+    """Return what is there when the time is up, and why it is no more."""
+    before = tracker.document
+    explaining = asyncio.create_task(explainer.explain(watcher.unmet(before)))
+    try:
+        found = await collector.collect()
+        why = await explaining
+    finally:
+        explaining.cancel()
+        await asyncio.gather(explaining, return_exceptions=True)
+    if found.document is not before:
+        why = Explanation()  # which was of another document
+    obstacle = found.obstacle
+    if why.has_widget and obstacle is not None and obstacle.kind == "automatic":
+        found = replace(found, obstacle=replace(obstacle, kind="human"))
+    unmet = watcher.unmet(found.document, challenged=obstacle is not None and obstacle.solvable)
+    reasons = Reasons(unmet, why.hints, failed.counts)
+    return Outcome(found, timeout_reached=True, met=watcher.met, reasons=reasons)
 
 
 async def _is_in_time(part: Awaitable[None], deadline: float) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from dataclasses import dataclass
 from typing import TypedDict
 
 from playwright.async_api import Error, Frame, Page
@@ -14,10 +13,10 @@ from captcha_bypass import challenges
 from captcha_bypass.browsers.failures import NOT_A_PAGE
 from captcha_bypass.errors import TaskError
 from captcha_bypass.solving.bounds import Bounds
+from captcha_bypass.solving.conditions import Conditions
 from captcha_bypass.solving.documents import Document, DocumentTracker, same_page
 from captcha_bypass.solving.isolated import ask
-from captcha_bypass.wire.models import Task
-from captcha_bypass.wire.text import fold
+from captcha_bypass.wire.conditions import Condition
 
 #: Seconds between two looks at a page. It is also looked at as soon as a document has been parsed,
 #: which is when most text appears. Ten looks a second cost 0.05 CPU seconds more per solve.
@@ -41,7 +40,8 @@ class Look(TypedDict):
 
     text: bool
     selector: bool
-    badSelector: bool
+    #: Which selector is none; None: all are.
+    badSelector: int | None
     #: It has been parsed once; what a script opens and never closes counts as it is.
     ready: bool
     #: Of the document's source; 0 while it loads.
@@ -50,21 +50,6 @@ class Look(TypedDict):
     html: str | None
     #: Its `documentURI` if it is the browser's own error page.
     errorPage: str | None
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """What must hold before a page counts as through."""
-
-    text: str | None
-    selector: str | None
-    no_challenge: bool
-
-    @classmethod
-    def of(cls, task: Task) -> Conditions:
-        """Take the conditions out of a task."""
-        text = None if task.success_text is None else fold(task.success_text)
-        return cls(text, task.success_selector, bool(task.no_challenge))
 
 
 class Watcher:
@@ -83,11 +68,14 @@ class Watcher:
         self._conditions = conditions
         self._asked: dict[Frame, asyncio.Task[Look | None]] = {}
         self._parsed = asyncio.Event()
-        #: Vendor of a challenge that was seen on the way.
-        self.met: str | None = None
-        #: The document that was last seen to be a challenge or none, and that challenge's vendor.
+        #: A challenge that was seen on the way.
+        self.met: challenges.Challenge | None = None
+        #: The document that was last seen to be a challenge or none, and that challenge.
         self._judged: Document | None = None
-        self._standing: str | None = None
+        self._standing: challenges.Challenge | None = None
+        #: The document that was last looked at, and the conditions that did not hold for it.
+        self._seen: Document | None = None
+        self._unmet: tuple[Condition, ...] = ()
         #: The document for which the conditions held.
         self.held: Document | None = None
         #: Whether a look has told what the first document was.
@@ -97,6 +85,19 @@ class Watcher:
     def close(self) -> None:
         """Look no longer: a session's page is used again."""
         self._page.remove_listener("domcontentloaded", self._on_parsed)
+
+    def unmet(
+        self, document: Document | None, *, challenged: bool = False
+    ) -> tuple[Condition, ...]:
+        """Return the conditions that did not hold when this document was last looked at.
+
+        Args:
+            challenged: Whether it is known to be a challenge since then.
+        """
+        if document is None or document is not self._seen:
+            return self._conditions.unmet()
+        again = challenged and self._conditions.no_challenge and "no_challenge" not in self._unmet
+        return (*self._unmet, "no_challenge") if again else self._unmet
 
     def _on_parsed(self, _: Page) -> None:
         self._parsed.set()
@@ -138,7 +139,7 @@ class Watcher:
         found = challenges.detect(first.status, first.headers, source)
         self._seen_first = True
         if found is not None and found.solvable:
-            self.met = self.met or found.vendor
+            self.met = self.met or found
 
     async def _wait_for_news(self) -> None:
         try:
@@ -154,11 +155,7 @@ class Watcher:
             # Save the browser from being asked for the text of 50 MB.
             self._bounds.check_declared(document.headers)
         looks = await self._ask_all()
-        if any(look["badSelector"] for look in looks.values()):
-            raise TaskError(
-                "invalid_request",
-                "success_selector: is not a selector that the browser understands",
-            )
+        self._raise_if_no_selector(looks)
         main = looks.get(self._page.main_frame)
         self._tracker.raise_if_failed(main["errorPage"] if main else None, answered=bool(main))
         if main is not None:
@@ -166,16 +163,25 @@ class Watcher:
         if document is None or document is not self._tracker.document:
             return False  # navigated meanwhile: these looks are of two documents
         self._judge(document, main)
-        wanted = self._conditions
-        if (
-            (not wanted.no_challenge or self._is_unchallenged(document))
-            and (wanted.text is None or any(look["text"] for look in looks.values()))
-            and (wanted.selector is None or any(look["selector"] for look in looks.values()))
-        ):
+        self._seen = document
+        self._unmet = self._conditions.unmet(
+            text=any(look["text"] for look in looks.values()),
+            selector=any(look["selector"] for look in looks.values()),
+            unchallenged=self._judged is document and self._standing is None,
+        )
+        if not self._unmet:
             self.held = document
             return True
         self._raise_if_file(document)
         return False
+
+    def _raise_if_no_selector(self, looks: dict[Frame, Look]) -> None:
+        for look in looks.values():
+            if look["badSelector"] is not None:
+                several = len(self._conditions.selectors) > 1
+                which = f".{look['badSelector']}" if several else ""
+                message = f"success_selector{which}: is not a selector that the browser understands"
+                raise TaskError("invalid_request", message)
 
     def _judge(self, document: Document, look: Look | None) -> None:
         """See whether the document is a challenge."""
@@ -184,11 +190,8 @@ class Watcher:
         found = challenges.detect(document.status or 200, document.headers, look["html"])
         self._judged = document
         self._seen_first = self._seen_first or document is self._tracker.first
-        self._standing = found.vendor if found is not None and found.solvable else None
+        self._standing = found if found is not None and found.solvable else None
         self.met = self._standing or self.met
-
-    def _is_unchallenged(self, document: Document) -> bool:
-        return self._judged is document and self._standing is None
 
     def _raise_if_file(self, document: Document) -> None:
         """Say that the task's address leads to a file, where the document only stands before it."""
@@ -217,8 +220,8 @@ class Watcher:
         new = self._conditions.no_challenge or self._judged is not self._tracker.document
         wants_html = new and frame == self._page.main_frame
         argument = {
-            "text": self._conditions.text,
-            "selector": self._conditions.selector,
+            "texts": self._conditions.texts,
+            "selectors": self._conditions.selectors,
             "html": CHALLENGE_CHARS if wants_html else 0,
             "limit": self._bounds.max_html_bytes,
         }

@@ -16,7 +16,8 @@ from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import BrowserLost, TaskError
 from captcha_bypass.solving.blocked_ports import check_port
 from captcha_bypass.solving.bounds import Bounds
-from captcha_bypass.solving.outcome import Findings, Outcome
+from captcha_bypass.solving.conditions import Conditions
+from captcha_bypass.solving.outcome import Findings, Outcome, Reasons
 from captcha_bypass.solving.solver import solve
 from captcha_bypass.tasks.base import JsonDict
 from captcha_bypass.wire.fetch import FetchRequest
@@ -109,8 +110,7 @@ class Worker:
             message = f"Unexpected error; the log has it under task {job.event['task_id']}."
             return "internal_error", Outcome(error=TaskError("internal_error", message)).result(0)
         seconds = round(clock() - started, 3)
-        end = {"outcome": outcome.name, "seconds": seconds}
-        logger.info("task ended", extra={**job.event, **end})
+        logger.info("task ended", extra={**job.event, **outcome.event, "seconds": seconds})
         return outcome.name, outcome.result(seconds)
 
     async def _solve(self, job: _Job) -> Outcome:
@@ -147,7 +147,8 @@ class Worker:
                 return await solve(tab, job.task, job.bounds)
         except TimeoutError:
             # It had a page, which could not be read within five seconds past the deadline.
-            return Outcome(Findings(job.task.url), timeout_reached=True)
+            reasons = Reasons(Conditions.of(job.task).unmet())
+            return Outcome(Findings(job.task.url), timeout_reached=True, reasons=reasons)
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from captcha_bypass.wire.conditions import SuccessSelector, SuccessText
 from captcha_bypass.wire.fields import (
     HEADER_NAME,
     HeaderValue,
     PageUrl,
     SessionName,
-    VisibleText,
     host_of,
     matching,
 )
@@ -92,10 +92,8 @@ class FetchRequest(Wire):
         None,
         description="in place of session: each jar has a session of its own, kept by the service",
     )
-    success_text: VisibleText | None = Field(None, description="see SolveRequest")
-    success_selector: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
-        None, description="see SolveRequest"
-    )
+    success_text: SuccessText | None = Field(None, description="see SolveRequest")
+    success_selector: SuccessSelector | None = Field(None, description="see SolveRequest")
     no_challenge: bool = Field(True, description="see SolveRequest")
 
     @field_validator("cookies")

@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from captcha_bypass.wire.conditions import SuccessSelector, SuccessText
 from captcha_bypass.wire.fields import (
     CookieDomain,
     CookieName,
@@ -26,7 +27,6 @@ from captcha_bypass.wire.fields import (
     PageUrl,
     ProxyServer,
     SessionName,
-    VisibleText,
     checked_password,
     checked_username,
     host_of,
@@ -122,10 +122,13 @@ class SolveRequest(Wire):
     model_config = ConfigDict(
         json_schema_extra={
             "anyOf": [
-                {"required": ["success_text"], "properties": {"success_text": {"type": "string"}}},
+                {
+                    "required": ["success_text"],
+                    "properties": {"success_text": {"type": ["string", "array"]}},
+                },
                 {
                     "required": ["success_selector"],
-                    "properties": {"success_selector": {"type": "string"}},
+                    "properties": {"success_selector": {"type": ["string", "array"]}},
                 },
                 {"required": ["no_challenge"], "properties": {"no_challenge": {"const": True}}},
             ]
@@ -135,13 +138,15 @@ class SolveRequest(Wire):
     url: PageUrl = Field(
         description="http or https, at most 2048 characters, no user:password in it"
     )
-    success_text: VisibleText | None = Field(
+    success_text: SuccessText | None = Field(
         None,
-        description="text that shows on the page when it is through: case-sensitive, white space "
-        "folded, in the visible text of any frame, also on controls and in shadow roots",
+        description="text that shows on the page when it is through, or a list of which any is "
+        "enough: case-sensitive, white space folded, in the visible text of any frame, also on "
+        "controls and in shadow roots",
     )
-    success_selector: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
-        None, description="CSS selector that becomes visible, in any frame"
+    success_selector: SuccessSelector | None = Field(
+        None,
+        description="CSS selector that becomes visible, in any frame; or a list of which any is enough",
     )
     no_challenge: bool | None = Field(
         None, description="true: the document is not (or no longer) a known challenge"

@@ -6,6 +6,23 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from captcha_bypass.challenges import Kind
+from captcha_bypass.wire.conditions import Condition
+
+#: What came close to a condition, or keeps a page from meeting it.
+HintCode = Literal[
+    "text_other_case",
+    "text_hidden",
+    "text_in_attribute",
+    "text_in_script",
+    "text_in_source",
+    "selector_hidden",
+    "frame_unreadable",
+    "page_loading",
+    "page_busy",
+    "captcha_widget",
+]
+
 
 class ResultCookie(BaseModel):
     """A cookie of the browser's context."""
@@ -20,6 +37,18 @@ class ResultCookie(BaseModel):
     httpOnly: bool
     secure: bool
     sameSite: Literal["Strict", "Lax", "None"]
+
+
+class Hint(BaseModel):
+    """One reason why a condition does not hold."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: HintCode
+    message: str = Field(description="what it means, in one sentence; nothing of the page's")
+    value: str | None = Field(
+        None, description="the text or selector of the request that it is about; null: none"
+    )
 
 
 class Solution(BaseModel):
@@ -42,6 +71,21 @@ class Solution(BaseModel):
     challenge: str | None = Field(None, description="vendor, if the page is still a challenge")
     solved: str | None = Field(None, description="vendor of a challenge that was met and is gone")
     block: str | None = Field(None, description="vendor, if the page refuses the visitor")
+    challenge_kind: Kind | None = Field(
+        None,
+        description="who passes what challenge, block or else solved names: a browser by itself, a "
+        "person (human), or nobody (block)",
+    )
+    unmet: list[Condition] = Field(
+        default_factory=list, description="conditions that did not hold at the end; empty: all held"
+    )
+    hints: list[Hint] = Field(
+        default_factory=list, description="why they did not, as far as it can be told"
+    )
+    failed_requests: dict[str, int] = Field(
+        default_factory=dict,
+        description="requests of the page that failed, by the code of the error or http_ and status",
+    )
     screenshot: str | None = Field(
         None, description="PNG, base64; null if the page moved on meanwhile"
     )

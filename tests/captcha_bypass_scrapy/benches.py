@@ -32,7 +32,7 @@ from tests.captcha_bypass_scrapy.fakes import FakeService
 
 SITE = "http://site.example"
 PAGE = f"{SITE}/page"
-CHALLENGE = Challenge("cloudflare", "challenge")
+CHALLENGE = Challenge("cloudflare", "automatic")
 
 
 class Bound(scrapy.Spider):

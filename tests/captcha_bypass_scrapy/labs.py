@@ -29,7 +29,7 @@ from tests.captcha_bypass_scrapy.fakes import FakeService
 SITE = "http://site.example"
 PAGE = f"{SITE}/page"
 KEY = SiteKey(SITE, None)
-CHALLENGE = Challenge("cloudflare", "challenge")
+CHALLENGE = Challenge("cloudflare", "automatic")
 
 
 class Lab:

@@ -169,7 +169,7 @@ class Inline(Crawl):
 def homemade_detector(response: Response) -> Challenge | None:
     """A detector by import path."""
     if b"prove you are human" in response.body:
-        return Challenge("homemade", "challenge")
+        return Challenge("homemade", "automatic")
     return None
 
 

@@ -16,7 +16,7 @@ CONFIG = Config("http://service")
 
 def challenged(request: Request) -> Challenged:
     options = options_of(request, CONFIG)
-    challenge = Challenge("cloudflare", "challenge")
+    challenge = Challenge("cloudflare", "automatic")
     return Challenged(request, challenge, target_of(request, options.url), options, None)
 
 

@@ -98,7 +98,7 @@ def test_vendors_who_challenge_with_status_200_leave_doubt(headers: Headers) -> 
     late = b" " * 10_000 + b'<iframe src="/_Incapsula_Resource?x"></iframe>'
     found = Detector(None, None)(response(200, {**HTML, **headers}, late))
 
-    assert found == challenges.Challenge("imperva", "challenge")
+    assert found == challenges.Challenge("imperva", "automatic")
 
 
 @pytest.mark.parametrize("mark", [b"<script>window._cf_chl_opt = {}</script>"])
@@ -124,7 +124,7 @@ def test_spider_that_comes_later_is_asked_too() -> None:
     assert detect(challenge) is None
     crawler.spider = Shop()
 
-    assert detect(challenge) == challenges.Challenge("homemade", "challenge")
+    assert detect(challenge) == challenges.Challenge("homemade", "automatic")
     assert detector_of(crawler.settings) is detect
 
 
@@ -138,13 +138,13 @@ def homemade(response: Response) -> object:
         b"false": False,
         b"true": True,
         b"name": "shop",
-        b"challenge": challenges.Challenge("shop", "captcha"),
+        b"challenge": challenges.Challenge("shop", "human"),
         b"block": challenges.Challenge("shop", "block"),
     }[response.body]
 
 
 PATH = f"{__name__}.homemade"
-SOLVABLE = challenges.Challenge("custom", "challenge")
+SOLVABLE = challenges.Challenge("custom", "automatic")
 
 
 @pytest.mark.parametrize(
@@ -153,8 +153,8 @@ SOLVABLE = challenges.Challenge("custom", "challenge")
         (b"none", None),
         (b"false", None),
         (b"true", SOLVABLE),
-        (b"name", challenges.Challenge("shop", "challenge")),
-        (b"challenge", challenges.Challenge("shop", "captcha")),
+        (b"name", challenges.Challenge("shop", "automatic")),
+        (b"challenge", challenges.Challenge("shop", "human")),
         (b"block", challenges.Challenge("shop", "block")),
     ],
 )
@@ -174,7 +174,7 @@ def test_own_detector_without_an_opinion_leaves_it_to_ours() -> None:
     detect = Detector(homemade, None)
 
     assert detect(response(403, CHALLENGE, b"none")) == challenges.Challenge(
-        "cloudflare", "challenge"
+        "cloudflare", "automatic"
     )
     assert detect(response(403, CHALLENGE, b"false")) is None
 
@@ -201,7 +201,7 @@ def test_spiders_detector_comes_before_the_settings() -> None:
     crawler.spider = Shop()
     detect = Detector(homemade, crawler)
 
-    assert detect(response(200, HTML, b"prove it")) == challenges.Challenge("homemade", "challenge")
+    assert detect(response(200, HTML, b"prove it")) == challenges.Challenge("homemade", "automatic")
     assert detect(response(200, HTML, b"true")) == SOLVABLE  # it had no opinion
     assert len(detect.own) == 2
 

@@ -24,7 +24,7 @@ from tests.captcha_bypass_scrapy.engines import crawler_with
 HOST = "http://site.example"
 KEY = SiteKey(HOST, None)
 REQUEST = Request(f"{HOST}/page")
-CHALLENGE = Challenge("cloudflare", "challenge")
+CHALLENGE = Challenge("cloudflare", "automatic")
 
 
 @pytest.fixture
@@ -68,15 +68,15 @@ def lose(reporter: Reporter, origin: str = HOST, kind: Any = "unsolved") -> None
 
 def test_challenges_are_counted_by_vendor_and_kind(reporter: Reporter, crawler: Crawler) -> None:
     reporter.challenged(CHALLENGE)
-    reporter.challenged(Challenge("datadome", "captcha"))
+    reporter.challenged(Challenge("datadome", "human"))
     reporter.challenged(CHALLENGE)
 
     assert stats(crawler) == {
         "challenge/count": 3,
         "challenge/vendor/cloudflare": 2,
         "challenge/vendor/datadome": 1,
-        "challenge/kind/challenge": 2,
-        "challenge/kind/captcha": 1,
+        "challenge/kind/automatic": 2,
+        "challenge/kind/human": 1,
     }
 
 
@@ -103,7 +103,7 @@ def test_solve_is_a_story_at_info(
 
     where = "http://site.example through http://p:1"
     assert lines(caplog) == [
-        ("INFO", "Challenged by cloudflare (challenge): <GET http://site.example/page>"),
+        ("INFO", "Challenged by cloudflare (automatic): <GET http://site.example/page>"),
         ("INFO", f"Solving {where}: a browser opens http://site.example/"),
         ("INFO", f"Still solving {where}: waiting for a free browser"),
         ("INFO", f"Solved {where} in 2.2 s (cookies: cf_clearance, __cf_bm)"),

@@ -73,7 +73,7 @@ def start(
 ) -> Solve:
     request = Request(f"{key.origin}/", meta={} if slot is None else {"download_slot": slot})
     target = Target(key, urls, request.url, (request.url,))
-    challenge = Challenge("cloudflare", "challenge")
+    challenge = Challenge("cloudflare", "automatic")
     return solves.start(Challenged(request, challenge, target, options, None), old=old)
 
 

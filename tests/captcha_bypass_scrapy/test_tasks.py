@@ -186,7 +186,7 @@ def test_headers_are_no_more_than_the_service_takes() -> None:
 
 
 PAGE = f"{SITE}/page"
-CHALLENGE = Challenge("cloudflare", "challenge")
+CHALLENGE = Challenge("cloudflare", "automatic")
 
 
 # Which page is opened

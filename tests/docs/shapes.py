@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 #: Objects whose keys are data: header names, causes, error codes.
-OPEN = frozenset({"headers", "request_headers", "restarts", "failures"})
+OPEN = frozenset({"headers", "request_headers", "restarts", "failures", "failed_requests"})
 
 
 def differences(shown: object, real: object, at: str = "$") -> Iterator[str]:

@@ -12,17 +12,18 @@ from captcha_bypass import __version__, errors
 from captcha_bypass.api.flaresolverr.commands import Command
 from captcha_bypass.api.native.answers import TaskView
 from captcha_bypass.api.native.openapi import document
-from captcha_bypass.challenges import VENDORS
+from captcha_bypass.challenges import VENDORS, Kind
 from captcha_bypass.config import Config
 from captcha_bypass.config.memory import needed_bytes
 from captcha_bypass.wire.models import Cookie, SolveRequest
-from captcha_bypass.wire.results import ResultCookie, Solution
+from captcha_bypass.wire.results import HintCode, ResultCookie, Solution
 from captcha_bypass_scrapy.options import OPTIONS
 from tests.docs.exposition import families, metrics
 from tests.docs.pages import PAGES, blocks_of, read, section
 from tests.support.repository import ROOT
 
 API, SCRAPY, OPERATING = "docs/api.md", "docs/scrapy.md", "docs/operating.md"
+TROUBLE = "docs/troubleshooting.md"
 
 
 def rows(text: str) -> list[list[str]]:
@@ -96,17 +97,20 @@ def test_every_field_of_a_result_is_explained() -> None:
     assert set(get_args(TaskView.model_fields["status"].annotation)) <= named(text)
 
 
+def test_every_kind_of_challenge_and_every_hint_is_explained() -> None:
+    assert named(section(API, "Vendors")) == set(get_args(Kind))
+    assert named(section(API, "Hints")) == set(get_args(HintCode))
+    assert named(section(TROUBLE, "What the hints say")) == set(get_args(HintCode))
+
+
 def test_every_field_of_a_cookie_is_explained() -> None:
     fields = set(Cookie.model_fields) | set(ResultCookie.model_fields)
     assert named(section(API, "Cookies")) == fields
 
 
 def test_every_vendor_is_named() -> None:
-    assert set(re.findall(r"`([a-z-]+)`", section(API, "Vendors"))) - {
-        "challenge",
-        "solved",
-        "block",
-    } == set(VENDORS)
+    names = section(API, "Vendors").partition("| kind |")[0]
+    assert set(re.findall(r"`([a-z-]+)`", names)) - {"challenge", "solved", "block"} == set(VENDORS)
     count = len(VENDORS - {"captcha"})
     assert f"{count} vendors' marks" in read("README.md")
 

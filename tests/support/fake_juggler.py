@@ -234,8 +234,12 @@ class Peer:
         if '"collect\\' in asked or '"collect"' in asked.replace("\\", ""):
             about = {"errorPage": error_page, "url": shown, "length": len(html)}
             text = json.dumps(about) + "\n" + html
+        elif '"explain"' in asked.replace("\\", ""):
+            size = {"width": 800, "height": 600, "widget": False, "loading": False}
+            told = {"texts": [], "selectors": [], "errorPage": False}
+            text = json.dumps(told | size)
         else:
-            look = {"text": False, "selector": False, "badSelector": False, "ready": True}
+            look = {"text": False, "selector": False, "badSelector": None, "ready": True}
             text = json.dumps(look | {"bytes": 9, "html": html, "errorPage": error_page})
         return {"result": {"value": _serialized({"success": True, "value": {"result": text}})}}
 

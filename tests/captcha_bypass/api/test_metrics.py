@@ -134,7 +134,7 @@ class Pages:
         elif kind == "late":
             return Outcome(found, timeout_reached=True)
         elif kind in VENDORS:
-            challenged = replace(found, obstacle=Challenge(kind, "challenge"))
+            challenged = replace(found, obstacle=Challenge(kind, "automatic"))
             return Outcome(challenged, timeout_reached=True)
         return Outcome(found)
 
@@ -252,7 +252,8 @@ async def test_no_secret_and_no_host_shows_by_default(make_service: MakeService)
         await service.solved(kind, **secret)
     service.metrics.v1_request("canary-host.test", "solved", 1)
     text = await service.text()
-    assert 'captcha_bypass_solves_total{challenge="none",outcome="completed"} 1.0' in text
+    sample = 'captcha_bypass_solves_total{challenge="none",kind="none",outcome="completed"} 1.0'
+    assert sample in text
     assert "canary" not in text.lower()
     assert ".test" not in text
     assert "http" not in text
@@ -336,7 +337,7 @@ def test_numbers_of_browsers_and_egress_are_passed_on() -> None:
 def test_all_series_are_there_from_the_start_and_nothing_is_counted_yet() -> None:
     start, used = of(Metrics()), Metrics()
     for outcome in ("completed", "timeout", "not_a_page"):
-        used.task_ended(outcome, 1, {"solved": "cloudflare"})
+        used.task_ended(outcome, 1, {"solved": "cloudflare", "challenge_kind": "automatic"})
     for code in (*get_args(TaskErrorCode), "cancelled"):
         used.task_ended(code, 1, {})
     for outcome in (*FETCH_ENDS, "answered", "cancelled"):
@@ -377,9 +378,29 @@ def test_two_services_in_one_process_count_apart() -> None:
 
 
 @pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        ({"challenge": "datadome", "challenge_kind": "human"}, "human"),
+        ({"solved": "cloudflare", "challenge_kind": "automatic"}, "automatic"),
+        ({"block": "akamai", "challenge_kind": "block"}, "block"),
+        ({"challenge_kind": None}, "none"),
+        ({"challenge_kind": "never heard of"}, "none"),
+    ],
+)
+def test_label_of_the_kind_is_one_of_three_or_none(data: dict[str, Any], kind: str) -> None:
+    metrics = Metrics()
+    metrics.task_ended("timeout", 1, data)
+    counted = [
+        dict(labels) for (name, labels), value in of(metrics).items() if value and "solves_" in name
+    ]
+    assert [labels["kind"] for labels in counted] == [kind]
+
+
+@pytest.mark.parametrize(
     ("data", "label"),
     [
         ({}, "none"),
+        ({"block": "akamai", "solved": "cloudflare"}, "akamai"),
         ({"challenge": None}, "none"),
         ({"solved": None, "challenge": "datadome"}, "datadome"),
         ({"solved": "cloudflare", "challenge": None}, "cloudflare"),

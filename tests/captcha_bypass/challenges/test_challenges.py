@@ -59,27 +59,27 @@ NEGATIVES: list[tuple[str, int, Headers]] = [
 ]
 
 SINGLE_MARKS: list[tuple[str, int, str, Kind]] = [
-    (CLOUDFLARE_CODE, 200, "cloudflare", "challenge"),
-    ("<title>Just a moment...</title>", 403, "cloudflare", "challenge"),
-    ('<div id="cf-challenge-running">', 503, "cloudflare", "challenge"),
-    ('<div id="cf-please-wait">', 503, "cloudflare", "challenge"),
-    ('<div id="challenge-spinner">', 403, "cloudflare", "challenge"),
-    ('<div id="trk_jschal_js">', 403, "cloudflare", "challenge"),
+    (CLOUDFLARE_CODE, 200, "cloudflare", "automatic"),
+    ("<title>Just a moment...</title>", 403, "cloudflare", "automatic"),
+    ('<div id="cf-challenge-running">', 503, "cloudflare", "automatic"),
+    ('<div id="cf-please-wait">', 503, "cloudflare", "automatic"),
+    ('<div id="challenge-spinner">', 403, "cloudflare", "automatic"),
+    ('<div id="trk_jschal_js">', 403, "cloudflare", "automatic"),
     ("<title>Attention Required! | Cloudflare</title>", 403, "cloudflare", "block"),
     ('<div id="cf-error-details">', 403, "cloudflare", "block"),
-    ('{"sec-cp-challenge":"true"}', 428, "akamai", "challenge"),
-    ('<script src="/_sec/cp_challenge/x.js">', 428, "akamai", "challenge"),
-    ('<div id="sec-if-cpt-container">', 200, "akamai", "challenge"),
+    ('{"sec-cp-challenge":"true"}', 428, "akamai", "automatic"),
+    ('<script src="/_sec/cp_challenge/x.js">', 428, "akamai", "automatic"),
+    ('<div id="sec-if-cpt-container">', 200, "akamai", "automatic"),
     ("https://errors.edgesuite.net/18.2b3c4d5e", 403, "akamai", "block"),
-    ("<title>DDOS-GUARD</title>", 403, "ddos-guard", "challenge"),
-    ('<script src="https://check.ddos-guard.net/check.js">', 403, "ddos-guard", "challenge"),
-    ('<script src="/.well-known/ddos-guard/x.js">', 403, "ddos-guard", "challenge"),
-    ('<div class="g-recaptcha">', 403, "captcha", "captcha"),
-    ('<div class="h-captcha">', 429, "captcha", "captcha"),
-    ('<div class="cf-turnstile">', 503, "captcha", "captcha"),
-    ('<script src="https://www.recaptcha.net/recaptcha/api.js">', 403, "captcha", "captcha"),
-    ('<script src="https://js.hcaptcha.com/1/api.js">', 405, "captcha", "captcha"),
-    ('<script src="https://challenges.cloudflare.com/turnstile/x">', 403, "captcha", "captcha"),
+    ("<title>DDOS-GUARD</title>", 403, "ddos-guard", "automatic"),
+    ('<script src="https://check.ddos-guard.net/check.js">', 403, "ddos-guard", "automatic"),
+    ('<script src="/.well-known/ddos-guard/x.js">', 403, "ddos-guard", "automatic"),
+    ('<div class="g-recaptcha">', 403, "captcha", "human"),
+    ('<div class="h-captcha">', 429, "captcha", "human"),
+    ('<div class="cf-turnstile">', 503, "captcha", "human"),
+    ('<script src="https://www.recaptcha.net/recaptcha/api.js">', 403, "captcha", "human"),
+    ('<script src="https://js.hcaptcha.com/1/api.js">', 405, "captcha", "human"),
+    ('<script src="https://challenges.cloudflare.com/turnstile/x">', 403, "captcha", "human"),
 ]
 
 INCAPSULA = "Request unsuccessful. Incapsula incident ID: 443000270038"
@@ -163,7 +163,7 @@ def test_page_that_quotes_a_challenge_is_a_page(status: int, quoted: str) -> Non
     ],
 )
 def test_sentence_that_a_page_begins_with_is_its_own(page: str) -> None:
-    assert detect(200, HTML, page) == Challenge("imperva", "challenge")
+    assert detect(200, HTML, page) == Challenge("imperva", "automatic")
 
 
 @pytest.mark.parametrize(("name", "status", "headers"), NEGATIVES)
@@ -187,8 +187,8 @@ def test_vendor_headers_of_normal_answers_decide_nothing(status: int, headers: H
     assert detect_headers(status, headers) is None
 
 
-@pytest.mark.parametrize("kind", ["challenge", "captcha"])
-def test_challenge_and_captcha_are_worth_a_browser(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", ["automatic", "human"])
+def test_challenge_is_worth_a_browser_whoever_it_asks(kind: Kind) -> None:
     assert Challenge("x", kind).solvable
 
 
@@ -197,7 +197,7 @@ def test_block_is_not_worth_a_browser() -> None:
 
 
 def test_header_names_and_words_are_case_insensitive() -> None:
-    expected = Challenge("cloudflare", "challenge")
+    expected = Challenge("cloudflare", "automatic")
     assert detect(403, {"CF-Mitigated": "Challenge"}) == expected
     assert detect(403, {"CONTENT-TYPE": "TEXT/HTML"}, CLOUDFLARE_CODE.upper()) == expected
 
@@ -212,14 +212,14 @@ def test_header_names_and_words_are_case_insensitive() -> None:
     ],
 )
 def test_set_cookie_may_be_a_list_or_joined_by_newlines(cookies: str | Sequence[str]) -> None:
-    assert detect_headers(200, {"Set-Cookie": cookies}) == Challenge("anubis", "challenge")
+    assert detect_headers(200, {"Set-Cookie": cookies}) == Challenge("anubis", "automatic")
 
 
 def test_decision_of_the_headers_needs_no_body() -> None:
     headers = {**HTML, "cf-mitigated": "challenge"}
     assert not body_matters(403, headers)
     body = (CHALLENGES / "cloudflare-block.html").read_bytes()
-    assert detect(403, headers, body) == Challenge("cloudflare", "challenge")
+    assert detect(403, headers, body) == Challenge("cloudflare", "automatic")
 
 
 def test_body_tells_which_kind_of_datadome_answer_it_is() -> None:
@@ -229,7 +229,7 @@ def test_body_tells_which_kind_of_datadome_answer_it_is() -> None:
 
 def test_widget_does_not_take_over_what_a_header_said() -> None:
     body = (CHALLENGES / "captcha.html").read_bytes()
-    assert detect(403, {**HTML, "x-dd-b": "1"}, body) == Challenge("datadome", "challenge")
+    assert detect(403, {**HTML, "x-dd-b": "1"}, body) == Challenge("datadome", "automatic")
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_content_type_that_came_twice_is_the_last_one() -> None:
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Type": []}, {"Content-Type": " "}])
 def test_missing_content_type_is_read_as_html(headers: Headers) -> None:
-    assert detect(200, headers, CLOUDFLARE_CODE) == Challenge("cloudflare", "challenge")
+    assert detect(200, headers, CLOUDFLARE_CODE) == Challenge("cloudflare", "automatic")
 
 
 def test_declared_length_spares_reading_a_long_page_that_loaded_well() -> None:
@@ -284,15 +284,15 @@ def test_declared_length_spares_reading_a_long_page_that_loaded_well() -> None:
 
 def test_page_over_64_kb_that_loaded_well_is_not_scanned() -> None:
     longest = CLOUDFLARE_CODE.ljust(64 * 1024)
-    assert detect(200, HTML, longest) == Challenge("cloudflare", "challenge")
+    assert detect(200, HTML, longest) == Challenge("cloudflare", "automatic")
     assert detect(200, HTML, longest + " ") is None
     assert detect(200, HTML, (longest + " ").encode()) is None
-    assert detect(403, HTML, longest + " ") == Challenge("cloudflare", "challenge")
+    assert detect(403, HTML, longest + " ") == Challenge("cloudflare", "automatic")
 
 
 def test_marks_beyond_the_first_16_kb_are_not_seen() -> None:
     inside = CLOUDFLARE_CODE.rjust(16 * 1024)
-    assert detect(403, HTML, inside) == Challenge("cloudflare", "challenge")
+    assert detect(403, HTML, inside) == Challenge("cloudflare", "automatic")
     assert detect(403, HTML, " " * 16 * 1024 + CLOUDFLARE_CODE) is None
     assert detect(403, HTML, b" " * 16 * 1024 + CLOUDFLARE_CODE.encode()) is None
 
@@ -306,12 +306,12 @@ def test_widget_on_a_page_that_loaded_well_is_part_of_it_at_any_length(length: i
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "cp1251", "shift_jis", "gb18030"])
 def test_bytes_in_other_encodings_are_taken(encoding: str) -> None:
     body = f"<title>Проверка</title>{CLOUDFLARE_CODE}".encode(encoding)
-    assert detect(403, HTML, body) in {None, Challenge("cloudflare", "challenge")}
+    assert detect(403, HTML, body) in {None, Challenge("cloudflare", "automatic")}
 
 
 def test_broken_bytes_around_a_mark_do_not_hide_it() -> None:
     body = b"\xff\xfe\x80\x00" + CLOUDFLARE_CODE.encode() + b"\xc3\x28\xed\xa0\x80"
-    assert detect(403, HTML, body) == Challenge("cloudflare", "challenge")
+    assert detect(403, HTML, body) == Challenge("cloudflare", "automatic")
 
 
 @given(

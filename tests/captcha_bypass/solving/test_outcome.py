@@ -10,8 +10,9 @@ import pytest
 
 from captcha_bypass.challenges import Challenge
 from captcha_bypass.errors import TaskError
-from captcha_bypass.solving.outcome import Exchange, Findings, Outcome
-from captcha_bypass.wire.results import ResultCookie, Solution
+from captcha_bypass.logs import FIELDS
+from captcha_bypass.solving.outcome import Exchange, Findings, Outcome, Reasons
+from captcha_bypass.wire.results import Hint, ResultCookie, Solution
 
 URL = "http://site.test/"
 COOKIE = {
@@ -25,6 +26,7 @@ COOKIE = {
     "sameSite": "Lax",
     "partitionKey": "https://top.test",
 }
+MET = Challenge("cloudflare", "automatic")
 EXCHANGE = Exchange(200, {"server": "s"}, {"user-agent": "u"}, "u")
 
 
@@ -43,7 +45,9 @@ def test_all_that_was_found_is_in_the_result() -> None:
         html="<p>page",
         screenshot=b"PNG",
     )
-    data = data_of(Outcome(found, met="cloudflare"))
+    hint = Hint(code="text_hidden", message="It is hidden.", value="words")
+    reasons = Reasons(("success_text",), (hint,), {"http_404": 2})
+    data = data_of(Outcome(found, met=MET, reasons=reasons))
     assert data == {
         "cookies": [COOKIE],
         "headers": {"server": "s"},
@@ -56,6 +60,10 @@ def test_all_that_was_found_is_in_the_result() -> None:
         "challenge": None,
         "solved": "cloudflare",
         "block": None,
+        "challenge_kind": "automatic",
+        "unmet": ["success_text"],
+        "hints": [{"code": "text_hidden", "message": "It is hidden.", "value": "words"}],
+        "failed_requests": {"http_404": 2},
         "screenshot": base64.b64encode(b"PNG").decode(),
         "elapsed": 1.5,
     }
@@ -64,19 +72,41 @@ def test_all_that_was_found_is_in_the_result() -> None:
 
 
 @pytest.mark.parametrize(
-    ("obstacle", "challenge", "block", "solved"),
+    ("obstacle", "named"),
     [
-        (None, None, None, "met"),
-        (Challenge("anubis", "challenge"), "anubis", None, None),
-        (Challenge("human", "captcha"), "human", None, None),
-        (Challenge("sucuri", "block"), None, "sucuri", "met"),
+        (None, (None, None, "cloudflare", "automatic")),
+        (Challenge("anubis", "automatic"), ("anubis", None, None, "automatic")),
+        (Challenge("human", "human"), ("human", None, None, "human")),
+        (Challenge("sucuri", "block"), (None, "sucuri", "cloudflare", "block")),
     ],
 )
 def test_challenge_that_was_met_is_solved_once_the_page_is_none(
-    obstacle: Challenge | None, challenge: str | None, block: str | None, solved: str | None
+    obstacle: Challenge | None, named: tuple[str | None, ...]
 ) -> None:
-    data = data_of(Outcome(Findings(URL, obstacle=obstacle), met="met"))
-    assert (data["challenge"], data["block"], data["solved"]) == (challenge, block, solved)
+    data = data_of(Outcome(Findings(URL, obstacle=obstacle), met=MET))
+    names = ("challenge", "block", "solved", "challenge_kind")
+    assert tuple(data[name] for name in names) == named
+
+
+def test_log_line_of_an_unfinished_task_says_what_stood_in_its_way() -> None:
+    found = Findings(URL, exchange=Exchange(403), obstacle=Challenge("datadome", "human"))
+    hints = [Hint(code=code, message="") for code in ("text_hidden", "text_hidden", "page_busy")]
+    reasons = Reasons(("success_text", "no_challenge"), tuple(hints))
+    outcome = Outcome(found, timeout_reached=True, reasons=reasons)
+    assert outcome.event == {
+        "outcome": "timeout",
+        "status": 403,
+        "vendor": "datadome",
+        "kind": "human",
+        "unmet": "success_text,no_challenge",
+        "hints": "text_hidden,page_busy",
+    }
+    assert set(outcome.event) <= set(FIELDS)
+
+
+def test_log_line_of_a_task_that_is_done_has_no_reasons() -> None:
+    outcome = Outcome(Findings(URL, exchange=EXCHANGE), met=MET, reasons=Reasons(("no_challenge",)))
+    assert outcome.event == {"outcome": "completed"}
 
 
 def test_text_that_is_no_unicode_is_handed_over_as_the_page_has_it() -> None:

@@ -39,7 +39,7 @@ async def test_two_hundred_challenged_pages_need_one_solve(
     assert stats == {
         "challenge/count": challenged,
         "challenge/vendor/cloudflare": challenged,
-        "challenge/kind/challenge": challenged,
+        "challenge/kind/automatic": challenged,
         "solve/count": 1,
         "solve/success": 1,
         "retry/count": challenged,
@@ -58,7 +58,7 @@ async def test_log_tells_the_story_at_info(crawl: Crawler, site: TestServer) -> 
 
     story = [line.split("INFO: ")[1] for line in crawled.lines("[captcha_bypass_scrapy] INFO")]
     origin = str(site.make_url("")).rstrip("/")
-    assert story[0] == f"Challenged by cloudflare (challenge): <GET {url}>"
+    assert story[0] == f"Challenged by cloudflare (automatic): <GET {url}>"
     assert story[1] == f"Solving {origin}: a browser opens {url}"
     assert story[-2].startswith(f"Solved {origin} in ")
     assert story[-2].endswith(" s (cookies: clearance)")

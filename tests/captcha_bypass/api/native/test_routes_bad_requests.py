@@ -141,7 +141,16 @@ REFUSED: dict[str, tuple[object, list[str]]] = {
     "success_text: no-break spaces": (but(success_text="\u00a0\u3000"), ["success_text"]),
     "success_text: zero width": (but(success_text="\u200b\u2060\ufeff"), ["success_text"]),
     "success_text: number": (but(success_text=5), ["success_text"]),
-    "success_text: list": (but(success_text=["Welcome"]), ["success_text"]),
+    "success_text: object": (but(success_text={"a": "b"}), ["success_text"]),
+    "success_text: no item": (but(success_text=[]), ["success_text"]),
+    "success_text: 17 items": (but(success_text=["Welcome"] * 17), ["success_text"]),
+    "success_text: blank item": (but(success_text=["Welcome", " "]), ["success_text.1"]),
+    "success_text: item too long": (but(success_text=["x" * 4097]), ["success_text.0"]),
+    "success_text: list in a list": (but(success_text=[["Welcome"]]), ["success_text.0"]),
+    "success_selector: item too long": (
+        but(success_selector=["a", "x" * 1025]),
+        ["success_selector.1"],
+    ),
     "success_text: too long": (but(success_text="x" * 4097), ["success_text"]),
     "success_selector: empty": (but(success_selector=""), ["success_selector"]),
     "success_selector: number": (but(success_selector=5), ["success_selector"]),
@@ -287,6 +296,7 @@ async def test_timeout_is_bounded_by_the_setting_whose_name_the_answer_gives(
 
 ACCEPTED: dict[str, dict[str, Any]] = {
     "success_text alone": BASE,
+    "16 texts and selectors": but(success_text=["x" * 4096] * 16, success_selector=["a"] * 16),
     "success_selector alone": but(success_text=None, success_selector="#ok > a[href]"),
     "no_challenge alone": without("success_text") | {"no_challenge": True},
     "all three conditions": but(success_selector="#ok", no_challenge=True),
