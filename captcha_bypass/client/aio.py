@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
-import json
 import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from captcha_bypass.client.address import Address
 from captcha_bypass.client.bodies import FetchOptions, SolveOptions, fetch_body, solve_body
+from captcha_bypass.client.connection import AsyncConnection
 from captcha_bypass.client.errors import ClientError
 from captcha_bypass.client.protocol import LONG_POLL, Protocol, nobody
-from captcha_bypass.client.steps import Answer, Call, NoAnswer, Pause, Steps, run_async
+from captcha_bypass.client.steps import Steps, run_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import aiohttp
-
     from captcha_bypass.client.results import FetchResult, Health, SolveResult
 
 T = TypeVar("T")
-#: Seconds to connect.
-CONNECT_SECONDS = 5.0
 
 
 class AsyncClient:
@@ -45,8 +39,8 @@ class AsyncClient:
         on_state: Callable[[str], None] = nobody,
     ) -> None:
         self._address = Address.of(url, api_key)
+        self._connection = AsyncConnection(self._address)
         self._protocol = Protocol(self._address.shown, long_poll, on_state)
-        self._session: aiohttp.ClientSession | None = None
 
     @property
     def url(self) -> str:
@@ -61,9 +55,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connections to the service. A call after it opens new ones."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        await self._connection.close()
 
     async def solve(
         self,
@@ -120,50 +112,7 @@ class AsyncClient:
         return await self._run(self._protocol.end_session(name))
 
     async def _run(self, steps: Steps[T]) -> T:
-        return await run_async(steps, self._do)
-
-    async def _do(self, step: Call | Pause) -> Answer | None:
-        if isinstance(step, Pause):
-            await asyncio.sleep(step.seconds)
-            return None
-        return await self._call(step)
-
-    async def _call(self, step: Call) -> Answer:
-        import aiohttp  # takes as long to load as all the rest, and `Client` needs none of it
-
-        data, headers = None, {}
-        if step.body is not None:
-            data = io.BytesIO(json.dumps(step.body).encode())  # aiohttp warns of large bytes
-            headers["Content-Type"] = "application/json"
-        timeout = aiohttp.ClientTimeout(total=step.timeout, sock_connect=CONNECT_SECONDS)
-        try:
-            async with self._connected().request(
-                step.method,
-                self._address.shown + step.path,
-                data=data,
-                headers=headers,
-                timeout=timeout,
-                allow_redirects=False,
-            ) as response:
-                body = await response.read()
-        except TimeoutError:
-            raise NoAnswer(f"none within {step.timeout:g} s") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise NoAnswer(str(error) or type(error).__name__) from error
-        found = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status, found, body)
-
-    def _connected(self) -> aiohttp.ClientSession:
-        import aiohttp
-
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
-                headers=self._address.headers,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=False,
-            )
-        return self._session
+        return await run_async(steps, self._connection.do)
 
 
 class AsyncSession:

@@ -55,19 +55,23 @@ class FetchOptions(Conditions, total=False):
     jar: str
 
 
-def solve_body(url: str, timeout: float, options: SolveOptions) -> dict[str, Any]:
+def solve_body(url: str, timeout: float, options: Mapping[str, object]) -> dict[str, Any]:
     """Return the body of POST /solve."""
-    body = {"url": url, "timeout": timeout, **_plain(dict(options))}
+    body = {"url": url, "timeout": timeout, **_plain(options)}
     if not {"success_text", "success_selector", "no_challenge"} & set(body):
         body["no_challenge"] = True
     return body
 
 
 def fetch_body(
-    url: str, method: str, content: bytes | str | None, timeout: float, options: FetchOptions
+    url: str,
+    method: str,
+    content: bytes | str | None,
+    timeout: float,
+    options: Mapping[str, object],
 ) -> dict[str, Any]:
     """Return the body of POST /fetch."""
-    body = {"url": url, "method": method, "timeout": timeout, **_plain(dict(options))}
+    body = {"url": url, "method": method, "timeout": timeout, **_plain(options)}
     if content:
         raw = content.encode() if isinstance(content, str) else content
         body["body_base64"] = b64encode(raw).decode()
@@ -96,7 +100,7 @@ def proxy_fields(proxy: Proxy) -> dict[str, Any]:
     return fields
 
 
-def _plain(options: dict[str, Any]) -> dict[str, Any]:
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options as JSON, without those that are None."""
     found = {name: value for name, value in options.items() if value is not None}
     for name in ("cookies", "first_cookies"):

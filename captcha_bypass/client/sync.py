@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import secrets
-import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from captcha_bypass.client.address import Address
 from captcha_bypass.client.bodies import FetchOptions, SolveOptions, fetch_body, solve_body
+from captcha_bypass.client.connection import Connection
 from captcha_bypass.client.errors import ClientError
 from captcha_bypass.client.protocol import LONG_POLL, Protocol, nobody
-from captcha_bypass.client.steps import Answer, Call, NoAnswer, Pause, Steps, run
+from captcha_bypass.client.steps import Steps, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,10 +19,6 @@ if TYPE_CHECKING:
     from captcha_bypass.client.results import FetchResult, Health, SolveResult
 
 T = TypeVar("T")
-#: Seconds to connect.
-CONNECT_SECONDS = 5.0
-#: Bytes of an answer that are taken at once.
-_PIECE = 64 * 1024
 
 
 class Client:
@@ -49,6 +43,7 @@ class Client:
         on_state: Callable[[str], None] = nobody,
     ) -> None:
         self._address = Address.of(url, api_key)
+        self._connection = Connection(self._address)
         self._protocol = Protocol(self._address.shown, long_poll, on_state)
 
     @property
@@ -147,13 +142,7 @@ class Client:
         return self._run(self._protocol.end_session(name))
 
     def _run(self, steps: Steps[T]) -> T:
-        return run(steps, self._do)
-
-    def _do(self, step: Call | Pause) -> Answer | None:
-        if isinstance(step, Pause):
-            time.sleep(step.seconds)
-            return None
-        return call(self._address, step)
+        return run(steps, self._connection.do)
 
 
 class Session:
@@ -185,46 +174,3 @@ class Session:
     def fetch(self, url: str, **arguments: Any) -> FetchResult:  # noqa: ANN401 - those of Client.fetch
         """Have a request sent in this session; see `Client.fetch`."""
         return self._client.fetch(url, **{**arguments, "session": self.name})
-
-
-def call(address: Address, step: Call) -> Answer:
-    """Ask the service once, over a connection of its own.
-
-    A connection that is kept may be closed by the other side just when it is used, and whether the
-    service has got a request then nobody can tell.
-
-    Raises:
-        NoAnswer: there is none in time.
-    """
-    until = time.monotonic() + step.timeout
-    kind = http.client.HTTPSConnection if address.tls else http.client.HTTPConnection
-    connection = kind(address.host, address.port, timeout=min(CONNECT_SECONDS, step.timeout))
-    headers = {**address.headers, "Connection": "close"}
-    body = None
-    if step.body is not None:
-        body = json.dumps(step.body).encode()
-        headers["Content-Type"] = "application/json"
-    with closing(connection):
-        try:
-            connection.connect()
-            connection.sock.settimeout(_left(until))
-            sock = connection.sock
-            connection.request(step.method, address.path + step.path, body, headers)
-            response = connection.getresponse()
-            pieces = []
-            while piece := response.read1(_PIECE):
-                pieces.append(piece)
-                sock.settimeout(_left(until))
-        except TimeoutError:
-            raise NoAnswer(f"none within {step.timeout:g} s") from None
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise NoAnswer(str(error) or type(error).__name__) from error
-    found = {name.lower(): value for name, value in response.getheaders()}
-    return Answer(response.status, found, b"".join(pieces))
-
-
-def _left(until: float) -> float:
-    left = until - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left

@@ -150,6 +150,7 @@ class Stage:
         text = re.sub(r"(?:localhost|127\.0\.0\.1):8191", host, text)
         text = re.sub(r"(?<=\s):8191(?=/)", host, text)
         text = text.replace("https://example.com", self.page)
+        text = text.replace('"https://"', '"http://"')  # what adapters are mounted for
         text = text.replace("Example Domain", SUCCESS_TEXT)
         kept = "DELETE" not in text
         text = _each("TASK_ID", text, self._known_task if kept else self._new_task)

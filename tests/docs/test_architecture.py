@@ -70,6 +70,7 @@ def test_the_picture_has_the_layers_in_the_order_that_is_checked() -> None:
         "The way of a session",
         "The way of a challenged Scrapy response",
         "The way of a Scrapy request through the browser",
+        "The way of a request of requests or httpx",
     ],
 )
 def test_a_way_has_five_lines_each_with_its_files(heading: str) -> None:

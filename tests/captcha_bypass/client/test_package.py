@@ -307,7 +307,7 @@ async def test_nothing_is_left_behind(service: V1, script: Script) -> None:
         await client.health()
     left = {t for t in asyncio.all_tasks() - tasks if "captcha_bypass/client" in repr(t)}
     assert left == set()
-    assert client._session is None
+    assert client._connection._session is None
 
 
 def test_address_and_key_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
