@@ -65,10 +65,12 @@ class Address:
         """
         if url is None:
             url = environ.get(URL_VARIABLE) or DEFAULT_URL
-        if api_key is None:
-            # The service itself may have several there, separated by commas.
-            api_key = environ.get(KEY_VARIABLE, "").partition(",")[0].strip()
-        return cls(url, api_key)
+        return cls(url, key_of(environ) if api_key is None else api_key)
+
+
+def key_of(environ: Mapping[str, str]) -> str:
+    """Return the API key of the environment; the service itself may have several there, with commas."""
+    return environ.get(KEY_VARIABLE, "").partition(",")[0].strip()
 
 
 def _invalid(why: str) -> ServiceError:

@@ -30,10 +30,16 @@ def test_an_example_is_one_idea(name: str) -> None:
     assert len((EXAMPLES / name).read_text().splitlines()) <= 40
 
 
-async def run(*command: str, url: str) -> str:
-    env = {"PATH": os.environ["PATH"], "CAPTCHA_BYPASS_URL": url, "FLARESOLVERR_URL": url}
+#: A shell script with the programs of this Python on the path.
+RUN_SHELL = "import subprocess, sys; sys.exit(subprocess.call(['sh', *sys.argv[1:]]))"
+
+
+async def run(*command: str, url: str, folder: Path = ROOT) -> str:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = {"PATH": path, "CAPTCHA_BYPASS_URL": url, "FLARESOLVERR_URL": url}
+    env["PYTHONPATH"] = str(ROOT)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *command, stdout=-1, stderr=-1, cwd=ROOT, env=env
+        sys.executable, *command, stdout=-1, stderr=-1, cwd=folder, env=env
     )
     async with asyncio.timeout(60):
         out, error = await process.communicate()
@@ -50,6 +56,36 @@ async def test_client_goes_on_without_a_browser(client: Client, site: TestServer
     assert (
         await run("examples/client.py", page(site), SUCCESS_TEXT, url=client.url) == "200 through\n"
     )
+
+
+@pytest.mark.browser
+async def test_examples_of_clients_get_through(
+    client: Client, site: TestServer, tmp_path: Path
+) -> None:
+    """All at once, each with a clearance of its own."""
+    pages = [f"http://127.0.0.1:{site.port}/page/{number}" for number in range(3)]
+    examples = {name: str(EXAMPLES / name) for name in SHORT}
+
+    async def lines(*command: str) -> list[str]:
+        return (await run(*command, url=client.url, folder=tmp_path)).splitlines()
+
+    session, many, saved, shell = await asyncio.gather(
+        lines(examples["requests_session.py"], *pages),
+        lines(examples["httpx_many.py"], *pages),
+        lines(examples["solve_and_save.py"], pages[0], SUCCESS_TEXT),
+        lines("-c", RUN_SHELL, examples["command_line.sh"], pages[0]),
+    )
+    assert [line.split()[0] for line in session] == ["200"] * 3
+    assert [line.split()[0] for line in many] == ["200"] * 3
+    assert saved[0].startswith("200 cloudflare Mozilla/5.0")
+    assert SUCCESS_TEXT in "".join(shell)
+    written = {"cookies.txt", "state.json", "page.png", "again.sh"}
+    assert written == {path.name for path in await asyncio.to_thread(_files, tmp_path)}
+    assert site.app[STATS].passes.total() == 4
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.stat().st_size]
 
 
 @pytest.mark.browser

@@ -13,6 +13,7 @@ from captcha_bypass.api.flaresolverr.commands import Command
 from captcha_bypass.api.native.answers import TaskView
 from captcha_bypass.api.native.openapi import document
 from captcha_bypass.challenges import VENDORS, Kind
+from captcha_bypass.client.commands import parsers
 from captcha_bypass.config import Config
 from captcha_bypass.config.memory import needed_bytes
 from captcha_bypass.wire.models import Cookie, SolveRequest
@@ -22,6 +23,13 @@ from tests.docs.exposition import families, metrics
 from tests.docs.pages import PAGES, blocks_of, read, section
 from tests.support.repository import ROOT
 
+#: Of `captcha-bypass solve` and `captcha-bypass fetch`.
+OPTIONS_OF_COMMANDS = {
+    option
+    for parser in parsers().values()
+    for action in parser._actions
+    for option in action.option_strings
+}
 API, SCRAPY, OPERATING = "docs/api.md", "docs/scrapy.md", "docs/operating.md"
 TROUBLE = "docs/troubleshooting.md"
 
@@ -170,7 +178,7 @@ def test_every_endpoint_has_an_example_for_curl_and_for_httpie(route: str) -> No
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_flag_in_the_text_exists(page: str) -> None:
-    known = {f"--{name.replace('_', '-')}" for name in Config.model_fields}
+    known = {f"--{name.replace('_', '-')}" for name in Config.model_fields} | OPTIONS_OF_COMMANDS
     others = {"--shm-size", "--tmpfs"}  # of Docker
     flags = set(re.findall(r"`(--[a-z-]+)", read(page)))
     assert flags - others <= known
