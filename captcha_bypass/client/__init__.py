@@ -14,7 +14,7 @@ from captcha_bypass.client.errors import (
     ServiceError,
     TaskFailed,
 )
-from captcha_bypass.client.results import FetchResult, Health, SolveResult
+from captcha_bypass.client.results import FetchResult, Health, Hint, SolveResult
 from captcha_bypass.client.sync import Client, Session
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Cookie",
     "FetchResult",
     "Health",
+    "Hint",
     "NotSolved",
     "RequestRefused",
     "ServiceError",

@@ -111,16 +111,13 @@ def unsolved(result: SolveResult, timeout: float) -> NotSolved:
     else:
         why = f"the conditions did not hold within {timeout:g} s (HTTP {result.status_code})"
     parts = [f"Not through at {_without_query(result.url)}: {why}."]
-    if unmet := [str(item) for item in _listed(result.raw.get("unmet"))]:
-        parts.append(f"Unmet: {', '.join(unmet)}.")
-    hints = [hint for hint in _listed(result.raw.get("hints")) if isinstance(hint, dict)]
-    parts += [str(hint.get("message", "")) for hint in hints[:_FEW]]
+    if result.challenge_kind == "human":
+        parts.append("It wants a person.")
+    if result.unmet:
+        parts.append(f"Unmet: {', '.join(result.unmet)}.")
+    parts += [hint.message for hint in result.hints[:_FEW]]
     code = "challenge_not_passed" if shown else "timeout"
-    return NotSolved(code, " ".join(filter(None, parts)), result)
-
-
-def _listed(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
+    return NotSolved(code, " ".join(parts), result)
 
 
 def _without_query(url: str) -> str:

@@ -20,6 +20,28 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Hint:
+    """One reason why a condition does not hold, see docs/api.md.
+
+    Attributes:
+        value: The text or selector that it is about.
+    """
+
+    code: str
+    message: str
+    value: str | None = None
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> Self:
+        """Read one of the service's.
+
+        Raises:
+            KeyError: it is none.
+        """
+        return cls(str(fields["code"]), str(fields["message"]), fields.get("value"))
+
+
+@dataclass(frozen=True)
 class SolveResult:
     """A page as the browser has it at the end. The fields are those of the API (docs/api.md).
 
@@ -40,6 +62,10 @@ class SolveResult:
     challenge: str | None
     solved: str | None
     block: str | None
+    challenge_kind: str | None
+    unmet: tuple[str, ...]
+    hints: tuple[Hint, ...]
+    failed_requests: Mapping[str, int] = field(repr=False)
     screenshot: bytes | None = field(repr=False)
     elapsed: float
     raw: Mapping[str, Any] = field(repr=False, compare=False)
@@ -63,6 +89,10 @@ class SolveResult:
             challenge=data["challenge"],
             solved=data.get("solved"),
             block=data.get("block"),
+            challenge_kind=data.get("challenge_kind"),
+            unmet=tuple(map(str, data.get("unmet", ()))),
+            hints=tuple(map(Hint.read, data.get("hints", ()))),
+            failed_requests=dict(data.get("failed_requests", {})),
             screenshot=None if shot is None else a2b_base64(shot),
             elapsed=float(data.get("elapsed", 0)),
             raw=data,

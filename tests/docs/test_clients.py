@@ -67,5 +67,5 @@ def test_every_exit_code_is_explained() -> None:
 
 
 def test_every_public_name_is_on_the_page_or_returned_by_what_is() -> None:
-    returned = {"Session", "AsyncSession", "Cookie"}
+    returned = {"Session", "AsyncSession", "Cookie", "Hint"}
     assert set(client.__all__) - returned <= names(read(PAGE)) | {"SolveResult", "FetchResult"}

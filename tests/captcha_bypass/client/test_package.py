@@ -81,12 +81,15 @@ async def test_a_page_that_is_not_through_is_an_error_that_has_it_and_says_why(
     caller: Caller, script: Script
 ) -> None:
     hints = [{"code": "text_other_case", "message": "The text is there in another case."}]
-    data = {**SOLUTION, "timeout_reached": True, "challenge": "cloudflare", "unmet": ["text"]}
+    data = {**SOLUTION, "timeout_reached": True, "challenge": "cloudflare"}
+    data |= {"challenge_kind": "human", "unmet": ["success_text"]}
     with pytest.raises(NotSolved, match="challenge of cloudflare after 10 s") as raised:
         await ending(script, {"data": {**data, "hints": hints}}, caller.solve(URL, timeout=10))
     assert raised.value.code == "challenge_not_passed"
-    assert "Unmet: text. The text is there in another case." in str(raised.value)
+    told = "It wants a person. Unmet: success_text. The text is there in another case."
+    assert told in str(raised.value)
     assert raised.value.result is not None
+    assert [hint.code for hint in raised.value.result.hints] == ["text_other_case"]
     assert raised.value.result.html == SOLUTION["html"]
 
 

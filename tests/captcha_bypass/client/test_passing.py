@@ -264,6 +264,21 @@ async def test_a_service_that_goes_down_in_the_middle_fails_all_who_wait(stage: 
     assert {type(one) for one in found} == {stage.library.connection_error}
 
 
+@pytest.mark.parametrize("library", ["httpx async"], indirect=True)
+async def test_where_who_solves_is_cancelled_another_one_solves(stage: Stage) -> None:
+    stage.browser.go_on.clear()
+    first = asyncio.ensure_future(stage.library.get(f"{stage.url}/page/1"))
+    await until(lambda: len(stage.browser.solves) == 1)
+    second = asyncio.ensure_future(stage.library.get(f"{stage.url}/page/2"))
+    await until(lambda: stage.stats.challenges["/page/2"] == 1)
+    first.cancel()
+    await until(lambda: len(stage.browser.solves) == 2)
+    stage.browser.go_on.set()
+    assert (await second).status_code == 200
+    assert stage.stats.passes.total() == 1  # the first solve was cancelled with who wanted it
+    assert first.cancelled()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_wrong_address_is_told_before_anything_is_sent_to_a_site(kind: str) -> None:
     app = create_site(OPTIONS)
