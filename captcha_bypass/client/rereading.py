@@ -90,9 +90,10 @@ class ReadAhead:
     read1 = read
 
     def close(self) -> None:
-        """Close the response that it came from."""
+        """Close the response that it came from, and give up its place in the pool."""
         self.closed = True
         self._raw.close()
+        self._raw.release_conn()
 
     def _more(self, amount: int) -> bytes:
         # `read1` gives what is there and does not wait for all; urllib3 1 has none.

@@ -139,8 +139,9 @@ async def test_a_page_that_was_looked_at_is_read_as_ever(
 async def test_a_page_that_was_looked_at_is_streamed_as_ever(
     library: Library, site: str, query: str
 ) -> None:
-    assert b"".join(await _pieces(library, f"{site}/long?{query}")) == LONG
-    assert len(await _pieces(library, f"{site}/long?{query}")) > 4
+    pieces = await _pieces(library, f"{site}/long?{query}")
+    assert b"".join(pieces) == LONG
+    assert len(pieces) > 4
     assert await _pieces(library, f"{site}/long?{query}", most=2)  # and left unread
 
 
@@ -184,3 +185,15 @@ async def test_a_response_has_what_its_users_look_at(library: Library, site: str
     assert (answer.encoding or "utf-8").lower() in ("utf-8", "iso-8859-1")
     assert (answer.reason if library.kind == "requests" else answer.reason_phrase) == "OK"
     assert str(answer.request.url) == f"{site}/long"
+
+
+@pytest.mark.parametrize("how", ["read", "left"])
+async def test_a_page_gives_up_its_place_in_the_pool(site: str, how: str) -> None:
+    """With one connection, and requests that wait for it, the next one would wait for ever."""
+    pool = {"pool_maxsize": 1, "pool_block": True}
+    async with (
+        serving(at_once, FakeSessions()) as service,
+        using("requests", service.url, adapter=pool) as library,
+    ):
+        for _ in range(3):
+            await _pieces(library, f"{site}/long?chunked", most=1 if how == "left" else 1000)

@@ -17,12 +17,13 @@ from demo.challenge_pages import SUCCESS_TEXT
 from demo.challenge_site import STATS, SiteOptions, create_site
 from tests.support.clients import Clock
 from tests.support.flaresolverr_service import V1, FakeSessions, serving
-from tests.support.http_libraries import KINDS, Library, using
+from tests.support.http_libraries import ALL_KINDS, KINDS, Library, using
 from tests.support.scripted_queue import until
 from tests.support.stand_in_browser import USER_AGENT, StandInBrowser
 
 MANY = 200
 OPTIONS = SiteOptions(work=0, cookie="cf_clearance")
+EVERY = pytest.mark.parametrize("library", ALL_KINDS, indirect=True)
 
 
 @dataclass
@@ -80,6 +81,7 @@ async def test_an_open_page_is_fetched_directly_as_ever(stage: Stage) -> None:
     assert stage.browser.solves == []
 
 
+@EVERY
 async def test_a_challenged_page_is_solved_once_and_all_go_on_with_its_cookies(
     stage: Stage,
 ) -> None:
@@ -94,6 +96,7 @@ async def test_a_challenged_page_is_solved_once_and_all_go_on_with_its_cookies(
     assert "cf_clearance=" in told["Cookie"]
 
 
+@EVERY
 async def test_many_at_once_share_one_solve(stage: Stage) -> None:
     urls = [f"{stage.url}/page/{number}" for number in range(MANY)]
     answers = await asyncio.gather(*map(stage.library.get, urls))
@@ -102,6 +105,7 @@ async def test_many_at_once_share_one_solve(stage: Stage) -> None:
     assert stage.stats.passes.total() == 1
 
 
+@EVERY
 async def test_where_the_cookies_are_refused_the_browser_sends_and_that_is_remembered(
     strict: Stage,
 ) -> None:
@@ -140,6 +144,7 @@ async def test_a_body_is_sent_again_after_the_challenge(stage: Stage) -> None:
     assert stage.browser.solves == [f"{stage.url}/post/1"]
 
 
+@EVERY
 async def test_a_body_is_sent_by_the_browser_where_that_sends(strict: Stage) -> None:
     for _ in range(2):
         answer = await strict.library("POST", f"{strict.url}/post/1", data={"a": "1"})
@@ -167,6 +172,7 @@ async def test_redirects_are_followed_by_the_library(stage: Stage) -> None:
     assert [old.status_code for old in answer.history] == [302]
 
 
+@EVERY
 async def test_redirects_of_the_browsers_answers_are_followed_by_the_library(strict: Stage) -> None:
     await strict.library.get(f"{strict.url}/page/1")
     answer = await strict.library.get(f"{strict.url}/redirect/5")
@@ -225,6 +231,7 @@ async def test_a_challenge_that_the_browsers_requests_meet_is_the_sites_own_answ
     assert (answer.status_code, "Just a moment" in answer.text) == (403, True)
 
 
+@EVERY
 async def test_a_service_that_goes_down_leaves_open_pages_alone_and_is_told_at_challenges(
     stage: Stage,
 ) -> None:
