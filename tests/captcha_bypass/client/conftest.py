@@ -1,14 +1,21 @@
-"""A service without a browser, and both clients of it."""
+"""A service without a browser, both clients of it, and HTTP libraries of users."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
+from aiohttp.test_utils import TestServer
 
-from tests.support.clients import Caller, ScriptedFetches, calling
+from demo import fingerprint_site
+from demo.challenge_site import STATS, create_site
+from tests.support.clients import Caller, Clock, ScriptedFetches, calling
 from tests.support.flaresolverr_service import V1, FakeSessions, serving
+from tests.support.http_libraries import KINDS, Library, using
+from tests.support.passing_stage import OPTIONS, Stage
 from tests.support.scripted_queue import Script
+from tests.support.stand_in_browser import StandInBrowser
 
 
 @pytest.fixture
@@ -31,3 +38,39 @@ async def service(script: Script, fetches: ScriptedFetches) -> AsyncIterator[V1]
 async def caller(request: pytest.FixtureRequest, service: V1) -> AsyncIterator[Caller]:
     async with calling(request.param, service.url) as running:
         yield running
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[StandInBrowser]:
+    made = StandInBrowser()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def solving(browser: StandInBrowser) -> AsyncIterator[V1]:
+    """A service whose browser passes the challenge site's challenges."""
+    async with serving(browser, FakeSessions(), browser) as running:
+        yield running
+
+
+@pytest.fixture(params=KINDS)
+async def library(request: pytest.FixtureRequest, solving: V1) -> AsyncIterator[Library]:
+    async with using(request.param, solving.url) as running:
+        yield running
+
+
+@pytest.fixture
+async def stage(library: Library, browser: StandInBrowser, solving: V1) -> AsyncIterator[Stage]:
+    clock = Clock()
+    app = create_site(replace(OPTIONS, clock=clock.monotonic))
+    async with TestServer(app) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        yield Stage(library, browser, solving, url, app[STATS], clock)
+
+
+@pytest.fixture
+async def strict(library: Library, browser: StandInBrowser, solving: V1) -> AsyncIterator[Stage]:
+    """A site whose clearances fit no client but the browser."""
+    async with fingerprint_site.serving(OPTIONS) as (url, app):
+        yield Stage(library, browser, solving, url, app[STATS], Clock())
