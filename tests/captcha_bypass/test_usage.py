@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from captcha_bypass import usage
-from captcha_bypass.client.commands import parsers
+from captcha_bypass.client.options import parsers
 from captcha_bypass.config import Config
 
 

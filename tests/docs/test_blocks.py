@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from captcha_bypass.api.native.openapi import document
-from captcha_bypass.client.commands import parsers
+from captcha_bypass.client.options import parsers
 from captcha_bypass.config import Config
 from captcha_bypass.config.environment import BARE_NAMES
 from tests.docs.exposition import metrics

@@ -10,7 +10,7 @@ import pytest
 
 from captcha_bypass import client
 from captcha_bypass.client import ClientError, FetchResult, Health, SolveResult
-from captcha_bypass.client.commands import (
+from captcha_bypass.client.options import (
     BAD_REQUEST,
     NO_PAGE,
     NO_SERVICE,

@@ -13,7 +13,7 @@ from captcha_bypass.api.flaresolverr.commands import Command
 from captcha_bypass.api.native.answers import TaskView
 from captcha_bypass.api.native.openapi import document
 from captcha_bypass.challenges import VENDORS, Kind
-from captcha_bypass.client.commands import parsers
+from captcha_bypass.client.options import parsers
 from captcha_bypass.config import Config
 from captcha_bypass.config.memory import needed_bytes
 from captcha_bypass.wire.models import Cookie, SolveRequest
