@@ -85,18 +85,23 @@ def refusal(shown: str, answer: Answer) -> ClientError:
         for part in (listed if isinstance(listed, list) else [])
         if isinstance(part, dict)
     }
-    return RequestRefused(code, f"{code}: {message}", answer.status, fields)
+    told = f"{code}: {message}"
+    if answer.status >= 500:
+        told = f"The service at {shown} takes nothing now: {told}"
+    return RequestRefused(code, told, answer.status, fields)
 
 
 def failure(shown: str, view: dict[str, Any]) -> TaskFailed:
-    """Return the error of a task that ended without a page."""
+    """Return the error of a task, or of a request of POST /fetch, that ended without a page or answer."""
     error = view.get("error") or {}
     code = str(error.get("code") or view.get("status"))
-    message = str(error.get("message") or f"the service at {shown} lost the task")
+    message = f"{code}: {error.get('message') or 'it does not know the task any more'}"
     data = view.get("data")
-    return TaskFailed(
-        code, f"{code}: {message}", SolveResult.read(data) if isinstance(data, dict) else None
-    )
+    kind = NotSolved if code == "challenge_not_passed" else TaskFailed
+    found = kind(code, message, SolveResult.read(data) if isinstance(data, dict) else None)
+    if found.about_service:
+        return TaskFailed(code, f"The service at {shown} could not do it: {message}", found.result)
+    return found
 
 
 def unsolved(result: SolveResult, timeout: float) -> NotSolved:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from captcha_bypass.client.results import SolveResult
 
 
+#: Codes of tasks that say something of the service, and nothing of the site.
+_OF_SERVICE = frozenset({"browser_unavailable", "shutting_down", "internal_error", "not_found"})
+
+
 class ClientError(Exception):
     """The base of all errors of the clients.
 
@@ -29,6 +33,11 @@ class ClientError(Exception):
         super().__init__(message)
         self.code = code
 
+    @property
+    def about_service(self) -> bool:
+        """Whether it is the service that cannot do it, for any site."""
+        return False
+
 
 class ServiceError(ClientError):
     """The service cannot be used as it was given; the message says what to change.
@@ -36,6 +45,11 @@ class ServiceError(ClientError):
     Codes: `invalid_url`, `invalid_api_key`, `unreachable`, `not_the_service`, and the service's
     `unauthorized` and `host_not_allowed`. Where it is one of the first two nothing was sent.
     """
+
+    @property
+    def about_service(self) -> bool:
+        """It always is."""
+        return True
 
 
 class RequestRefused(ClientError):
@@ -53,6 +67,11 @@ class RequestRefused(ClientError):
         self.status = status
         self.fields = dict(fields or {})
 
+    @property
+    def about_service(self) -> bool:
+        """Whether it takes nothing now, whatever the request is."""
+        return self.status >= 500
+
 
 class TaskFailed(ClientError):
     """The service took a task or a request, and it ended without a page or an answer.
@@ -65,6 +84,11 @@ class TaskFailed(ClientError):
     def __init__(self, code: str, message: str, result: SolveResult | None = None) -> None:
         super().__init__(code, message)
         self.result = result
+
+    @property
+    def about_service(self) -> bool:
+        """Whether it has no browser for it, or stopped."""
+        return self.code in _OF_SERVICE
 
 
 class NotSolved(TaskFailed):

@@ -14,8 +14,6 @@ from captcha_bypass.client.bodies import Conditions, fetch_body, solve_body
 from captcha_bypass.client.errors import (
     ClientError,
     NotSolved,
-    RequestRefused,
-    ServiceError,
     TaskFailed,
 )
 from captcha_bypass.client.sites import Clearance, Flight, Site, Sites, chosen
@@ -150,7 +148,8 @@ class Passing:
                 result: SolveResult = yield Ask(self._solve_steps(visit))
             except TaskFailed as error:
                 if error.code != "not_a_page" or error.result is None:
-                    site.failed(error)
+                    if not error.about_service:
+                        site.failed(error)
                     raise
                 result = error.result  # the browser had to pass the challenge for the file
             cookies = chosen(result.cookie_list, challenge.vendor, visit.own_cookies())
@@ -163,7 +162,7 @@ class Passing:
         try:
             yield from self._once(site.solve, solve)
         except ClientError as error:
-            if _is_about_service(error):
+            if error.about_service:
                 raise Failed(error, held) from error
             logger.warning("%s: not passed: %s", visit.key.origin, error)
             return False
@@ -230,9 +229,3 @@ class Passing:
             raise
         finally:
             self._sites.end(flight, outcome)
-
-
-def _is_about_service(error: ClientError) -> bool:
-    """Whether the service cannot be used, or takes nothing now: of the site nothing is known then."""
-    refuses = isinstance(error, RequestRefused) and error.status >= 500
-    return refuses or isinstance(error, ServiceError)

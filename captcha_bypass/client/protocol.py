@@ -19,7 +19,7 @@ from captcha_bypass.client.answers import (
     unreachable,
     unsolved,
 )
-from captcha_bypass.client.errors import ClientError, NotSolved, TaskFailed
+from captcha_bypass.client.errors import ClientError, TaskFailed
 from captcha_bypass.client.results import FetchResult, Health, SolveResult
 from captcha_bypass.client.steps import Answer, Call, NoAnswer, Pause, Steps
 
@@ -149,9 +149,7 @@ class Protocol:
             self.on_state("busy")
             yield Pause(pause)
         if answer.status in (500, 502, 503, 504) and code and code not in BUSY:
-            message = str(json_of(answer)["error"].get("message", ""))
-            kind = NotSolved if code == "challenge_not_passed" else TaskFailed
-            raise kind(code, f"{code}: {message}")
+            raise failure(self.shown, json_of(answer))
         raise refusal(self.shown, answer)
 
     def _fetched(self, answer: Answer) -> FetchResult:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from captcha_bypass.client.actions import Ask, Content, Failed, Reply, Send, Wait
 from captcha_bypass.client.address import Address
 from captcha_bypass.client.connection import AsyncConnection, Connection
-from captcha_bypass.client.errors import TaskFailed
 from captcha_bypass.client.looking import Look
 from captcha_bypass.client.passing import Passing
 from captcha_bypass.client.protocol import Protocol
@@ -219,7 +218,7 @@ class Passer:
         )
 
     def _error(self, failed: Failed, request: Any) -> Exception:  # noqa: ANN401
-        by_default = "ReadError" if isinstance(failed.error, TaskFailed) else "ConnectError"
+        by_default = "ConnectError" if failed.error.about_service else "ReadError"
         kind = getattr(self.library, _ERRORS.get(failed.error.code, by_default))
         error: Exception = kind(str(failed.error), request=request)
         error.response = failed.response  # type: ignore[attr-defined]  # as requests has it

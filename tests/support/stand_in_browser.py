@@ -30,6 +30,7 @@ class StandInBrowser:
         solves: URLs of the tasks that it had, in order.
         fetches: Its requests of POST /fetch.
         stuck: Whether it passes no challenge.
+        error: What its tasks end with, and `fetch_error` its requests.
         go_on: What solves wait for; set, but for tests that count who waits.
     """
 
@@ -38,6 +39,7 @@ class StandInBrowser:
         self.tasks: list[JsonDict] = []
         self.fetches: list[FetchRequest] = []
         self.stuck = False
+        self.error: JsonDict | None = None
         self.fetch_error: CaptchaBypassError | None = None
         self.go_on = asyncio.Event()
         self.go_on.set()
@@ -52,6 +54,8 @@ class StandInBrowser:
         self.solves.append(payload["url"])
         self.tasks.append(payload)
         await self.go_on.wait()
+        if self.error is not None:
+            return {"error": self.error}
         async with _session(payload.get("proxy")) as session:
             _set(session, payload["url"], payload.get("cookies", []))
             solved, status, html = await self._open(session, payload["url"])

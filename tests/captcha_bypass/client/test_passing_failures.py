@@ -85,6 +85,17 @@ async def test_a_service_that_goes_down_in_the_middle_fails_all_who_wait(stage: 
     await stage.service.queue.stop(0)
     found = await asyncio.gather(*asked, return_exceptions=True)
     assert {type(one) for one in found} == {stage.library.connection_error}
+    assert all(stage.service.url in str(one) for one in found)
+
+
+async def test_a_service_without_a_browser_is_told_and_asked_again(stage: Stage) -> None:
+    stage.browser.error = {"code": "browser_unavailable", "message": "No Firefox."}
+    for _ in range(2):
+        with pytest.raises(stage.library.connection_error, match="No Firefox") as raised:
+            await stage.library.get(f"{stage.url}/page/1")
+        assert stage.service.url in str(raised.value)
+    stage.browser.error = None
+    assert (await stage.library.get(f"{stage.url}/page/1")).status_code == 200
 
 
 @pytest.mark.parametrize("library", ["httpx async"], indirect=True)
