@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from binascii import a2b_base64
 from typing import Any, TypedDict, cast
 
-from captcha_bypass_scrapy.errors import SolveError, SolverUnavailable
+from captcha_bypass_scrapy.errors import Evidence, SolveError, SolverUnavailable
 from captcha_bypass_scrapy.progress import DOWN_PAUSE
 
 #: Seconds without asking again where a person has to change something first.
@@ -29,6 +30,9 @@ class Solution(_Data, total=False):
     """The field `data` of GET /result, as far as it is used here."""
 
     solved: str | None
+    unmet: list[str]
+    hints: list[dict[str, Any]]
+    screenshot: str | None
     #: Whether the address leads to a file, so that `html` is empty; not a field of the service's.
     file: bool
 
@@ -47,6 +51,16 @@ def solution_of(data: object) -> Solution:
             "refusing",
         )
     return cast("Solution", data)
+
+
+def evidence_of(solution: Solution) -> Evidence:
+    """Return what a page that is not through says of why."""
+    shot = solution.get("screenshot")
+    try:
+        screenshot = None if shot is None else a2b_base64(shot, strict_mode=True)
+    except ValueError:  # not the service's own
+        screenshot = None
+    return Evidence(tuple(solution.get("unmet", ())), tuple(solution.get("hints", ())), screenshot)
 
 
 def is_view(answer: dict[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from captcha_bypass_scrapy import request_state
+from captcha_bypass_scrapy import outcome, request_state
 from captcha_bypass_scrapy.cookies import set_name, text_of, vendors_own
 from captcha_bypass_scrapy.keys import SiteKey, key_of
 from captcha_bypass_scrapy.options import options_of, wanted, wants_page
@@ -91,6 +91,12 @@ class Attachments:
             others = response.headers.getlist(b"Set-Cookie")
             response.headers.setlist(b"Set-Cookie", [*others, *taken])
         return taken
+
+    def tell(self, request: Request) -> None:
+        """Tell the callback of a request that went out with a clearance whose that is."""
+        clearance = self._clearances.current(key_of(request))
+        if clearance is not None:
+            outcome.tell(request, clearance.vendor, clearance.seconds, "cookies")
 
     def follow(
         self,

@@ -23,6 +23,7 @@ class Clearance:
 
     Attributes:
         generation: Unique, also over the runs of a job: requests say by it what they carried.
+        seconds: What the service took to get it.
         successes: Pages it has opened so far.
     """
 
@@ -30,6 +31,7 @@ class Clearance:
     vendor: str
     cookies: tuple[Cookie, ...]
     user_agent: str | None
+    seconds: float = 0.0
     successes: int = 0
     born: float = field(default_factory=time.monotonic)
 
@@ -131,14 +133,16 @@ class Clearances:
         vendor: str,
         cookies: tuple[Cookie, ...],
         user_agent: str | None,
+        seconds: float = 0.0,
     ) -> Clearance:
         """Store a new clearance for a site, and for the others that it is good for.
 
         Args:
             others: Where the browser and the request came by. Hosts that had a clearance with
                 the same cookie of their domain get the new one as well.
+            seconds: What the service took.
         """
-        clearance = Clearance(next(self._generations), vendor, cookies, user_agent)
+        clearance = Clearance(next(self._generations), vendor, cookies, user_agent, seconds)
         for other in [*others, *self._sharers(key, cookies)]:
             if other not in self._current or clearance.opens(other.origin):
                 self._current[other] = clearance

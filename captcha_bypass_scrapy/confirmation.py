@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from captcha_bypass_scrapy.errors import SolveError
+from captcha_bypass_scrapy.answers import evidence_of
+from captcha_bypass_scrapy.errors import Evidence, SolveError
 from captcha_bypass_scrapy.responses import response_from
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 FIRST_SECONDS = 2.0
 #: Shows nowhere, so that the page is handed over as it is when its time is up.
 NEVER = ":not(*)"
+#: Of the service's hints, so many stand in the reason; all of them beside it.
+MAX_HINTS = 2
 
 
 def checked(solution: Solution, timeout: float) -> Solution:
@@ -33,15 +36,17 @@ def checked(solution: Solution, timeout: float) -> Solution:
     Raises:
         SolveError: the browser did not get through.
     """
+    if not (solution["timeout_reached"] or solution["challenge"]):
+        return solution
+    why = f"the page is still a {solution['challenge']} challenge"
     if solution["timeout_reached"]:
         shown = f"; it still shows a {solution['challenge']} challenge"
-        raise SolveError(
-            f"the browser did not get through in {timeout:g} s"
-            + (shown if solution["challenge"] else f"; it shows {solution['url']}")
+        why = f"the browser did not get through in {timeout:g} s" + (
+            shown if solution["challenge"] else f"; it shows {solution['url']}"
         )
-    if solution["challenge"]:
-        raise SolveError(f"the page is still a {solution['challenge']} challenge")
-    return solution
+    evidence = evidence_of(solution)
+    hints = [str(hint.get("message")) for hint in evidence.hints[:MAX_HINTS]]
+    raise SolveError(". ".join([why, *(hint.rstrip(".") for hint in hints)]), evidence=evidence)
 
 
 def waiting_task(task: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -76,7 +81,8 @@ async def until_confirmed(
             raise SolveError(
                 f"the browser's page is still a {challenge.vendor} challenge to your detector after"
                 f" {options.timeout_seconds:g} s; CAPTCHA_BYPASS_SUCCESS_TEXT says sooner when it"
-                " is through"
+                " is through",
+                evidence=Evidence(screenshot=evidence_of(solution).screenshot),
             )
         seconds = min(seconds, left)
         # What the page has got so far is there again, so a clearance that came late counts.

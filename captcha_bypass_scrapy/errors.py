@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from scrapy.exceptions import IgnoreRequest
 
@@ -13,6 +14,24 @@ if TYPE_CHECKING:
 Reason = Literal["unsolved", "refused", "rejected", "solver", "cooldown", "budget", "offsite"]
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What the browser had at the end where it did not get through, as the service tells it.
+
+    Attributes:
+        unmet: The conditions that did not hold, by name.
+        hints: What came close: `{"code", "message", "value"}` each.
+        screenshot: PNG, if it was asked for.
+    """
+
+    unmet: tuple[str, ...] = ()
+    hints: tuple[dict[str, Any], ...] = ()
+    screenshot: bytes | None = field(default=None, repr=False)
+
+
+NO_EVIDENCE = Evidence()
+
+
 class ChallengeNotSolved(IgnoreRequest):
     """A challenge was not solved; the request's errback gets this.
 
@@ -20,13 +39,26 @@ class ChallengeNotSolved(IgnoreRequest):
         vendor: Who challenged, as in `captcha_bypass.challenges`.
         reason: One line that says why it was not solved.
         response: The challenge page, or None where the request was not sent again.
+        unmet: Names of the conditions that did not hold in the browser; empty also where the request
+            failed before that, or for another's failure.
+        hints: What came close, `{"code", "message", "value"}` each; see docs/api.md.
+        screenshot: PNG of what the browser showed, if it was asked for.
     """
 
-    def __init__(self, vendor: str, reason: str, response: Response | None = None) -> None:
+    def __init__(
+        self,
+        vendor: str,
+        reason: str,
+        response: Response | None = None,
+        evidence: Evidence = NO_EVIDENCE,
+    ) -> None:
         super().__init__(f"{vendor} challenge not solved: {reason}")
         self.vendor = vendor
         self.reason = reason
         self.response = response
+        self.unmet = list(evidence.unmet)
+        self.hints = list(evidence.hints)
+        self.screenshot = evidence.screenshot
 
 
 class SolveError(Exception):
@@ -36,13 +68,17 @@ class SolveError(Exception):
         kind: `unsolved`: the browser did not get through. `rejected`: the service does not take
             such a task. `budget`: as many solves were asked for as may be. `offsite`: the page the
             browser ended on is none that the spider may see.
+        evidence: What the browser had, where one did not get through.
     """
 
     kind: Reason
 
-    def __init__(self, message: str, kind: Reason = "unsolved") -> None:
+    def __init__(
+        self, message: str, kind: Reason = "unsolved", evidence: Evidence = NO_EVIDENCE
+    ) -> None:
         super().__init__(message)
         self.kind = kind
+        self.evidence = evidence
 
 
 class NotHandedOver(SolveError):

@@ -118,6 +118,6 @@ class FailedFetches:
         vendor = self._ways.vendor(key_of(request))
         request_state.clear(request)
         self._reporter.gave_up(request, vendor, error)
-        failure = ChallengeNotSolved(vendor, str(error), None)
+        failure = ChallengeNotSolved(vendor, str(error), None, error.evidence)
         failure.__cause__ = error
         return failure

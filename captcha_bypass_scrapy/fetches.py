@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from captcha_bypass_scrapy import downloads, request_state
+from captcha_bypass_scrapy import downloads, outcome, request_state
 from captcha_bypass_scrapy.asking import fetch_body
 from captcha_bypass_scrapy.errors import CrawlEnding, FetchFailed, NotFetched, SolveError
 from captcha_bypass_scrapy.fetched import exception_of, response_of
@@ -115,6 +115,8 @@ class Fetches:
             request.meta["download_latency"] = time.monotonic() - began
         self._check_size(request, len(answer.body))
         request_state.mark_fetched(request)
+        vendor = answer.solved or self._ways.vendor(key)
+        outcome.tell(request, vendor, time.monotonic() - began, "fetch")
         self._reporter.fetched(request, answer.solved)
         return response_of(answer, request)
 

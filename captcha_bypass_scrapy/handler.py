@@ -101,7 +101,9 @@ class ChallengeHandler:
         except SolveError as error:
             request_state.clear(request)
             self._reporter.gave_up(request, challenge.vendor, error)
-            raise ChallengeNotSolved(challenge.vendor, str(error), response) from error
+            raise ChallengeNotSolved(
+                challenge.vendor, str(error), response, error.evidence
+            ) from error
         if isinstance(answer, Response):
             self._pages.store(request, answer)
         return answer
@@ -213,6 +215,8 @@ class ChallengeHandler:
         if solution is None:
             return None
         try:
-            return await self._solver.hand_over(solution, challenged.request)
+            current = self._clearances.current(challenged.key)
+            seconds = current.seconds if current is not None else 0.0
+            return await self._solver.hand_over(solution, challenged, seconds)
         except NotHandedOver:
             return resending.by_cookies(challenged.request)

@@ -183,4 +183,4 @@ class RequestHolder:
         vendor = solve.challenge.vendor
         request_state.clear(request)
         self._reporter.gave_up(request, vendor, error)
-        return ChallengeNotSolved(vendor, str(error), solve.response)
+        return ChallengeNotSolved(vendor, str(error), solve.response, error.evidence)

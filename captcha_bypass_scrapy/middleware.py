@@ -9,7 +9,7 @@ from scrapy import Request, signals
 from scrapy.exceptions import DontCloseSpider, IgnoreRequest, NotConfigured
 from scrapy.http import Response
 
-from captcha_bypass_scrapy import request_state, resending
+from captcha_bypass_scrapy import outcome, request_state, resending
 from captcha_bypass_scrapy.attachment import Attachments
 from captcha_bypass_scrapy.budget import Budget
 from captcha_bypass_scrapy.clearance import Clearances
@@ -36,6 +36,7 @@ from captcha_bypass_scrapy.settings import Config
 from captcha_bypass_scrapy.site_cookies import SiteCookies
 from captcha_bypass_scrapy.solves import Solves
 from captcha_bypass_scrapy.solving import Solver
+from captcha_bypass_scrapy.startup_check import StartupCheck
 from captcha_bypass_scrapy.switching import Switch
 from captcha_bypass_scrapy.ways import Ways
 from captcha_bypass_scrapy.wire import restore_status
@@ -79,6 +80,7 @@ class CaptchaBypassMiddleware:
         fetcher = FetchClient(
             client.connection, long_poll=config.long_poll_seconds, closing=closing
         )
+        self._check = StartupCheck(client.connection, config, reporter)
         service = Service(client, fetcher, config, reporter, closing)
         slot = partial(slot_of, crawler)
         solver = Solver(service, config, clearances, reporter, detect, slot, scope)
@@ -120,6 +122,7 @@ class CaptchaBypassMiddleware:
             (middleware.redirects.downloaded, signals.response_downloaded),
             (middleware.site_cookies.downloaded, signals.response_downloaded),
             (middleware.attachments.detach, signals.request_left_downloader),
+            (middleware.spider_opened, signals.spider_opened),
             (middleware.spider_idle, signals.spider_idle),
             (middleware.spider_closed, signals.spider_closed),
         ):
@@ -134,6 +137,10 @@ class CaptchaBypassMiddleware:
             self.parking.scheduled(request)
             resending.let_through(request)
 
+    def spider_opened(self) -> None:
+        """See whether the service can be used, without waiting for that."""
+        self._check.begin()
+
     def spider_idle(self) -> None:
         """Keep the spider open for those who wait without a place."""
         if self.parking.is_lending():
@@ -141,6 +148,7 @@ class CaptchaBypassMiddleware:
 
     async def spider_closed(self) -> None:
         """End the solves and the session to the service."""
+        await self._check.close()
         await self._runner.close()
         await self._client.close()
         self.reporter.summary()
@@ -154,6 +162,7 @@ class CaptchaBypassMiddleware:
         if resending.pop_leaving(request):  # it came back, so it is awaited and not scheduled
             raise IgnoreRequest("the spider is closing")
         waited = resending.restore(request)
+        outcome.forget(request)
         if not wanted(request):
             return None
         options_of(request, self.config)  # a typo in meta shall not wait for the first challenge
@@ -176,6 +185,8 @@ class CaptchaBypassMiddleware:
             self.reporter.challenged(challenge)
             return await self._handler.handle(request, response, challenge, carried)
         self.redirects.drop_offsite(request)
+        if carried and not fetched and challenge is None:
+            self.attachments.tell(request)
         if challenge is None and "cached" not in response.flags and _is_page(response):
             if carried or fetched:
                 self._scope.robots_arrived(request)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from urllib.parse import urlsplit
 
 from captcha_bypass_scrapy import request_state
+from captcha_bypass_scrapy.outcome import KEYS, META
 from captcha_bypass_scrapy.settings import Mode
 
 if TYPE_CHECKING:
@@ -23,12 +24,10 @@ if TYPE_CHECKING:
 
     from captcha_bypass_scrapy.settings import Config
 
-#: The request's own options: `meta["captcha_bypass"] = False | "html" | {...}`.
-META = "captcha_bypass"
-#: Its keys.
+#: The keys of the request's own options: `meta["captcha_bypass"] = False | "html" | {...}`.
 OPTIONS = {
     *("mode", "timeout", "success_text", "success_selector", "no_challenge", "url", "block"),
-    "retry_times",
+    *("retry_times", "screenshot"),
 }
 _MODES = get_args(Mode)
 _ONE_OF_MODES = f"one of {', '.join(_MODES)}"
@@ -50,6 +49,8 @@ class Options:
     url: str | None = None
     block: tuple[str, ...] = ()
     retry_times: int = 2
+    #: Whether a solve that fails comes with a picture of what the browser showed.
+    screenshot: bool = False
     #: Whether the solve is as the settings say, and not by options of this request's own.
     shared: bool = True
 
@@ -107,10 +108,12 @@ def _of_settings(config: Config, retry_times: int) -> Options:
         config.success_text,
         config.success_selector,
         retry_times=retry_times,
+        screenshot=config.screenshot,
     )
 
 
 def _with_chosen(options: Options, chosen: Mapping[str, Any]) -> Options:
+    chosen = {name: value for name, value in chosen.items() if name not in KEYS}
     if unknown := set(chosen) - OPTIONS:
         raise ValueError(
             f'meta["{META}"] has unknown keys: {", ".join(sorted(map(str, unknown)))};'
@@ -204,6 +207,7 @@ _CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     "success_text": (_is_text, "a text that is not blank"),
     "success_selector": (_is_selector, "a CSS selector of at most 1024 characters"),
     "no_challenge": (_is_flag, "True or False"),
+    "screenshot": (_is_flag, "True or False"),
     "url": (
         _is_url,
         "an http or https URL with a host, without a login, of at most 2048 characters",

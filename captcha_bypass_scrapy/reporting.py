@@ -96,6 +96,19 @@ class Reporter:
             then,
         )
 
+    def usable(self, url: str, version: str) -> None:
+        """The service was asked when the spider opened, and is as it should be."""
+        self._log(logging.INFO, "The captcha-bypass service %s at %s can be used", version, url)
+
+    def unusable(self, why: str, *, for_good: bool) -> None:
+        """It is not.
+
+        Args:
+            for_good: Whether it stays so until a person changes something.
+        """
+        level = logging.ERROR if for_good else logging.WARNING
+        self._log(level, "Challenges will not be solved: %s", why)
+
     def available(self) -> None:
         """The service answers again after `unavailable`."""
         self._log(logging.INFO, "The captcha-bypass service can be used again")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from captcha_bypass_scrapy.errors import CrawlEnding, SolveError, SolverUnavailable
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from captcha_bypass_scrapy.solving import Solver
 
 logger = logging.getLogger("captcha_bypass_scrapy")
+
+#: Failures that keep what the browser showed, for requests that come by later: a picture may be a
+#: megabyte.
+REMEMBERED_SCREENSHOTS = 20
 
 
 class SolveRunner:
@@ -53,6 +59,8 @@ class SolveRunner:
         self._closing = closing
         self._close_spider = close_spider
         self._tasks: set[asyncio.Task[None]] = set()
+        #: Failures with a picture, the oldest first.
+        self._pictured: deque[SolveError] = deque()
 
     async def close(self) -> None:
         """End the solves under way; what waits for them is in the scheduler."""
@@ -94,6 +102,8 @@ class SolveRunner:
             self._reporter.retrying(solve.waiters, solve.key)
         except (SolveError, CrawlEnding) as error:
             outcome = error.with_traceback(None)
+            if isinstance(error, SolveError) and error.evidence.screenshot is not None:
+                self._remember(error)
         except Exception as error:
             logger.exception("A solve ended in an error that nobody has foreseen")
             outcome = SolveError(f"{type(error).__name__}: {error}")
@@ -102,6 +112,13 @@ class SolveRunner:
                 outcome = CrawlEnding()
                 self._close_spider()
             self._solves.finish(solve, outcome, shares=shares, unproven=_is_unproven(solve))
+
+    def _remember(self, error: SolveError) -> None:
+        """Keep the picture of a failure, and drop the oldest past the bound."""
+        self._pictured.append(error)
+        if len(self._pictured) > REMEMBERED_SCREENSHOTS:
+            old = self._pictured.popleft()
+            old.evidence = replace(old.evidence, screenshot=None)
 
     def ends_crawl(self, error: SolverUnavailable) -> bool:
         """Whether the settings say to close the spider for this."""

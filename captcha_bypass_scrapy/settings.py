@@ -40,6 +40,7 @@ class Config:
         max_solves: How many solves a crawl asks for.
         cookies: Which of the browser's cookies to use: `auto`, `all`, or names (`*` allowed).
         share_proxy: Whether the browser uses the request's proxy.
+        screenshot: Whether a solve that fails comes with a picture of what the browser showed.
         long_poll_seconds: How long one question to the service lasts; also the time in which a
             closing spider lets go of a solve.
         slow_solve_seconds: When a solve is mentioned as taking long.
@@ -60,6 +61,7 @@ class Config:
     share_proxy: bool = True
     success_text: str | None = None
     success_selector: str | None = None
+    screenshot: bool = False
     detector: str | None = None
     long_poll_seconds: float = 1.0
     slow_solve_seconds: float = 5.0
@@ -103,6 +105,7 @@ class Config:
             share_proxy=settings.getbool(_PREFIX + "SHARE_PROXY", cls.share_proxy),
             success_text=_text(settings, "SUCCESS_TEXT"),
             success_selector=_text(settings, "SUCCESS_SELECTOR"),
+            screenshot=settings.getbool(_PREFIX + "SCREENSHOT", cls.screenshot),
             detector=settings.get(_PREFIX + "DETECTOR") or None,
         )
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from captcha_bypass_scrapy import request_state
+from captcha_bypass_scrapy import outcome, request_state
 from captcha_bypass_scrapy.confirmation import checked, until_confirmed
 from captcha_bypass_scrapy.errors import SolveError
 from captcha_bypass_scrapy.keys import Proxy, SiteKey
@@ -88,6 +88,7 @@ class Solver:
             vendor,
             task.cookies_to_use(solution, vendor, self._config.cookies),
             solution["user_agent"],
+            seconds,
         )
         self._reporter.solved(key, clearance, seconds)
         return solution
@@ -99,20 +100,27 @@ class Solver:
             SolveError: it could not be had.
             CrawlEnding: the spider is closing.
         """
+        started = time.monotonic()
         async with self._gate(challenged.request):
             task = page_task(challenged, clearance, proxy=self._proxy(challenged.key))
             solution = await self._run(task, challenged)
         # The browser may have been challenged anew; the next page shall profit.
         cookies = task.cookies_to_use(solution, clearance.vendor, self._config.cookies)
         clearance.renew(cookies, solution["user_agent"])
-        return await self.hand_over(solution, challenged.request)
+        return await self.hand_over(solution, challenged, time.monotonic() - started)
 
-    async def hand_over(self, solution: Solution, request: Request) -> Response:
+    async def hand_over(
+        self, solution: Solution, challenged: Challenged, seconds: float
+    ) -> Response:
         """Return the browser's page as a response, if it is one that the spider may see.
+
+        Args:
+            seconds: What the service took for it.
 
         Raises:
             SolveError: it is a challenge to the user's detector, or not on this site.
         """
+        request = challenged.request
         await self._scope.ensure_allowed(solution["url"], request)
         response = response_from(solution, request)
         found = self._detect(response)
@@ -120,6 +128,7 @@ class Solver:
             raise SolveError(f"the browser's page is a {found.vendor} challenge")
         self._reporter.browser_page(request, response.url)
         request_state.clear(request)
+        outcome.tell(request, challenged.challenge.vendor, seconds, "page")
         return response
 
     def _gate(self, request: Request) -> asyncio.Semaphore:

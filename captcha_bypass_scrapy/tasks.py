@@ -128,6 +128,8 @@ def task_for(
         "timeout": options.timeout_seconds,
         **options.conditions(),
     }
+    if options.screenshot:
+        task["screenshot"] = True
     if proxy is not None:
         task["proxy"] = proxy.as_task()
     if listed := list(cookies):

@@ -216,6 +216,7 @@ class FakeService:
         app = web.Application()
         app.router.add_post("/solve", self._solve)
         app.router.add_post("/fetch", self._fetch)
+        app.router.add_get("/openapi.json", self._openapi)
         app.router.add_get("/result/{id}", self._result)
         app.router.add_delete("/task/{id}", self._delete)
         app.on_cleanup.append(self._stop)
@@ -251,6 +252,12 @@ class FakeService:
     async def _stop(self, app: web.Application) -> None:
         self.restart()
         await self.browser.close()
+
+    async def _openapi(self, request: web.Request) -> web.Response:
+        """Describe itself; crawls ask for that once, so it is none of `calls`."""
+        schemas = {"SolveRequest": {"properties": {"timeout": {"maximum": 300.0}}}}
+        info = {"title": "captcha-bypass", "version": "1.2.3"}
+        return web.json_response({"info": info, "components": {"schemas": schemas}})
 
     async def _fetch(self, request: web.Request) -> web.Response:
         self._note(request)

@@ -57,6 +57,7 @@ class Crawl(scrapy.Spider):
             "method": request.method,
             "priority": request.priority,
             "kwargs": kwargs,
+            "told": request.meta.get("captcha_bypass"),
             "meta": sorted(key for key in request.meta if key.startswith("_captcha_bypass")),
             "dont_cache": "dont_cache" in request.meta,
             "dont_filter": request.dont_filter,
@@ -74,6 +75,9 @@ class Crawl(scrapy.Spider):
             "reason": error.reason if isinstance(error, ChallengeNotSolved) else str(error),
             "vendor": error.vendor if solved else None,
             "status": error.response.status if solved and error.response else None,
+            "unmet": error.unmet if solved else None,
+            "hints": [hint["code"] for hint in error.hints] if solved else None,
+            "screenshot": (error.screenshot or b"").decode() if solved else None,
         }
 
 

@@ -10,9 +10,15 @@ from scrapy.http import Response
 
 from captcha_bypass.challenges import Challenge
 from captcha_bypass_scrapy.answers import Solution
-from captcha_bypass_scrapy.confirmation import NEVER, checked, until_confirmed, waiting_task
+from captcha_bypass_scrapy.confirmation import (
+    MAX_HINTS,
+    NEVER,
+    checked,
+    until_confirmed,
+    waiting_task,
+)
 from captcha_bypass_scrapy.detection import Detector
-from captcha_bypass_scrapy.errors import SolveError
+from captcha_bypass_scrapy.errors import Evidence, SolveError
 from captcha_bypass_scrapy.options import Options
 from tests.captcha_bypass_scrapy.fakes import page_of
 
@@ -168,6 +174,24 @@ def test_page_that_is_not_through_says_what_it_is(changes: dict[str, Any], told:
 
     assert str(raised.value).endswith(told)
     assert raised.value.kind == "unsolved"
+
+
+def test_page_that_is_not_through_says_why_as_far_as_the_service_knows() -> None:
+    hints = [{"code": f"h{n}", "message": f"Hint {n}."} for n in range(MAX_HINTS + 1)]
+    changes = {"timeout_reached": True, "unmet": ["success_text"], "hints": hints}
+    with pytest.raises(SolveError) as raised:
+        checked(solution("", **changes, screenshot="cG5n"), 7.5)
+
+    assert str(raised.value).endswith("http://site.example/. Hint 0. Hint 1")
+    assert raised.value.evidence == Evidence(("success_text",), tuple(hints), b"png")
+
+
+@pytest.mark.parametrize("changes", [{}, {"screenshot": None}, {"screenshot": "no base64"}])
+def test_service_that_says_no_more_leaves_no_evidence(changes: dict[str, Any]) -> None:
+    with pytest.raises(SolveError) as raised:
+        checked(solution("", timeout_reached=True, **changes), 7.5)
+
+    assert raised.value.evidence == Evidence()
 
 
 def test_page_that_is_through_is_the_solution() -> None:

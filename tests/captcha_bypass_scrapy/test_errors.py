@@ -9,6 +9,7 @@ from scrapy.http import HtmlResponse
 from captcha_bypass_scrapy.errors import (
     ChallengeNotSolved,
     CrawlEnding,
+    Evidence,
     FetchFailed,
     NotFetched,
     NotHandedOver,
@@ -30,6 +31,17 @@ def test_errback_gets_vendor_reason_and_the_challenge_page() -> None:
         "the browser did not get through in 60 s",
     )
     assert error.response is page
+
+
+def test_errback_gets_what_the_browser_had_at_the_end() -> None:
+    hint = {"code": "text_hidden", "message": "Nobody can see it."}
+    evidence = Evidence(("success_text",), (hint,), b"picture")
+
+    error = ChallengeNotSolved("cloudflare", "no", None, evidence)
+
+    assert (error.unmet, error.hints, error.screenshot) == (["success_text"], [hint], b"picture")
+    bare = ChallengeNotSolved("cloudflare", "no")
+    assert (bare.unmet, bare.hints, bare.screenshot) == ([], [], None)
 
 
 def test_request_that_was_not_sent_again_has_no_page() -> None:

@@ -43,6 +43,7 @@ def options(chosen: object) -> object:
         *[("success_selector", value) for value in (5, "", "a" * 1025)],
         *[("no_challenge", value) for value in ("no", 0, None)],
         *[("block", value) for value in ("image", ["images"], [["image"]], None, {"image": 1}, 5)],
+        *[("screenshot", value) for value in ("yes", 1, None)],
         *[("retry_times", value) for value in (-1, 1.5, "2", True, None)],
         *[("mode", value) for value in ("magic", None, 5)],
     ],
@@ -64,6 +65,7 @@ def test_senseless_value_is_refused_by_the_name_of_its_option(name: str, value: 
         {"block": ("image",)},
         {"block": []},
         {"mode": "html"},
+        {"screenshot": True},
         {},
     ],
 )
@@ -154,6 +156,7 @@ def test_request_may_say_everything() -> None:
         "url": "http://a/login",
         "block": ["image", "font"],
         "retry_times": 1,
+        "screenshot": True,
     }
 
     assert options_of(request(chosen), CONFIG) == Options(
@@ -165,6 +168,7 @@ def test_request_may_say_everything() -> None:
         url="http://a/login",
         block=("image", "font"),
         retry_times=1,
+        screenshot=True,
         shared=False,
     )
 
@@ -218,6 +222,7 @@ def test_request_is_tried_again_as_often_as_retry_middleware_would(
         ({"timeout": 5}, False),
         ({"url": "http://a/login"}, False),
         ({"block": ["image"]}, False),
+        ({"screenshot": True}, False),
         ({"success_text": "a"}, False),
     ],
 )

@@ -7,17 +7,19 @@ import asyncio
 import pytest
 from scrapy import Request
 
+import captcha_bypass_scrapy.runner as runner_module
 from captcha_bypass_scrapy import (
     resending,
 )
 from captcha_bypass_scrapy.challenged import Challenged
 from captcha_bypass_scrapy.errors import CrawlEnding
-from tests.captcha_bypass_scrapy.fakes import FakeService, failed
+from tests.captcha_bypass_scrapy.fakes import FakeService, Json, failed, page_of
 from tests.captcha_bypass_scrapy.labs import PAGE, Labs
 from tests.support.service import eventually
 
 Refusal = tuple[int, dict[str, str], object]
 UNAUTHORIZED: Refusal = (401, {}, {})
+PICTURED = {"screenshot": True, "retry_times": 0}
 
 
 async def test_crawl_that_has_used_up_its_solves_says_so(lab: Labs, fake: FakeService) -> None:
@@ -74,6 +76,29 @@ async def test_next_try_that_the_service_does_not_take_loses_its_request(
 
         assert "CAPTCHA_BYPASS_MAX_SOLVES" in error.reason
         assert found.stat("gave_up/reason/budget") == 1
+
+
+async def test_pictures_of_few_failures_are_kept(
+    lab: Labs, fake: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner_module, "REMEMBERED_SCREENSHOTS", 1)
+
+    async def late(task: Json) -> Json:
+        data = page_of(task, timeout_reached=True, screenshot="cG5n")
+        return {"status": "completed", "error": None, "data": data}
+
+    fake.answer = late
+    async with lab(RETRY_TIMES=0, COOLDOWN=0) as found:
+        copies = [
+            await found.parked(
+                Request(f"http://site{n}.example/", meta={"captcha_bypass": PICTURED})
+            )
+            for n in range(2)
+        ]
+        await asyncio.wait([found.solve_of(copy).outcome for copy in copies])
+        errors = [await found.lost(copy) for copy in copies]
+    assert all(task["screenshot"] for task in fake.tasks)
+    assert sorted(error.screenshot or b"" for error in errors) == [b"", b"png"]
 
 
 async def test_spider_is_closed_where_the_setting_says_so(lab: Labs, fake: FakeService) -> None:

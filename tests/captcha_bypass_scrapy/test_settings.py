@@ -64,6 +64,7 @@ def test_every_setting_is_read() -> None:
         SHARE_PROXY="False",
         SUCCESS_TEXT="Welcome",
         SUCCESS_SELECTOR="#shop",
+        SCREENSHOT="True",
         DETECTOR="shop.detect",
     )
 
@@ -83,6 +84,7 @@ def test_every_setting_is_read() -> None:
         share_proxy=False,
         success_text="Welcome",
         success_selector="#shop",
+        screenshot=True,
         detector="shop.detect",
     )
 

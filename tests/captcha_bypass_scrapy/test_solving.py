@@ -149,6 +149,8 @@ async def test_browsers_page_is_the_response_and_the_request_is_clean(
         response = await found.page(request)
 
         assert (response.body, response.url) == (b"<p>by browser", f"{SITE}/moved")
+        told = request.meta.pop("captcha_bypass")
+        assert (told["vendor"], told["by"]) == ("cloudflare", "page")
         assert request.meta == {}
         assert found.stat("html/count") == 1
     assert fake.tasks[0]["headers"] == {"Accept": "a/b"}  # it is this request's own page

@@ -58,6 +58,10 @@ async def test_two_hundred_pages_of_a_site_that_refuses_cookies(
     assert crawled.errors == []
     assert all(item["flags"] == FLAGS for item in crawled.items)
     assert all(item["meta"] == [] for item in crawled.items)
+    assert {(item["told"]["by"], item["told"]["vendor"]) for item in crawled.items} == {
+        ("fetch", "cloudflare")
+    }
+    assert all(0 < item["told"]["seconds"] < 60 for item in crawled.items)
     stats = crawled.own_stats()
     assert (stats["fetch/sites"], stats["fetch/count"]) == (1, 200)
     # Those that were in the download slot meanwhile have waited for the same solve.
@@ -76,6 +80,9 @@ async def test_site_that_takes_the_cookies_is_crawled_by_cookies(
 
     assert len(crawled.items) == 50
     assert {str(item["flags"]) for item in crawled.items} == {"[]"}
+    (told_once,) = {json.dumps(item["told"]) for item in crawled.items}  # all by the same solve
+    assert json.loads(told_once).items() >= {"vendor": "cloudflare", "by": "cookies"}.items()
+    assert fake.seconds <= json.loads(told_once)["seconds"] < 60
     assert fake.browser.asked == []
     assert len(fake.tasks) == 1
 
@@ -86,6 +93,7 @@ async def test_open_site_is_not_crawled_through_the_browser(
     crawled = await fake_crawl(pages(bound, 20, "open"), **FETCH)
 
     assert len(crawled.items) == 20
+    assert all(item["told"] is None for item in crawled.items)
     assert fake.browser.asked == []
 
 

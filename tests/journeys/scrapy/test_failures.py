@@ -96,6 +96,30 @@ async def test_service_full_for_longer_than_the_timeout_fails(
     assert len(fake.calls) == 1
 
 
+async def test_errback_gets_what_the_browser_had_at_the_end(
+    fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
+) -> None:
+    hint = {"code": "text_hidden", "message": "The text is there, but nobody can see it."}
+
+    async def late(task: Json) -> Json:
+        shown: Json = {"unmet": ["success_text"], "hints": [hint], "screenshot": "cGljdHVyZQ=="}
+        data = page_of(task, timeout_reached=True, **shown)
+        return {"status": "completed", "error": None, "data": data}
+
+    fake.answer = late
+
+    crawled = await fake_crawl(
+        urls(guarded, 3), CAPTCHA_BYPASS_RETRY_TIMES=0, CAPTCHA_BYPASS_SCREENSHOT=True
+    )
+
+    not_solved(crawled, 3)
+    assert all(task["screenshot"] is True for task in fake.tasks)
+    for error in crawled.errors:  # also of those that only waited for the solve
+        assert (error["unmet"], error["hints"]) == (["success_text"], ["text_hidden"])
+        assert error["screenshot"] == "picture"
+        assert error["reason"].endswith(". The text is there, but nobody can see it")
+
+
 @pytest.mark.parametrize(
     ("view", "told"),
     [

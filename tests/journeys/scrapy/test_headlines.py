@@ -57,6 +57,10 @@ async def test_log_tells_the_story_at_info(crawl: Crawler, site: TestServer) -> 
     crawled = await crawl([url], LOG_LEVEL="INFO")
 
     story = [line.split("INFO: ")[1] for line in crawled.lines("[captcha_bypass_scrapy] INFO")]
+    # Told beside the crawl, whenever the service has answered.
+    (usable,) = (line for line in story if "captcha-bypass service" in line)
+    assert usable.endswith("can be used")
+    story.remove(usable)
     origin = str(site.make_url("")).rstrip("/")
     assert story[0] == f"Challenged by cloudflare (automatic): <GET {url}>"
     assert story[1] == f"Solving {origin}: a browser opens {url}"
@@ -202,6 +206,9 @@ async def test_html_mode_gives_the_browsers_page(crawl: Crawler, site: TestServe
     assert [item["flags"] for item in crawled.items] == [["captcha-bypass"]] * 3
     assert all(WELCOME in item["body"] for item in crawled.items)
     assert crawled.stats["captcha_bypass/html/count"] == 3
+    for item in crawled.items:
+        assert (item["told"]["by"], item["told"]["mode"]) == ("page", "html")
+        assert item["told"]["seconds"] > 0
     # The first solves, the others' browsers come with its cookies.
     assert site.app[STATS].passes.total() == 1
 
