@@ -127,6 +127,23 @@ async def test_request_that_did_not_carry_the_newest_clearance_is_sent_again_at_
     assert fake.tasks == []
 
 
+async def test_probe_that_did_not_carry_the_newest_clearance_keeps_the_next_no_longer(
+    lab: Labs,
+) -> None:
+    async with lab() as found:
+        newest = found.cleared()
+        found.solves.prove(KEY, 60)
+        probe = Request(PAGE)
+        assert await found.holder.hold(probe, first=True) is None
+        assert request_state.is_probe(probe)
+
+        copy = await found.challenged(probe, newest.generation - 1)
+
+        assert isinstance(copy, Request)
+        assert await found.holder.hold(copy, first=True) is None
+        assert request_state.is_probe(copy)
+
+
 async def test_clearance_that_never_arrives_ends_in_an_error(lab: Labs) -> None:
     async with lab() as found:
         found.cleared()
