@@ -6,6 +6,8 @@ PYTHON_ENV := .venv/bin/python
 INSTALLED := .venv/.installed
 # A file's tests stay together, for what they share. More workers than cores make browsers late, and tests fail.
 SIDE_BY_SIDE := -n 2 --dist loadfile
+# What Python has compiled is kept, whatever the shell says: half the time to collect the tests.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo check test soak bench run lint lock verify-camoufox clean
