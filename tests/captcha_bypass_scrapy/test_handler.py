@@ -55,7 +55,8 @@ async def test_first_challenged_request_leads_a_solve_and_waits_behind_all_other
 async def test_those_who_are_challenged_meanwhile_wait_for_the_same_solve(
     lab: Labs, fake: FakeService
 ) -> None:
-    async with lab() as found:
+    # With "auto" they would go one by one, until one has its page.
+    async with lab(MODE="cookies") as found:
         copies = [await found.parked(Request(f"{PAGE}/{n}")) for n in range(4)]
 
         assert len({request_state.awaited_solve(copy) for copy in copies}) == 1
