@@ -42,7 +42,7 @@ run: $(INSTALLED) ## Run the service in the foreground (ARGS="--workers 2 ...")
 lint: $(INSTALLED) ## Check style, formatting, types, imports, the Dockerfile and the workflows
 	$(PYTHON_ENV) -m ruff check
 	$(PYTHON_ENV) -m ruff format --check
-	$(PYTHON_ENV) -m mypy
+	$(PYTHON_ENV) -m mypy -n 2
 	.venv/bin/lint-imports --no-logo
 	.venv/bin/hadolint Dockerfile
 	.venv/bin/zizmor --offline --no-progress .github
