@@ -1,4 +1,4 @@
-"""Windows of stock Firefox, which stay and are used again: see headers_fix.cjs."""
+"""Windows of stock Firefox, which stay and are used again: see driver_mends.cjs."""
 
 from __future__ import annotations
 
