@@ -6,6 +6,8 @@ PYTHON_ENV := .venv/bin/python
 INSTALLED := .venv/.installed
 # A file's tests stay together, for what they share. More workers than cores make browsers late, and tests fail.
 SIDE_BY_SIDE := -n 2 --dist loadfile
+# What Python has compiled is kept, whatever the shell says: half the time to collect the tests.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo check test soak bench run lint lock verify-camoufox clean
@@ -40,7 +42,7 @@ run: $(INSTALLED) ## Run the service in the foreground (ARGS="--workers 2 ...")
 lint: $(INSTALLED) ## Check style, formatting, types, imports, the Dockerfile and the workflows
 	$(PYTHON_ENV) -m ruff check
 	$(PYTHON_ENV) -m ruff format --check
-	$(PYTHON_ENV) -m mypy
+	$(PYTHON_ENV) -m mypy -n 2
 	.venv/bin/lint-imports --no-logo
 	.venv/bin/hadolint Dockerfile
 	.venv/bin/zizmor --offline --no-progress .github

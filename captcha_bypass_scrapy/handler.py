@@ -159,6 +159,8 @@ class ChallengeHandler:
         if not challenged.wants_page:
             if current.generation not in challenged.carried:
                 self._reporter.count("retry/stale")
+                if request_state.is_probe(request):
+                    self._solves.probe_ended(challenged.key)
                 return resending.again(request, stale=True)
             if self._is_expired(challenged, current):
                 return None

@@ -149,8 +149,10 @@ class BrowserPool:
             BrowserLost: the browser died, and not by this page; the task may start again.
             TaskError: `browser_unavailable`, `browser_crashed`, `too_much_traffic`,
                 `too_much_memory`, `too_much_work`,
-                `session_lost`, `too_many_sessions`, or what is wrong with the proxy.
+                `session_lost`, `too_many_sessions`, `blocked_address`, or what is wrong with the
+                proxy.
         """
+        self._egress.check(permit)
         if session is None:
             lease = self._fleet.lend(alone=alone)
         else:

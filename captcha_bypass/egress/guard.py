@@ -58,6 +58,22 @@ class Egress:
         for guard in list(self.guards):
             await guard.close()
 
+    def check(self, permit: Permit) -> None:
+        """Refuse a private address that a task itself spells, before a page is opened for it.
+
+        Names are for its guard, which alone looks them up.
+
+        Raises:
+            TaskError: `blocked_address`.
+        """
+        try:
+            self.rules.check_literal(permit.named)
+            if permit.upstream is not None and not permit.upstream.trusted:
+                self.rules.check_literal(permit.upstream.destination, what="The proxy: ")
+        except TaskError as error:
+            self.counts.failed(error.code)
+            raise
+
     async def guard(self, *, counts: status.Egress | None = None) -> Guard:
         """Open a guard; whoever asked closes it, or the end of the service.
 

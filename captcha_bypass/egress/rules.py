@@ -133,6 +133,23 @@ class Rules:
         elif is_local_name(destination.host):
             self._refuse_unless_allowed(destination, None, named=named)
 
+    def check_literal(self, named: Destination, *, what: str = "") -> None:
+        """Refuse what a task names, if it is a private address and no name.
+
+        Args:
+            what: Begins the message.
+
+        Raises:
+            TaskError: `blocked_address`.
+        """
+        address = literal(named.host)
+        if address is None:
+            return
+        try:
+            self.check(named, [address], named=True)
+        except TaskError as error:
+            raise TaskError(error.code, f"{what}{error}") from None
+
     def _refuse_unless_allowed(
         self, destination: Destination, address: Address | None, *, named: bool
     ) -> None:

@@ -26,9 +26,9 @@ from captcha_bypass.fetching.told import Told
 
 #: As many connections as browsers open to a host.
 MAX_AT_ONCE = 6
-#: Requests after which a page should make room for another: Playwright keeps what it has been told of each
-#: (some 120 kB, most of it in its driver) until their page is closed.
-REQUESTS_PER_PAGE = 500
+#: Requests after which a page should make room for another, for whatever may grow with them. Opening one takes
+#: the CPU of dozens of requests, and leaves megabytes of garbage in the browser.
+REQUESTS_PER_PAGE = 10_000
 #: Parts of a body that cross the border at once: page, driver and service work side by side.
 PARTS_AT_ONCE = 3
 #: Seconds in which the browser tells why a compressed answer was broken off, if it was.

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
+from tests.support.service import eventually
+
 BROWSER = "FakeFirefox/1.0"
 Json = dict[str, Any]
 
@@ -23,6 +25,7 @@ class FakeBrowser:
         asked: Bodies of POST /fetch, in order.
         solves: URLs at which a challenge was passed.
         seconds: How long a solve takes.
+        ready: What a solve waits for before.
         stuck: Whether it passes no challenge.
         most: How many requests there were at once.
         addresses: The addresses that sites see of proxies.
@@ -35,6 +38,7 @@ class FakeBrowser:
         self.asked: list[Json] = []
         self.solves: list[str] = []
         self.seconds = 0.1
+        self.ready: Callable[[], bool] = lambda: True
         self.stuck = False
         self.now = self.most = 0
         self._sessions: dict[tuple[str, str, str], aiohttp.ClientSession] = {}
@@ -95,6 +99,7 @@ class FakeBrowser:
         async with lock:
             if flying:
                 return
+            assert await eventually(self.ready, 30)
             await asyncio.sleep(self.seconds)
             self.solves.append(url)
             _set(session, url, self._cookie, self._grant(self.addresses.get(proxy, "127.0.0.1")))

@@ -39,6 +39,7 @@ class FakeSite:
         wants_browser: Whether cookies help nobody but the browser, as TLS fingerprints do.
         challenge: Status, headers and body of the challenge.
         slow: Seconds a page takes.
+        together: How many requests must have come before the first is answered.
         gzip: Whether challenges are compressed.
         closed: Path of a page that nobody gets.
         late: Paths whose first answer takes a second.
@@ -55,6 +56,7 @@ class FakeSite:
         "<title>Just a moment...</title>",
     )
     slow: float = 0.0
+    together: int = 0
     cookie: str = "cf_clearance"
     gzip: bool = False
     closed: str = ""
@@ -123,6 +125,7 @@ class FakeSite:
         self.seen.append((request.path, dict(request.headers), dict(request.cookies)))
         first = request.path not in self.challenges
         await asyncio.sleep(1 if first and request.path in self.late else self.slow)
+        assert await eventually(lambda: len(self.seen) >= self.together, 30)
         if request.path.startswith("/denied"):
             return web.Response(status=403, text="<h1>Access denied</h1>", content_type="text/html")
         if self._admits(request):
@@ -199,7 +202,7 @@ class FakeService:
         self.browser = FakeBrowser(site.cookie, site.grant)
         self.fetch_refusals: list[tuple[int, dict[str, str], object]] = []
         self.url = ""
-        self.seconds = 0.3
+        self.seconds = 0.1
         self.pending = 0.0
         self.tasks: list[Json] = []
         self.calls: list[tuple[str, str, dict[str, str]]] = []

@@ -55,7 +55,8 @@ async def test_first_challenged_request_leads_a_solve_and_waits_behind_all_other
 async def test_those_who_are_challenged_meanwhile_wait_for_the_same_solve(
     lab: Labs, fake: FakeService
 ) -> None:
-    async with lab() as found:
+    # With "auto" they would go one by one, until one has its page.
+    async with lab(MODE="cookies") as found:
         copies = [await found.parked(Request(f"{PAGE}/{n}")) for n in range(4)]
 
         assert len({request_state.awaited_solve(copy) for copy in copies}) == 1
@@ -125,6 +126,23 @@ async def test_request_that_did_not_carry_the_newest_clearance_is_sent_again_at_
         assert request_state.awaited_solve(copy) is None
         assert found.stat("retry/stale") == 1
     assert fake.tasks == []
+
+
+async def test_probe_that_did_not_carry_the_newest_clearance_keeps_the_next_no_longer(
+    lab: Labs,
+) -> None:
+    async with lab() as found:
+        newest = found.cleared()
+        found.solves.prove(KEY, 60)
+        probe = Request(PAGE)
+        assert await found.holder.hold(probe, first=True) is None
+        assert request_state.is_probe(probe)
+
+        copy = await found.challenged(probe, newest.generation - 1)
+
+        assert isinstance(copy, Request)
+        assert await found.holder.hold(copy, first=True) is None
+        assert request_state.is_probe(copy)
 
 
 async def test_clearance_that_never_arrives_ends_in_an_error(lab: Labs) -> None:

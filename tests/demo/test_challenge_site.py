@@ -446,7 +446,7 @@ async def test_the_program_says_where_it_is_and_ends_cleanly(
 
 @pytest.mark.browser
 async def test_firefox_gets_through_and_its_clearance_can_be_replayed(serve: Serve) -> None:
-    server = await serve(SiteOptions())
+    server = await serve(SiteOptions(work=0.05))
     async with async_playwright() as playwright:
         browser = await playwright.firefox.launch(
             channel="moz-firefox", executable_path="/usr/bin/firefox-esr", headless=True

@@ -140,6 +140,9 @@ class FakeEgress:
     async def guard(self) -> FakeGuard:
         return FakeGuard(self)
 
+    def check(self, permit: object) -> None:
+        """Every task may go where it likes."""
+
 
 class FakeEngine:
     """Opens fake contexts."""

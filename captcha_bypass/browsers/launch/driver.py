@@ -115,7 +115,7 @@ class Driver:
         node = Path(compute_driver_executable()[0])
         # Playwright leaves promises alone that fail when a browser dies at the wrong moment (while
         # a dialog opens, say). Node's own answer is to end the driver, and all browsers with it.
-        fix = Path(__file__).with_name("headers_fix.cjs")
+        fix = Path(__file__).with_name("driver_mends.cjs")
         options = f'--unhandled-rejections=none --require "{fix}"'
         script = self._workspace.wrap(node, "driver", NODE_OPTIONS=options)
         self._link = Link(self._on_end)

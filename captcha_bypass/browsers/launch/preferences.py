@@ -64,7 +64,7 @@ PREFS: Preferences = {
     "dom.ipc.processPrelaunch.enabled": False,
     "media.utility-process.enabled": False,
     "extensions.webextensions.remote": False,
-    # The driver has Firefox keep the bodies of all answers, in case it is asked for one; only a
+    # The driver has Firefox keep the bodies of a page's answers, in case it is asked for one; only a
     # document's ever is, soon. Of 200 MB, the default, each answer more also looks through all.
     "remote.network.maxTotalDataSize": 40_000_000,
     # Nothing is kept of a page that is closed, and nothing is offered to a person at its windows.

@@ -8,7 +8,10 @@ import pytest
 
 from captcha_bypass.egress import routes
 from captcha_bypass.egress.guard import Egress, Guard
+from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import AllowedHost, Destination, Rules
+from captcha_bypass.egress.upstream import Upstream
+from captcha_bypass.errors import TaskError
 from tests.captcha_bypass.egress.servers import (
     LOCAL,
     Internet,
@@ -227,3 +230,27 @@ async def test_refusal_ends_only_that_connection(internet: Internet) -> None:
         assert (await kept.get(server.url))[1] == b"ok"
         await kept.send(request("http://169.254.169.254/latest/meta-data/"))
         assert await kept.reader.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("host", "proxy", "message"),
+    [
+        ("10.0.0.1", None, "10.0.0.1:80 is not on the public"),
+        ("1.1.1.1", Upstream("http", Destination("10.0.0.1", 3128)), "The proxy: 10.0.0.1:3128 is"),
+    ],
+)
+async def test_task_that_spells_a_private_address_is_refused_before_it_has_a_guard(
+    host: str, proxy: Upstream | None, message: str
+) -> None:
+    async with Egress(Rules(trust_named=False)) as egress:
+        with pytest.raises(TaskError, match=f"^{message}"):
+            egress.check(Permit(Destination(host, 80), proxy))
+        assert egress.counts.failures == {"blocked_address": 1}
+        assert egress.guards == set()
+
+
+async def test_operators_own_proxy_may_have_a_private_address() -> None:
+    proxy = Upstream("http", Destination("10.0.0.1", 3128), trusted=True)
+    async with Egress(Rules(trust_named=False)) as egress:
+        egress.check(Permit(Destination("1.1.1.1", 80), proxy))
+        assert egress.counts.failures == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from ipaddress import ip_address
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from captcha_bypass.egress.addresses import literal
 from captcha_bypass.egress.rules import AllowedHost, Destination, Rules, own_addresses
 from captcha_bypass.errors import TaskError
 
@@ -260,3 +262,21 @@ def test_network_allows_an_address_but_no_name_that_was_not_resolved() -> None:
 @pytest.mark.parametrize("host", ["example.com", "1.1.1.1", "2606:4700::1111", "nowhere.invalid"])
 def test_other_hosts_are_left_to_who_resolves_them(host: str) -> None:
     assert unresolved(host)
+
+
+@pytest.mark.parametrize("host", [host for host in LOCAL if literal(host)])
+def test_address_that_a_task_spells_is_refused_at_once_unless_it_is_allowed(host: str) -> None:
+    place = Destination(host, 80)
+    with pytest.raises(
+        TaskError, match=f"^Its {re.escape(str(place))} is not .* --allow"
+    ) as refused:
+        Rules(trust_named=False).check_literal(place, what="Its ")
+    assert refused.value.code == "blocked_address"
+    everything = [AllowedHost.parse(network) for network in ("0.0.0.0/0", "::/0")]
+    Rules(everything, trust_named=False).check_literal(place)
+    Rules(trust_named=True).check_literal(place)
+
+
+@pytest.mark.parametrize("host", ["localhost", "x.internal", "example.com", "1.1.1.1"])
+def test_names_and_public_addresses_are_not_judged_by_their_spelling(host: str) -> None:
+    Rules(trust_named=False).check_literal(Destination(host, 80))

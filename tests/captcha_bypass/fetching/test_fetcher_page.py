@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
 import psutil
 import pytest
-from playwright.async_api import BrowserContext, Page
+from playwright.async_api import BrowserContext, Error, Page, Response
 
 from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.routes import Permit
@@ -19,6 +20,7 @@ from captcha_bypass.fetching.messages import PageSpoilt, Request
 from tests.captcha_bypass.fetching.conftest import OpenContext, Running, running
 from tests.captcha_bypass.fetching.other_world import OtherWorld
 from tests.support.raw_site import RawSite, Seen, answer
+from tests.support.scripted_queue import until
 from tests.support.service import eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="package")]
@@ -135,13 +137,70 @@ async def test_it_works_in_a_world_of_its_own(site: RawSite, context: BrowserCon
     assert (moved.status, moved.headers[0]) == (302, ("Location", "/x"))
 
 
+async def test_browser_keeps_no_bodies_of_its_answers(
+    site: RawSite, context: BrowserContext
+) -> None:
+    site.answers["/data"] = answer(body=b"data")
+    page = await context.new_page()
+    fetcher = Fetcher(page, site.origin)
+    await fetcher.open()
+    async with page.expect_response(site.url("/data")) as told:
+        assert await body_of(fetcher, site.url("/data")) == b"data"
+    with pytest.raises(Error, match="no such network data"):
+        await (await told.value).body()
+
+
+async def test_browser_keeps_bodies_of_a_document_until_its_page_is_emptied(
+    site: RawSite, context: BrowserContext
+) -> None:
+    site.answers["/page"] = answer(headers=HTML, body=b"<!doctype html>source")
+    page = await context.new_page()
+    first, second = [await page.goto(site.url("/page")) for _ in range(2)]
+    assert first is not None
+    assert second is not None
+    assert await first.body() == b"<!doctype html>source"
+    await page.goto("about:blank")
+    with pytest.raises(Error, match="no such network data"):
+        await second.body()
+    third = await page.goto(site.url("/page"))
+    assert third is not None
+    assert await third.body() == b"<!doctype html>source"
+
+
+@pytest.mark.soak  # five seconds
+async def test_driver_forgets_requests_but_not_documents(
+    site: RawSite, context: BrowserContext
+) -> None:
+    site.answers["/page"] = answer(headers=HTML, body=b"<!doctype html>")
+    page = await context.new_page()
+    answered: list[Response] = []
+    page.on("response", lambda response: answered.append(response))
+    document = await page.goto(site.url("/page"))
+    assert document is not None
+    # More than the driver remembers.
+    await page.evaluate("""async () => {
+      for (let n = 0; n < 110; n++) await Promise.all([..."0123456789"].map((n) => fetch(`/${n}`)));
+    }""")
+    await until(lambda: len(answered) == 1101)
+    assert answered[0] is document
+    assert await answered[-1].header_value("content-length") == "0"
+    with pytest.raises(Error, match="collected"):
+        await answered[1].header_value("content-length")
+    assert await document.header_value("content-type") == "text/html"
+
+
 async def _silent(seen: Seen, writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(60)
 
 
 def content_processes(firefox: Running) -> set[psutil.Process]:
     """The processes of its pages."""
-    return {p for p in firefox.root.children(recursive=True) if p.cmdline()[-1:] == ["tab"]}
+    found = set()
+    for process in firefox.root.children(recursive=True):
+        with suppress(psutil.Error):  # it has ended meanwhile, as those of closed pages do
+            if process.cmdline()[-1:] == ["tab"]:
+                found.add(process)
+    return found
 
 
 @pytest.mark.parametrize("end", ["close", "navigate", "crash"])

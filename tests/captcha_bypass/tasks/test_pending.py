@@ -97,7 +97,7 @@ class OrderMachine(RuleBasedStateMachine):
 
 
 TestAnyOrder = OrderMachine.TestCase
-TestAnyOrder.settings = settings(max_examples=500, stateful_step_count=40, deadline=None)
+TestAnyOrder.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
 
 
 def test_bound_of_a_group_is_that_of_its_first_task_until_it_has_none() -> None:

@@ -404,8 +404,8 @@ async def test_limits_and_delays_of_the_slot_hold(fake_crawl: Crawler, site: Bou
 async def test_other_hosts_keep_crawling_while_the_first_is_opened(
     fake_crawl: Crawler, fake: FakeService, bound: FakeSite
 ) -> None:
-    fake.browser.seconds = 3
     other = FakeSite()
+    fake.browser.ready = lambda: len(other.seen) == 100
     async with serving(other.app(), "127.0.0.2") as other.url:
         mixed = zip(pages(bound, 100), pages(other, 100, "open"), strict=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from demo.challenge_site import SiteOptions
 from demo.fingerprint_site import STATS, serving
 from tests.captcha_bypass_scrapy.crawling import Crawler
 
@@ -12,7 +13,7 @@ WELCOME = "Welcome, you are through"
 
 
 async def test_cookies_are_refused_and_the_browsers_requests_are_not(crawl: Crawler) -> None:
-    async with serving() as (url, app):
+    async with serving(SiteOptions(work=0.05)) as (url, app):
         pages = [f"{url}/page/{n}" for n in range(30)]
 
         refused = await crawl(pages[:3], CAPTCHA_BYPASS_MODE="cookies")

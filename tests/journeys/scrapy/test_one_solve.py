@@ -441,7 +441,7 @@ async def test_second_host_keeps_at_least_half_its_speed_during_a_solve(
 ) -> None:
     """Pages served by the second host in the same span, alone and beside a solve."""
     second = FakeSite(slow=0.05)
-    span = 3.0
+    span = 2.0
     fake.seconds = span
     async with serving(second.app(), "127.0.0.2") as second.url:
         denied = urls(second, 800, "denied")  # anything but a challenge will do

@@ -128,7 +128,7 @@ async def test_requests_come_back_as_they_were(
 async def test_pending_tasks_are_waited_for(
     fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
 ) -> None:
-    fake.pending = 2.5
+    fake.pending = 1.5
 
     crawled = await fake_crawl(urls(guarded, 20), CAPTCHA_BYPASS_TIMEOUT=1)
 
@@ -148,7 +148,7 @@ async def test_queue_that_does_not_move_is_given_up_in_the_end(
     assert "1 s were spent waiting for a free browser" in crawled.errors[0]["reason"]
 
 
-async def test_full_service_is_waited_for_beyond_the_timeout(
+async def test_full_service_is_asked_again_when_it_says_and_beyond_the_timeout(
     fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
 ) -> None:
     full = {"error": {"code": "queue_full", "message": "1000 tasks are pending."}}
@@ -157,6 +157,7 @@ async def test_full_service_is_waited_for_beyond_the_timeout(
     crawled = await fake_crawl(urls(guarded, 20), CAPTCHA_BYPASS_TIMEOUT=1)
 
     all_pages(crawled, 20)
+    assert [path for _, path, _ in fake.calls if path == "/solve"] == ["/solve"] * 3
     assert crawled.lines("ERROR") == []
 
 

@@ -33,7 +33,7 @@ GOOD_URL = st.booleans().map(lambda good: {"url": "http://site.test/"} if good e
 
 
 @given(PARAMETERS, GOOD_URL)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_command_becomes_a_task_or_is_refused(parameters: Json, url: Json) -> None:
     try:
         task = Command.parse({**parameters, **url}).to_task(CONFIG)

@@ -195,16 +195,16 @@ async def test_several_indexers_are_read_one_after_another(
 
 
 @pytest.mark.parametrize(
-    ("path", "message"),
+    ("path", "max_timeout", "message"),
     [
-        ("/never/1", r"Error solving the challenge\. Timeout after 2\.0 seconds\.$"),
-        ("/banned", r"Cloudflare has blocked this request\. Probably your IP is banned"),
+        ("/never/1", 1000, r"Error solving the challenge\. Timeout after 1\.0 seconds\.$"),
+        ("/banned", 20_000, r"Cloudflare has blocked this request\. Probably your IP is banned"),
     ],
 )
 async def test_failure_is_told_with_the_message(
-    world: World, http: aiohttp.ClientSession, path: str, message: str
+    world: World, http: aiohttp.ClientSession, path: str, max_timeout: int, message: str
 ) -> None:
-    jackett = ClearanceHandler(http, world.service, max_timeout=2000)
+    jackett = ClearanceHandler(http, world.service, max_timeout=max_timeout)
     with pytest.raises(FlareSolverrException, match="unable to process the request.*" + message):
         await jackett.send(world.page(path))
 

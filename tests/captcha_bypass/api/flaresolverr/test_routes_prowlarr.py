@@ -203,8 +203,8 @@ async def test_proxy_of_prowlarr_is_used_by_the_browser_too(
 async def test_challenge_that_does_not_end_is_what_it_was_with_the_original(
     world: World, http: aiohttp.ClientSession
 ) -> None:
-    prowlarr = Prowlarr(http, world.service, seconds=2)
-    with pytest.raises(NullReference, match=r"Timeout after 2\.0 seconds"):
+    prowlarr = Prowlarr(http, world.service, seconds=1)
+    with pytest.raises(NullReference, match=r"Timeout after 1\.0 seconds"):
         await prowlarr.fetch(world.page("/never/1"))
 
 

@@ -202,7 +202,7 @@ async def test_page_without_a_challenge_gives_no_clearance(
 
 
 async def test_failure_is_an_exception(world: World, suwayomi: Suwayomi) -> None:
-    suwayomi.timeout_seconds = 2
+    suwayomi.timeout_seconds = 1
     with pytest.raises(HttpException, match="500"):
         await suwayomi.fetch(world.page("/never/1"))
 

@@ -1,0 +1,123 @@
+"""Windows of stock Firefox, which stay and are used again: see driver_mends.cjs."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page
+
+from captcha_bypass.browsers.launch.driver import Driver
+from captcha_bypass.browsers.launch.engines import Firefox
+from captcha_bypass.browsers.launch.installed import find_firefox
+from captcha_bypass.browsers.launch.processes import BROWSER_MARK, marked_child
+from captcha_bypass.browsers.launch.workspace import Workspace
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+#: What a page sees of its window.
+STATE = "() => [document.visibilityState, innerWidth, innerHeight, outerWidth, outerHeight]"
+SHOWN = ["visible", 1366, 768, 1366, 768]
+_CREATED = re.compile(r'SEND.*"browsingContext\.create".*?"type":"(window|tab)"')
+
+
+@dataclass
+class Running:
+    engine: Firefox
+    browser: Browser
+    #: Its first process.
+    root: psutil.Process
+    protocol: Path
+
+    async def page(self) -> Page:
+        context = await self.engine.new_context(self.browser, "http://127.0.0.1:1")
+        async with asyncio.timeout(30):
+            return await context.new_page()
+
+    @property
+    def created(self) -> list[str]:
+        """Whether windows or tabs were asked for, in order."""
+        return _CREATED.findall(self.protocol.read_text())
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def firefox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    folder = tmp_path_factory.mktemp("windows")
+    engine = find_firefox(None)
+    with pytest.MonkeyPatch.context() as patch, Workspace(folder / "workspace") as workspace:
+        patch.setenv("DEBUG", "pw:protocol")
+        patch.setenv("DEBUG_FILE", str(folder / "protocol"))
+        driver = Driver(workspace)
+        try:
+            playwright = await driver.playwright()
+            environment = workspace.environment("windows")
+            browser = await engine.launch(playwright, workspace, environment, headless=True)
+            root = marked_child(driver.pid, BROWSER_MARK, "windows")
+            yield Running(engine, browser, root, folder / "protocol")
+        finally:
+            await driver.close()
+
+
+async def test_pages_one_after_another_share_a_window_and_are_shown_in_full(
+    firefox: Running,
+) -> None:
+    before = len(firefox.created)
+    for _ in range(3):
+        page = await firefox.page()
+        assert await page.evaluate(STATE) == SHOWN
+        await page.context.close()
+    assert firefox.created[before:] == ["tab"] * 3, "the window that Firefox started with did"
+
+
+async def test_pages_at_the_same_time_have_a_window_each_and_none_hides_another(
+    firefox: Running,
+) -> None:
+    before = len(firefox.created)
+    pages = await asyncio.gather(*(firefox.page() for _ in range(3)))
+    for page in pages:
+        assert await page.evaluate(STATE) == SHOWN
+    await pages[1].context.close()
+    pages[1] = await firefox.page()
+    for page in pages:
+        assert await page.evaluate(STATE) == SHOWN
+    for page in pages:
+        await page.context.close()
+    assert sorted(firefox.created[before:]) == ["tab"] * 4 + ["window"] * 2
+
+
+async def test_page_in_the_context_of_another_has_a_window_of_its_own(firefox: Running) -> None:
+    first = await firefox.page()
+    second = await first.context.new_page()
+    assert await first.evaluate(STATE) == await second.evaluate(STATE) == SHOWN
+    await first.context.close()
+
+
+async def test_window_that_a_site_opened_keeps_others_out_of_its_window(firefox: Running) -> None:
+    page = await firefox.page()
+    async with page.expect_popup() as opened:
+        await page.evaluate("() => { open('about:blank') }")
+    popup = await opened.value
+    # Only the window that the site opened is left, and it does not answer: to show another tab in its
+    # place would wait for it.
+    await popup.evaluate("() => { setTimeout(() => { for (;;); }) }")
+    await page.close()
+    other = await firefox.page()
+    assert await other.evaluate(STATE) == SHOWN
+    await other.context.close()
+    await page.context.close()
+
+
+async def test_pages_open_where_every_content_process_has_died(firefox: Running) -> None:
+    for process in firefox.root.children():
+        if process.cmdline()[-1:] == ["tab"]:
+            process.kill()
+    pages = await asyncio.gather(*(firefox.page() for _ in range(3)))
+    for page in pages:
+        assert await page.evaluate(STATE) == SHOWN
+        await page.context.close()
