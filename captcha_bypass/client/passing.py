@@ -73,6 +73,7 @@ class Passing:
                     continue
             try:
                 reply: Reply = yield Send(carried)
+                self._sites.saw(site, reply.set_cookies)
                 if reply.challenge is None:
                     self._passed(visit, site, carried, reply, was_challenged=held is not None)
                     return reply.response
@@ -193,8 +194,7 @@ class Passing:
             {
                 "proxy": visit.proxy,
                 "headers": visit.fetch_headers(),
-                "cookies": [c for c in visit.cookie_fields() if c["value"].isascii()],
-                "first_cookies": clearance.cookies if clearance is not None else (),
+                **self._parted_cookies(visit, site, clearance),
                 "jar": self._jar,
                 **self._conditions,
             },
@@ -210,7 +210,26 @@ class Passing:
             site.opened = False
             raise Failed(error, held) from error
         site.opened = True
+        headers = (value for name, value in result.headers if name.lower() == "set-cookie")
+        self._sites.saw(site, headers)
         return result
+
+    def _parted_cookies(
+        self, visit: Visit, site: Site, clearance: Clearance | None
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Part a request's cookies: those that the browser is to take over, and those of the site.
+
+        The latter are in the browser, too, and there they are newer: another request may have renewed
+        them. They are for a browser that has none yet. So are others than ASCII, see docs/fetch.md.
+        """
+        theirs: list[dict[str, Any]] = []
+        mine: list[dict[str, Any]] = []
+        for cookie in visit.cookie_fields():
+            name, value = cookie["name"], cookie["value"]
+            own = value.isascii() and not site.has_set(name, value)
+            (mine if own else theirs).append(cookie)
+        cleared = [] if clearance is None else [c.fields() for c in clearance.cookies]
+        return {"cookies": mine, "first_cookies": [*theirs, *cleared]}
 
     def _once(self, flight: Flight, work: Callable[[], Steps[None]]) -> Steps[None]:
         """Do some work once for all who ask for it at the same time."""

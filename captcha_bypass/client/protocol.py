@@ -35,7 +35,7 @@ ANSWER_SECONDS = 10.0
 GRACE_SECONDS = 15.0
 #: Seconds in which a service that has a task may be away, for it may be restarting; and between two
 #: questions meanwhile.
-PATIENCE_SECONDS, ASK_SECONDS = 15.0, 0.5
+PATIENCE_SECONDS, ASK_SECONDS = 20.0, 0.5
 #: Seconds to say that a task is not wanted any more.
 FORGET_SECONDS = 2.0
 
@@ -233,7 +233,7 @@ class Protocol:
         Args:
             wait: Seconds that the service may hold the answer.
         """
-        until = time.monotonic() + wait + PATIENCE_SECONDS
+        until: float | None = None
         trouble: ClientError
         while True:
             path = f"/result/{task_id}?wait={wait:.3f}"
@@ -248,7 +248,9 @@ class Protocol:
                 trouble = refusal(self.shown, answer)
                 if answer.status < 500:
                     raise trouble
-            if time.monotonic() > until:
+            now = time.monotonic()
+            until = now + PATIENCE_SECONDS if until is None else until
+            if now > until:
                 raise trouble
             # It is away, or holds as many answers as it can, or a proxy between has cut it off.
             wait /= 2

@@ -29,6 +29,8 @@ MAX_SITES = 1000
 COOLDOWN_SECONDS = 60.0
 #: Characters of a Set-Cookie header that are looked at; browsers keep 4096 of name and value.
 _MAX_COOKIE = 8192
+#: Values of a site's cookies that are remembered: more than its cookies, renewed a few times.
+_MAX_PAIRS = 300
 
 
 class SiteKey(NamedTuple):
@@ -93,11 +95,25 @@ class Site:
     def __init__(self) -> None:
         self.by_fetch = self.takes_cookies = self.opened = False
         self.solve = Flight()
+        #: Hashes of (name, value); values may be secrets, and large.
+        self._set: OrderedDict[int, None] = OrderedDict()
         self._failed: tuple[float, ClientError] | None = None
 
     def failed(self, error: ClientError) -> None:
         """Note that it was not passed."""
         self._failed = (time.monotonic() + COOLDOWN_SECONDS, error)
+
+    def saw(self, set_cookies: Iterable[str]) -> None:
+        """Take note of what the site sets."""
+        for header in set_cookies:
+            name, _, value = header[:_MAX_COOKIE].partition(";")[0].partition("=")
+            self._set[hash((name.strip(), value.strip()))] = None
+        for _ in range(len(self._set) - _MAX_PAIRS):
+            self._set.popitem(last=False)
+
+    def has_set(self, name: str, value: str) -> bool:
+        """Whether the site has set such a cookie, and it is none that the user brings along."""
+        return hash((name, value)) in self._set
 
     def failure(self) -> ClientError | None:
         """Return why it was not passed, as long as it is left alone for that."""
@@ -170,6 +186,11 @@ class Sites:
             waited, flight.waited = flight.waited, None
         if waited is not None:
             waited.set_result(outcome)
+
+    def saw(self, site: Site, set_cookies: Iterable[str]) -> None:
+        """Take note of the cookies that a site sets."""
+        with self._lock:
+            site.saw(set_cookies)
 
     def rotate(self, clearance: Clearance, url: str, set_cookies: Iterable[str]) -> None:
         """Take over new values that a site has given a clearance's cookies."""

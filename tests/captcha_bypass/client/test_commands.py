@@ -10,6 +10,7 @@ import os
 import pty
 import re
 import shlex
+import signal
 import stat
 import subprocess
 import sys
@@ -295,3 +296,14 @@ async def test_a_reader_that_has_had_enough_is_no_error(service: V1, script: Scr
     assert process.stderr is not None
     assert await process.stderr.read() == b""
     assert await process.wait() == 141
+
+
+async def test_ctrl_c_cancels_the_task(service: V1, script: Script) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *program("solve", URL, "--url", service.url), stdout=-1, stderr=-1
+    )
+    await until(lambda: bool(script.running))
+    process.send_signal(signal.SIGINT)
+    assert await process.communicate() == (b"", b"")
+    assert process.returncode == 130
+    assert script.cancelled == script.started

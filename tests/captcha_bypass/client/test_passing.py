@@ -7,13 +7,14 @@ import json
 from typing import Any
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from demo.challenge_pages import SUCCESS_TEXT
 from demo.challenge_site import create_site
 from tests.support.http_libraries import ALL_KINDS, Library
 from tests.support.passing_stage import OPTIONS, Stage
-from tests.support.stand_in_browser import USER_AGENT
+from tests.support.stand_in_browser import USER_AGENT, StandInBrowser
 
 MANY = 200
 EVERY = pytest.mark.parametrize("library", ALL_KINDS, indirect=True)
@@ -142,6 +143,33 @@ async def test_the_users_own_cookies_go_along_with_what_the_browser_sends(strict
     for _ in range(2):
         answer = await strict.library.get(f"{strict.url}/cookies/1")
         assert json.loads(answer.text)["login"] == "me"
+
+
+async def test_the_sites_cookies_are_newer_in_the_browser_and_the_users_own_win(
+    library: Library, browser: StandInBrowser
+) -> None:
+    """A site that answers the browser alone, and counts its visits in a cookie."""
+    app = web.Application()
+
+    async def count(request: web.Request) -> web.Response:
+        if "Connection" in request.headers:  # of all clients here only the browser sends none
+            page = "<title>Just a moment...</title>"
+            headers = {"cf-mitigated": "challenge"}
+            return web.Response(text=page, status=403, headers=headers, content_type="text/html")
+        visits = int(request.cookies.get("visits", "0")) + 1
+        response = web.Response(text=str(visits))
+        response.set_cookie("visits", str(visits))
+        return response
+
+    app.router.add_get("/", count)
+    async with TestServer(app) as server:
+        url = f"http://127.0.0.1:{server.port}/"
+        # The first visit was that of the page for the clearance.
+        assert [(await library.get(url)).text for _ in range(3)] == ["2", "3", "4"]
+        stale = await library.get(url, headers={"Cookie": "visits=2"})  # as another thread has it
+        assert stale.text == "5"
+        mine = await library.get(url, headers={"Cookie": "visits=100"})
+        assert mine.text == "101"
 
 
 def _jar(library: Library) -> Any:  # noqa: ANN401
