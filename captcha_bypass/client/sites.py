@@ -41,6 +41,10 @@ class SiteKey(NamedTuple):
     #: The proxy's URL with its login, which is never shown; empty for none.
     proxy: str
 
+    def __repr__(self) -> str:
+        """Tell all but the proxy, whose login is a secret."""
+        return f"{self.origin} through a proxy" if self.proxy else self.origin
+
     @classmethod
     def of(cls, url: str, proxy: str | None) -> SiteKey:
         """Return the key of a request to there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from captcha_bypass.client import Cookie
 from captcha_bypass.client.sites import MAX_SITES, Clearance, SiteKey, Sites, chosen
+from captcha_bypass.client.visits import Visit
 
 KEY = SiteKey.of("https://www.site.test/a", None)
 
@@ -17,6 +18,14 @@ def test_a_site_is_its_scheme_host_port_and_proxy() -> None:
     others = ["http://www.site.test/", "https://site.test/", "https://www.site.test:8443/"]
     assert all(SiteKey.of(url, None) != KEY for url in others)
     assert SiteKey.of("https://www.site.test/", "http://proxy.test:1") != KEY
+
+
+def test_no_secret_is_in_what_is_printed_of_a_site() -> None:
+    key = SiteKey.of("https://site.test/", "http://me:CANARY@proxy.test:1")
+    clearance = cleared(Cookie("cf_clearance", "CANARY", ".site.test"), key=key)
+    assert "CANARY" not in repr(clearance) + f"{key}" + str(key)
+    visit = Visit("GET", "https://site.test/", {"Cookie": "CANARY"}, key.proxy)
+    assert "CANARY" not in repr(visit)
 
 
 def test_a_clearance_of_a_whole_domain_is_good_for_its_other_hosts() -> None:
