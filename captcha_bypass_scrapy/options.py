@@ -18,7 +18,7 @@ from captcha_bypass_scrapy.outcome import KEYS, META
 from captcha_bypass_scrapy.settings import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from scrapy import Request
 
@@ -35,6 +35,7 @@ _BLOCKABLE = ("image", "media", "font", "stylesheet")
 #: As the service takes them.
 _LONGEST_URL = 2048
 _LONGEST_SELECTOR = 1024
+_MOST_ALTERNATIVES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,9 @@ class Options:
 
     mode: Mode
     timeout_seconds: float
-    success_text: str | None
-    success_selector: str | None
+    #: One, or several of which any is enough.
+    success_text: str | tuple[str, ...] | None
+    success_selector: str | tuple[str, ...] | None
     no_challenge: bool = True
     url: str | None = None
     block: tuple[str, ...] = ()
@@ -66,7 +68,11 @@ class Options:
             "success_selector": self.success_selector,
             "block": list(self.block) or None,
         }
-        return {name: value for name, value in fields.items() if value is not None}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in fields.items()
+            if value is not None
+        }
 
 
 def wanted(request: Request) -> bool:
@@ -123,8 +129,9 @@ def _with_chosen(options: Options, chosen: Mapping[str, Any]) -> Options:
     fields = dict(chosen)
     if "timeout" in fields:
         fields["timeout_seconds"] = float(fields.pop("timeout"))
-    if "block" in fields:
-        fields["block"] = tuple(fields["block"])
+    for name in ("block", "success_text", "success_selector"):
+        if isinstance(fields.get(name), list | set | frozenset):
+            fields[name] = tuple(fields[name])
     own = replace(options, **fields)
     if not own.no_challenge and own.success_text is None and own.success_selector is None:
         raise ValueError(
@@ -167,11 +174,19 @@ def _is_seconds(value: object) -> bool:
 
 
 def _is_text(value: object) -> bool:
-    return value is None or (isinstance(value, str) and value.strip() != "")
+    return value is None or all(isinstance(one, str) and one.strip() for one in _several(value))
 
 
 def _is_selector(value: object) -> bool:
-    return _is_text(value) and len(str(value)) <= _LONGEST_SELECTOR
+    short = value is None or all(len(str(one)) <= _LONGEST_SELECTOR for one in _several(value))
+    return short and _is_text(value)
+
+
+def _several(value: object) -> Sequence[Any]:
+    """Return the items of a condition that is a list; what is none stands for itself."""
+    if not isinstance(value, list | tuple):
+        return (value,)
+    return value if 0 < len(value) <= _MOST_ALTERNATIVES else (None,)
 
 
 def _is_flag(value: object) -> bool:
@@ -204,8 +219,11 @@ _CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     "mode": (_is_mode, _ONE_OF_MODES),
     "timeout": (_is_seconds, "a number of seconds above 0"),
     "retry_times": (_is_count, "0 or more"),
-    "success_text": (_is_text, "a text that is not blank"),
-    "success_selector": (_is_selector, "a CSS selector of at most 1024 characters"),
+    "success_text": (_is_text, "a text that is not blank, or a list of at most 16"),
+    "success_selector": (
+        _is_selector,
+        "a CSS selector of at most 1024 characters, or a list of at most 16",
+    ),
     "no_challenge": (_is_flag, "True or False"),
     "screenshot": (_is_flag, "True or False"),
     "url": (

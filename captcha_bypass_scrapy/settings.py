@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Mode = Literal["auto", "cookies", "fetch", "html"]
 OnUnavailable = Literal["wait", "fail", "close"]
 _PREFIX = "CAPTCHA_BYPASS_"
+#: As the service takes them.
+_MOST_ALTERNATIVES = 16
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,8 +61,8 @@ class Config:
     max_solves: int = 10_000
     cookies: Literal["auto", "all"] | tuple[str, ...] = "auto"
     share_proxy: bool = True
-    success_text: str | None = None
-    success_selector: str | None = None
+    success_text: str | tuple[str, ...] | None = None
+    success_selector: str | tuple[str, ...] | None = None
     screenshot: bool = False
     detector: str | None = None
     long_poll_seconds: float = 1.0
@@ -103,8 +105,8 @@ class Config:
             max_solves=_count(settings, "MAX_SOLVES", cls.max_solves),
             cookies=_cookie_choice(settings),
             share_proxy=settings.getbool(_PREFIX + "SHARE_PROXY", cls.share_proxy),
-            success_text=_text(settings, "SUCCESS_TEXT"),
-            success_selector=_text(settings, "SUCCESS_SELECTOR"),
+            success_text=_condition(settings, "SUCCESS_TEXT"),
+            success_selector=_condition(settings, "SUCCESS_SELECTOR"),
             screenshot=settings.getbool(_PREFIX + "SCREENSHOT", cls.screenshot),
             detector=settings.get(_PREFIX + "DETECTOR") or None,
         )
@@ -137,6 +139,20 @@ def _service_url(settings: BaseSettings) -> str:
 
 def _text(settings: BaseSettings, name: str) -> str | None:
     return str(settings.get(_PREFIX + name) or "").strip() or None
+
+
+def _condition(settings: BaseSettings, name: str) -> str | tuple[str, ...] | None:
+    """Return one, or several of which any is enough; a string is one, commas and all."""
+    value = settings.get(_PREFIX + name)
+    if not isinstance(value, list | tuple):
+        return _text(settings, name)
+    several = tuple(str(one).strip() for one in value)
+    if len(several) > _MOST_ALTERNATIVES or not all(several):
+        raise ValueError(
+            f"{_PREFIX}{name} must be a text, or at most {_MOST_ALTERNATIVES} that are not blank,"
+            f" not {value!r}"
+        )
+    return several or None
 
 
 def _from_environment(name: str) -> str | None:

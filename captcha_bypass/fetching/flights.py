@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 30.0
 #: Solves that are begun for one flight: a session may turn out to be lost once one has begun.
 ATTEMPTS = 2
+#: Hints that the message of an error repeats.
+MOST_HINTS = 2
 #: Codes of solves that failed for what the page, or what it was led to, is.
 OF_PAGE = frozenset(
     {
@@ -155,12 +157,16 @@ def _outcome(record: Record | None) -> Outcome:
         return _failed(record)
     data: JsonDict = record.data or {}
     if data["timeout_reached"] and data["challenge"] is not None:
-        return Outcome(failure=ChallengeNotPassed.of(data["challenge"]), is_late=True)
+        failure = ChallengeNotPassed.of(data["challenge"], data["challenge_kind"])
+        return Outcome(failure=failure, is_late=True)
     if data["timeout_reached"]:
+        # Only what the service itself says, and of that not all: an error is one line.
+        hints = [hint["message"] for hint in data["hints"][:MOST_HINTS]]
         message = (
-            "The page that clears the way did not come, or its conditions did not hold, in time."
+            "The page that clears the way did not come, or its conditions did not hold, in time"
+            f" (unmet: {', '.join(data['unmet'])})."
         )
-        return Outcome(failure=TimeIsUp(message), is_late=True)
+        return Outcome(failure=TimeIsUp(" ".join([message, *hints])), is_late=True)
     return Outcome(solved=data["solved"])
 
 

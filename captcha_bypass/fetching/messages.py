@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urlsplit
 
+from captcha_bypass.challenges import Kind
 from captcha_bypass.errors import CaptchaBypassError
 
 Headers = tuple[tuple[str, str], ...]
@@ -74,10 +75,15 @@ class ChallengeNotPassed(FetchError):
     code = "challenge_not_passed"
 
     @classmethod
-    def of(cls, vendor: str) -> Self:
-        """Return the error for a vendor's challenge."""
+    def of(cls, vendor: str, kind: Kind | None = None) -> Self:
+        """Return the error for a vendor's challenge.
+
+        Args:
+            kind: None: it is not known.
+        """
+        why = " It waits for a person; this service clicks nothing." if kind == "human" else ""
         return cls(
-            f"The challenge of {vendor} was not passed; the site's answer was not to be had."
+            f"The challenge of {vendor} was not passed; the site's answer was not to be had.{why}"
         )
 
 

@@ -26,8 +26,8 @@ from captcha_bypass.wire.text import fold
 EXPLAIN_SECONDS = 1.5
 #: Frames that are asked, nodes of each that are looked at, and characters of each kind of place.
 MOST_FRAMES, MOST_NODES, MOST_CHARS = 30, 20_000, 500_000
-#: Bytes of the document's source that are looked at.
-SOURCE_BYTES = 1024 * 1024
+#: Bytes of the document's source that are looked at, which takes 0.1 s where it is hostile.
+SOURCE_BYTES = 512 * 1024
 #: Smaller frames are there for scripts: Turnstile's smallest is 150 x 140, the checkboxes some 300 x 70.
 WIDGET_WIDTH, WIDGET_HEIGHT = 100, 50
 
@@ -58,7 +58,7 @@ _ORDER = list(MESSAGES)
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]\w{1,31});")
 
 
-class _Told(TypedDict):
+class Told(TypedDict):
     """What `explain.js` returns for one frame."""
 
     texts: list[HintCode | None]
@@ -101,8 +101,7 @@ class Explainer:
             self._ask_all(texts, selectors), self._source() if texts else _nothing()
         )
         answers = [answer for answer in told.values() if answer is not None]
-        # Where the source is what is left: at most 1 MB, some 20 ms.
-        codes = await asyncio.to_thread(_closest, texts, answers, source)
+        codes = await asyncio.to_thread(closest, texts, answers, source)
         hints = [_hint(code, text) for text, code in codes.items()]
         hints += [
             _hint("selector_hidden", selector)
@@ -116,7 +115,7 @@ class Explainer:
         hints.sort(key=lambda hint: _ORDER.index(hint.code))
         return Explanation(tuple(hints), widget)
 
-    def _of_page(self, told: Mapping[Frame, _Told | None], *, widget: bool) -> Iterator[HintCode]:
+    def _of_page(self, told: Mapping[Frame, Told | None], *, widget: bool) -> Iterator[HintCode]:
         main = self._page.main_frame
         # A page that is too busy has no frame that can be asked.
         about = told.get(main)
@@ -132,7 +131,7 @@ class Explainer:
 
     async def _ask_all(
         self, texts: tuple[str, ...], selectors: tuple[str, ...]
-    ) -> dict[Frame, _Told | None]:
+    ) -> dict[Frame, Told | None]:
         """Return what the frames say; None of one that cannot be asked in time."""
         argument = {
             "texts": texts,
@@ -141,10 +140,10 @@ class Explainer:
             "chars": MOST_CHARS,
         }
 
-        async def told(frame: Frame) -> _Told | None:
+        async def told(frame: Frame) -> Told | None:
             try:
                 async with asyncio.timeout(EXPLAIN_SECONDS):
-                    answer: _Told = json.loads(await ask(frame, "explain", argument))
+                    answer: Told = json.loads(await ask(frame, "explain", argument))
             except TimeoutError:
                 return None
             except Error:
@@ -175,19 +174,22 @@ class Explainer:
         return await asyncio.to_thread(decode, source[:SOURCE_BYTES], declared)
 
 
-def _closest(texts: tuple[str, ...], answers: list[_Told], source: str) -> dict[str, HintCode]:
-    """Return for each text what came closest in any frame."""
+def closest(texts: tuple[str, ...], answers: list[Told], source: str) -> dict[str, HintCode]:
+    """Return for each text that came close how close: in any frame, or else in the source.
+
+    Args:
+        texts: Folded.
+        source: Of the main document; the time is in proportion to its length.
+    """
     found: dict[str, HintCode] = {}
-    raw = shown = ""
     for number, text in enumerate(texts):
         codes = [code for answer in answers if (code := answer["texts"][number]) is not None]
         if codes:
             found[text] = min(codes, key=_ORDER.index)
-        elif source:
-            raw = raw or _unescaped(source)
-            shown = shown or _unescaped(_without_tags(source))
-            if text in raw or text in shown:
-                found[text] = "text_in_source"
+    left = [text for text in texts if text not in found]
+    if left and source:
+        raw, shown = _unescaped(source), _unescaped(_without_tags(source))
+        found |= {text: "text_in_source" for text in left if text in raw or text in shown}
     return found
 
 
@@ -200,7 +202,7 @@ def _unescaped(source: str) -> str:
     return fold(_ENTITY.sub(lambda entity: unescape(entity[0]), source))
 
 
-def _is_waiting(frame: Frame, told: _Told) -> bool:
+def _is_waiting(frame: Frame, told: Told) -> bool:
     """Whether a frame is, or has, a captcha that a person sees."""
     is_large = told["width"] >= WIDGET_WIDTH and told["height"] >= WIDGET_HEIGHT
     return told["widget"] or (is_large and is_widget(frame.url))

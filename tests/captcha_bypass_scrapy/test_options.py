@@ -39,8 +39,11 @@ def options(chosen: object) -> object:
             ("url", value)
             for value in ("http://u:p@a/", "http://a:99999/", "http://a/" + "x" * 2048)
         ],
-        *[("success_text", value) for value in (5, "", "  ", ["a"], True)],
-        *[("success_selector", value) for value in (5, "", "a" * 1025)],
+        *[
+            ("success_text", value)
+            for value in (5, "", "  ", True, [], ["a", " "], [5], ["a"] * 17)
+        ],
+        *[("success_selector", value) for value in (5, "", "a" * 1025, ["a" * 1025], {"a"})],
         *[("no_challenge", value) for value in ("no", 0, None)],
         *[("block", value) for value in ("image", ["images"], [["image"]], None, {"image": 1}, 5)],
         *[("screenshot", value) for value in ("yes", 1, None)],
@@ -60,6 +63,7 @@ def test_senseless_value_is_refused_by_the_name_of_its_option(name: str, value: 
         {"url": "https://a.example:8443/login?b=c"},
         {"url": None, "success_text": None, "success_selector": None},
         {"success_text": "Welcome", "success_selector": "#a > b"},
+        {"success_text": ["Welcome"] * 16, "success_selector": ("#a", "#b")},
         {"no_challenge": False, "success_text": "Welcome"},
         {"block": ["image", "media", "font", "stylesheet"]},
         {"block": ("image",)},
@@ -71,6 +75,15 @@ def test_senseless_value_is_refused_by_the_name_of_its_option(name: str, value: 
 )
 def test_sensible_values_are_taken(chosen: dict[str, Any]) -> None:
     options(chosen)
+
+
+def test_conditions_of_several_are_lists_for_the_service() -> None:
+    chosen = options({"success_text": ["Log out", "Abmelden"], "success_selector": ("#a", "#b")})
+    assert isinstance(chosen, Options)
+    fields = chosen.conditions()
+    assert fields["success_text"] == ["Log out", "Abmelden"]
+    assert fields["success_selector"] == ["#a", "#b"]
+    assert hash(chosen)
 
 
 def test_task_without_any_condition_is_refused() -> None:

@@ -278,3 +278,18 @@ def test_blank_condition_is_none(blank: str | None) -> None:
     read = config(SUCCESS_TEXT=blank, SUCCESS_SELECTOR=blank, DETECTOR=blank and "", API_KEY=blank)
 
     assert (read.success_text, read.success_selector, read.detector, read.api_key) == (None,) * 4
+
+
+# Conditions
+
+
+def test_conditions_may_be_lists_and_a_string_is_one_commas_and_all() -> None:
+    read = config(SUCCESS_TEXT=["Log out", " Abmelden "], SUCCESS_SELECTOR="#a, #b")
+    assert (read.success_text, read.success_selector) == (("Log out", "Abmelden"), "#a, #b")
+    assert config(SUCCESS_TEXT=[]).success_text is None
+
+
+@pytest.mark.parametrize("value", [["a", " "], ["a"] * 17], ids=["blank", "17"])
+def test_senseless_list_of_conditions_is_refused(value: list[str]) -> None:
+    with pytest.raises(ValueError, match="CAPTCHA_BYPASS_SUCCESS_TEXT"):
+        config(SUCCESS_TEXT=value)

@@ -115,6 +115,9 @@ def failed(code: str, **data: object) -> JsonDict:
     return {"error": {"code": code, "message": f"it is {code}"}, "data": data}
 
 
+HINT = {"code": "text_hidden", "message": "It is hidden.", "value": "words"}
+
+
 def late(**data: object) -> JsonDict:
     return {"data": {**SOLUTION, "timeout_reached": True, "challenge": None, **data}}
 
@@ -231,7 +234,13 @@ async def test_file_in_place_of_a_page_counts_as_through(make: Make) -> None:
         (failed("too_many_sessions"), TooManySessions, "it is too_many_sessions"),
         (failed("shutting_down"), ShuttingDown, ""),
         (late(challenge="anubis"), ChallengeNotPassed, "anubis"),
+        (late(challenge="anubis", challenge_kind="human"), ChallengeNotPassed, "for a person"),
         (late(), TimeIsUp, "in time"),
+        (
+            late(unmet=["success_text"], hints=[HINT]),
+            TimeIsUp,
+            "(unmet: success_text). It is hidden.",
+        ),
     ],
 )
 async def test_solve_that_fails_is_told_to_all_who_wait_and_the_next_tries_again(
