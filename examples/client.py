@@ -32,7 +32,7 @@ if result["status"] != "completed":
     sys.exit(f"no page: {result['error']}")
 page = result["data"]
 if page["timeout_reached"]:
-    sys.exit(f"not through; still a challenge of {page['challenge']}, a block of {page['block']}")
+    sys.exit(f"not through; unmet: {page['unmet']}, hints: {page['hints']}")
 
 cookies = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in page["cookies"])
 again = Request(page["url"], headers={"Cookie": cookies, "User-Agent": page["user_agent"]})

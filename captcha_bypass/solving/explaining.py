@@ -102,16 +102,16 @@ class Explainer:
         )
         answers = [answer for answer in told.values() if answer is not None]
         codes = await asyncio.to_thread(closest, texts, answers, source)
-        hints = [_hint(code, text) for text, code in codes.items()]
+        hints = [hint_of(code, text) for text, code in codes.items()]
         hints += [
-            _hint("selector_hidden", selector)
+            hint_of("selector_hidden", selector)
             for number, selector in enumerate(selectors)
             if any(answer["selectors"][number] for answer in answers)
         ]
         widget = any(
             answer is not None and _is_waiting(frame, answer) for frame, answer in told.items()
         )
-        hints += [_hint(code) for code in self._of_page(told, widget=widget)]
+        hints += [hint_of(code) for code in self._of_page(told, widget=widget)]
         hints.sort(key=lambda hint: _ORDER.index(hint.code))
         return Explanation(tuple(hints), widget)
 
@@ -208,7 +208,12 @@ def _is_waiting(frame: Frame, told: Told) -> bool:
     return told["widget"] or (is_large and is_widget(frame.url))
 
 
-def _hint(code: HintCode, value: str | None = None) -> Hint:
+def hint_of(code: HintCode, value: str | None = None) -> Hint:
+    """Return a hint with its message.
+
+    Args:
+        value: The text or selector that it is about.
+    """
     return Hint(code=code, message=MESSAGES[code], value=value)
 
 

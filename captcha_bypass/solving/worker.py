@@ -17,6 +17,7 @@ from captcha_bypass.errors import BrowserLost, TaskError
 from captcha_bypass.solving.blocked_ports import check_port
 from captcha_bypass.solving.bounds import Bounds
 from captcha_bypass.solving.conditions import Conditions
+from captcha_bypass.solving.explaining import hint_of
 from captcha_bypass.solving.outcome import Findings, Outcome, Reasons
 from captcha_bypass.solving.solver import solve
 from captcha_bypass.tasks.base import JsonDict
@@ -147,7 +148,7 @@ class Worker:
                 return await solve(tab, job.task, job.bounds)
         except TimeoutError:
             # It had a page, which could not be read within five seconds past the deadline.
-            reasons = Reasons(Conditions.of(job.task).unmet())
+            reasons = Reasons(Conditions.of(job.task).unmet(), (hint_of("page_busy"),))
             return Outcome(Findings(job.task.url), timeout_reached=True, reasons=reasons)
 
 
