@@ -19,7 +19,7 @@ from tests.support.service import Client, Service
 
 TEXT = "Welcome home"
 #: Seconds: enough for such pages, and so on a machine that is busy.
-TIMEOUTS = (2.0, 12.0)
+TIMEOUTS = (1.2, 12.0)
 
 PAGES = {
     "case": f"<style>h1 {{text-transform: uppercase}}</style><h1>{TEXT}</h1>",
