@@ -42,7 +42,7 @@ class FakeSite:
         together: How many requests must have come before the first is answered.
         gzip: Whether challenges are compressed.
         closed: Path of a page that nobody gets.
-        late: Paths whose first answer takes a second.
+        late: Paths whose first answer takes `late_seconds`.
         check: Where `/to-check/` sends visitors without clearance, if not to a page of the site.
     """
 
@@ -61,6 +61,7 @@ class FakeSite:
     gzip: bool = False
     closed: str = ""
     late: frozenset[str] = frozenset()
+    late_seconds: float = 1.0
     check: str = ""
     challenges: Counter[str] = field(default_factory=Counter)
     pages: Counter[str] = field(default_factory=Counter)
@@ -124,7 +125,8 @@ class FakeSite:
     async def _guarded(self, request: web.Request) -> web.Response:
         self.seen.append((request.path, dict(request.headers), dict(request.cookies)))
         first = request.path not in self.challenges
-        await asyncio.sleep(1 if first and request.path in self.late else self.slow)
+        late = first and request.path in self.late
+        await asyncio.sleep(self.late_seconds if late else self.slow)
         assert await eventually(lambda: len(self.seen) >= self.together, 30)
         if request.path.startswith("/denied"):
             return web.Response(status=403, text="<h1>Access denied</h1>", content_type="text/html")

@@ -11,6 +11,7 @@ import pytest
 from tests.captcha_bypass_scrapy.crawling import Crawler
 from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite
 from tests.journeys.scrapy.test_one_solve import urls
+from tests.support.service import eventually
 
 
 async def test_interrupt_during_a_solve_loses_nothing(
@@ -90,7 +91,9 @@ async def test_interrupt_during_a_real_solve_ends_the_real_task(
     """The site's challenge cannot be passed, so the browser would work on for a minute."""
     guarded.wants_browser = True
     running = await crawl.start([f"{guarded.url}/page/1"])
-    await running.until_logged("Still solving")
+    await running.until_logged("Solving ")
+    # The crawl's own request, and the browser's.
+    assert await eventually(lambda: guarded.challenges.total() >= 2, 30)
 
     running.interrupt()
     crawled = await running.finished(seconds=10)

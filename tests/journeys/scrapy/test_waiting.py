@@ -226,9 +226,14 @@ async def test_one_requests_own_condition_does_not_condemn_its_neighbours(
     fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
 ) -> None:
     async def answer(task: Json) -> Json:
-        return await (failed(task) if "success_selector" in task else fake.solved(task))
+        if "success_selector" not in task:
+            return await fake.solved(task)
+        assert await eventually(lambda: guarded.challenges.total() > 1, 30)
+        return await failed(task)
 
     fake.answer = answer
+    # Whose is challenged first leads a solve; the others' would do for it, too.
+    guarded.late, guarded.late_seconds = frozenset(f"/page/{n}" for n in range(30)), 0.3
     own = {"captcha_bypass": {"success_selector": "#only-here", "retry_times": 0}}
     odd = {"url": f"{guarded.url}/odd", "meta": own}
 
