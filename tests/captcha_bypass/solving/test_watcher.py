@@ -20,7 +20,7 @@ WELCOME = "Welcome, you are through"
 
 
 async def seen(
-    client: Client, hard: TestServer, page: str, timeout: float = 10, **condition: object
+    client: Client, hard: TestServer, page: str, timeout: float = 30, **condition: object
 ) -> bool:
     """Whether the condition is met on that hard page."""
     url = str(hard.make_url(page))
