@@ -43,11 +43,12 @@ def opened(service: Service) -> list[str]:
 
 
 @contextmanager
-def run_fake_service(tmp: Path, *flags: str) -> Iterator[Service]:
+def run_fake_service(tmp: Path, *flags: str, ready: bool = True) -> Iterator[Service]:
     """Start it as `run_service` does; what the peer was sent is in `tmp`, which is its HOME too."""
     tmp.mkdir(exist_ok=True)
     lay_out_peer(tmp / ".cache/camoufox", tmp)
-    with run_service(tmp, "--browser", "camoufox", *flags, module=__name__) as running:
+    own = ("--browser", "camoufox", *flags)
+    with run_service(tmp, *own, module=__name__, ready=ready) as running:
         yield running
 
 
