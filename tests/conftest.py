@@ -15,8 +15,11 @@ from tests.support.service import Client, Service, client_of, run_service
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A running service with two workers; shared, so a test must leave it as it was."""
-    flags = ("--workers", "2", "--max-timeout", "60", "--log-level", "debug")
+    """A running service with two workers; shared, so a test must leave it as it was.
+
+    It has room for four sessions, and a test that counts them ends those that it finds.
+    """
+    flags = ("--workers", "2", "--max-timeout", "60", "--max-sessions", "4", "--log-level", "debug")
     with run_service(Path(tmp_path_factory.mktemp("service")), *flags) as running:
         yield running
 

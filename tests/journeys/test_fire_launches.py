@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -16,29 +17,31 @@ import psutil
 import pytest
 from aiohttp.test_utils import TestServer
 
-from tests.support.fire import dead, drivers, hit, parents, tree, until_health, works
-from tests.support.service import PATH, Client, Service, client_of, run_service
+from tests.support.fake_service import PAGE, program, run_fake_service
+from tests.support.fire import AGAIN_SECONDS, dead, drivers, hit, parents, tree, until_health
+from tests.support.service import PATH, Client, Json, Service, client_of, run_service
 
 pytestmark = pytest.mark.browser
 
 #: Seconds in which the service is back by itself after the cause is gone.
 HEAL_SECONDS = 30.0
+HAS_XVFB = shutil.which("Xvfb", path=PATH) is not None
 
 
 async def falls_and_rises(
-    service: Service, hard: TestServer, fall: Callable[[], None], rise: Callable[[], None]
+    service: Service, request: Json, fall: Callable[[], object], rise: Callable[[], object]
 ) -> str:
     """Take from a working service what every launch needs, kill its browsers, and give it back.
 
     Returns the reason that it gave meanwhile.
 
     Args:
+        request: Of a page that is solved at once.
         fall: Takes it.
         rise: Gives it back.
     """
-    request = {"url": str(hard.make_url("/plain")), "success_text": "plain", "timeout": 20}
     async with client_of(service) as client:
-        await works(client, hard)
+        await solves(client, request)
         fall()
         await until_none_is_left(service, client)
         for _ in range(2):
@@ -50,8 +53,17 @@ async def falls_and_rises(
             assert health["reason"]
         rise()
         await until_health(client, 200, HEAL_SECONDS)
-        await works(client, hard)
+        await solves(client, request)
         return str(health["reason"])
+
+
+async def solves(client: Client, request: Json) -> None:
+    data = await client.solved(**request)
+    assert (data["timeout_reached"], data["status_code"]) == (False, 200), data
+
+
+def plain(hard: TestServer) -> Json:
+    return {"url": str(hard.make_url("/plain")), "success_text": "plain", "timeout": AGAIN_SECONDS}
 
 
 async def until_none_is_left(service: Service, client: Client) -> None:
@@ -63,76 +75,60 @@ async def until_none_is_left(service: Service, client: Client) -> None:
         await asyncio.sleep(0.2)
 
 
-class Wrapped:
-    """A service whose browsers are started by a program that can be taken away."""
-
-    def __init__(self, service: Service, program: Path) -> None:
-        self.service = service
-        self._program = program
-        self._away = program.with_name("away")
-
-    def take(self) -> None:
-        self._program.rename(self._away)
-
-    def give_back(self) -> None:
-        self._away.rename(self._program)
-
-
 @pytest.fixture(scope="module")
-def wrapped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wrapped]:
-    folder = tmp_path_factory.mktemp("wrapped")
-    program = folder / "firefox"
-    program.write_text('#!/bin/sh\nexec /usr/bin/firefox-esr "$@"\n')
-    program.chmod(0o755)
-    flags = ("--workers", "1", "--browser-path", str(program))
-    with run_service(folder / "tmp", *flags) as service:
-        yield Wrapped(service, program)
+def fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Its browsers cost nothing: what it cannot start is not seen by what it would start."""
+    with run_fake_service(tmp_path_factory.mktemp("fake"), "--workers", "1") as service:
+        yield service
 
 
-async def test_missing_binary_is_unavailable_and_its_return_is_noticed(
-    wrapped: Wrapped, hard: TestServer
-) -> None:
-    reason = await falls_and_rises(wrapped.service, hard, wrapped.take, wrapped.give_back)
-    assert "firefox" in reason
+async def test_missing_binary_is_unavailable_and_its_return_is_noticed(fake: Service) -> None:
+    binary = program(fake.tmp)
+    away = binary.with_name("away")
+    reason = await falls_and_rises(
+        fake, PAGE, lambda: binary.rename(away), lambda: away.rename(binary)
+    )
+    assert "camoufox" in reason
 
 
 async def test_driver_that_does_not_start_is_unavailable_and_its_return_is_noticed(
-    wrapped: Wrapped, hard: TestServer
+    fake: Service,
 ) -> None:
-    script = wrapped.service.folders()[0] / "driver"
+    script = fake.folders()[0] / "driver"
 
     def fall() -> None:
         script.chmod(0o600)
-        hit(drivers(wrapped.service))
+        hit(drivers(fake))
 
-    await falls_and_rises(wrapped.service, hard, fall, lambda: script.chmod(0o700))
-
-
-@pytest.mark.skipif(shutil.which("Xvfb", path=PATH) is None, reason="Xvfb is not installed")
-async def test_display_that_is_gone_is_unavailable_and_back_again_and_dies_with_the_service(
-    tmp_path: Path, hard: TestServer
-) -> None:
-    with run_service(tmp_path, "--workers", "1", "--headless", "virtual") as service:
-        script = service.folders()[0] / "xvfb"
-
-        def fall() -> None:
-            script.chmod(0o600)
-            hit(displays(service))
-
-        await falls_and_rises(service, hard, fall, lambda: script.chmod(0o700))
-        family = service.family()
-        assert displays(service)
-        service.process.kill()
-        service.process.wait(5)
-        assert await dead(family, 5)
-
-
-def displays(service: Service) -> list[psutil.Process]:
-    return [process for process in service.family() if process.name() == "Xvfb"]
+    await falls_and_rises(fake, PAGE, fall, lambda: script.chmod(0o700))
 
 
 #: Runs a command with a small file system on $0, which only it and its children see.
 SMALL_DISK = 'mount -t tmpfs -o size=256m,mode=0700 none "$0" && exec "$@"'
+
+
+@dataclass
+class Firefoxes:
+    """A service with a real Firefox, a display if there is Xvfb, and a small disk if one can be mounted."""
+
+    service: Service
+    #: Why it has no disk of its own.
+    no_disk: str
+    #: Its TMPDIR, as seen from here: a disk of its own is reached through the service.
+    files: Path
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefoxes]:
+    tmp = tmp_path_factory.mktemp("real")
+    small = tmp / "small"
+    small.mkdir()
+    prefix = ("unshare", "--mount", "sh", "-c", SMALL_DISK, str(small))
+    no_disk = _refusal(*prefix, "true")
+    flags = ("--workers", "1", "--headless", "virtual" if HAS_XVFB else "true")
+    env = {"TMPDIR": str(small)}
+    with run_service(tmp, *flags, env=env, prefix=() if no_disk else prefix) as service:
+        yield Firefoxes(service, no_disk, Path(f"/proc/{service.process.pid}/root{small}"))
 
 
 class Filler:
@@ -168,20 +164,35 @@ class Filler:
 
 
 async def test_full_disk_is_unavailable_and_its_space_is_noticed(
-    tmp_path: Path, hard: TestServer
+    real: Firefoxes, hard: TestServer
 ) -> None:
-    small = tmp_path / "small"
-    small.mkdir()
-    prefix = ("unshare", "--mount", "sh", "-c", SMALL_DISK, str(small))
-    env = {"TMPDIR": str(small)}
-    if reason := _refusal(*prefix, "true"):
-        pytest.skip(f"no file system can be mounted here: {reason}")
-    with (
-        run_service(tmp_path, "--workers", "1", env=env, prefix=prefix) as service,
-        # The file system is the service's own: it is reached through the service.
-        Filler(Path(f"/proc/{service.process.pid}/root{small}/filler")) as filler,
-    ):
-        await falls_and_rises(service, hard, filler.start, filler.stop)
+    if real.no_disk:
+        pytest.skip(f"no file system can be mounted here: {real.no_disk}")
+    with Filler(real.files / "filler") as filler:
+        await falls_and_rises(real.service, plain(hard), filler.start, filler.stop)
+
+
+@pytest.mark.skipif(not HAS_XVFB, reason="Xvfb is not installed")
+async def test_display_that_is_gone_is_unavailable_and_back_again_and_dies_with_the_service(
+    real: Firefoxes, hard: TestServer
+) -> None:
+    service = real.service
+    (script,) = real.files.glob("captcha-bypass-*/service-*/xvfb")
+
+    def fall() -> None:
+        script.chmod(0o600)
+        hit(displays(service))
+
+    await falls_and_rises(service, plain(hard), fall, lambda: script.chmod(0o700))
+    family = service.family()
+    assert displays(service)
+    service.process.kill()  # the last that is asked of it
+    service.process.wait(5)
+    assert await dead(family, 5)
+
+
+def displays(service: Service) -> list[psutil.Process]:
+    return [process for process in service.family() if process.name() == "Xvfb"]
 
 
 def _refusal(*command: str) -> str:

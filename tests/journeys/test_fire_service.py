@@ -11,13 +11,15 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 from aiohttp.test_utils import TestServer
 
+from captcha_bypass.browsers.launch.processes import INSTANCE_MARK
 from tests.support.fire import dead, drivers, hit, parents, repeated
 from tests.support.hard_site import SEEN
 from tests.support.program import useless_firefox
-from tests.support.service import alive, client_of, eventually, run_service
+from tests.support.service import Service, alive, client_of, eventually, run_service
 
 pytestmark = pytest.mark.browser
 
@@ -42,65 +44,75 @@ def was_asked_for(hard: TestServer, page: str) -> bool:
     return any(path == page for path, _ in hard.app[SEEN])
 
 
-@repeated(1, 10, seconds=40)
-@pytest.mark.parametrize("driver", ["running", "frozen"])
-async def test_kill_9_amid_three_tasks_leaves_nothing_of_ours_and_all_of_a_stranger_s(
-    tmp_path: Path, hard: TestServer, driver: str, times: int
+async def at_three_pages(service: Service, hard: TestServer) -> None:
+    """Leave three tasks at pages that need all of their browser."""
+    hard.app[SEEN].clear()
+    async with client_of(service) as client:
+        # One after the other: the last two leave no time to open another.
+        for page in PAGES:
+            url = str(hard.make_url(page))
+            await client.submit(url=url, success_text="never", timeout=60)
+            assert await eventually(partial(was_asked_for, hard, page), 60)
+
+
+def marked(service: Service, folder: Path) -> list[psutil.Process]:
+    """Those processes of the services of one user that belong to the one with that folder."""
+    found = []
+    for process in service.family():
+        with suppress(psutil.Error):
+            if process.environ().get(INSTANCE_MARK) == str(folder):
+                found.append(process)
+    return found
+
+
+@repeated(1, 10, seconds=100)
+async def test_kill_9_amid_three_tasks_leaves_nothing_of_ours_and_all_of_others(
+    tmp_path: Path, hard: TestServer, times: int
 ) -> None:
+    """Of two services of one user: one with its driver frozen, and then the other as it is."""
     successors = ("--browser-path", str(useless_firefox(tmp_path / "firefox")))
     for turn in range(times):
-        hard.app[SEEN].clear()
-        with run_service(tmp_path, "--workers", "3") as service:
-            async with client_of(service) as client:
-                # One after the other: the last two leave no time to open another.
-                for page in PAGES:
-                    url = str(hard.make_url(page))
-                    await client.submit(url=url, success_text="never", timeout=60)
-                    assert await eventually(partial(was_asked_for, hard, page), 30)
-            family, folders = service.family(), service.folders()
-            assert len(folders) == 1
-            base = folders[0].parent
-            foreign = [tmp_path / f"playwright_firefoxdev_profile-{turn}", base / f"own-{turn}"]
-            for folder in foreign:
-                folder.mkdir()
-            # Its mark begins like ours: no prefix of a path may be taken for the path.
-            async with sleeper(f"{folders[0]}-other") as stranger:
-                assert drivers(service)
-                if driver == "frozen":
-                    hit(drivers(service), signal.SIGSTOP)
-                service.process.kill()
-                service.process.wait(5)
+        with run_service(tmp_path, "--workers", "3") as neighbour:
+            (own,), kept = neighbour.folders(), [*drivers(neighbour), *parents(neighbour)]
+            assert len(kept) == 2
+            foreign = [
+                tmp_path / f"playwright_firefoxdev_profile-{turn}",
+                own.with_name(f"own-{turn}"),
+            ]
+            for each in foreign:
+                each.mkdir()
+            with run_service(tmp_path, "--workers", "3") as frozen:
+                await at_three_pages(frozen, hard)
+                (folder,) = set(frozen.folders()) - {own}
+                family = marked(frozen, folder)
+                hit([p for p in drivers(frozen) if p in family], signal.SIGSTOP)
+                frozen.process.kill()
+                frozen.process.wait(5)
                 assert await dead(family, 5)
+            assert set(neighbour.folders()) == {own, folder}
+            # Of the first, which did not die with it; of the second; and one whose mark begins like
+            # ours: no prefix of a path may be taken for the path.
+            async with (
+                sleeper(str(folder)) as survivor,
+                sleeper(str(own)) as bystander,
+                sleeper(f"{folder}-other") as stranger,
+            ):
                 with run_service(tmp_path, *successors) as successor:
-                    assert not folders[0].exists()
-                    assert len(successor.folders()) == 1
-                    assert stranger.returncode is None
-                    assert all(folder.is_dir() for folder in foreign)
-
-
-async def test_next_start_clears_what_a_killed_service_left_and_nothing_else(
-    tmp_path: Path,
-) -> None:
-    useless = ("--browser-path", str(useless_firefox(tmp_path / "firefox")))
-    with run_service(tmp_path, "--workers", "1") as neighbour:
-        (own,), kept = neighbour.folders(), [*drivers(neighbour), *parents(neighbour)]
-        assert len(kept) == 2
-        with run_service(tmp_path, *useless) as killed:
-            (folder,) = set(killed.folders()) - {own}
-            (tmp_path / "somebody-elses").mkdir()
-            killed.process.kill()
-            killed.process.wait(5)
-        assert set(neighbour.folders()) == {own, folder}
-        # A process of the dead service that did not die with it: the next start finds it.
-        async with sleeper(str(folder)) as survivor, sleeper(str(own)) as bystander:
-            with run_service(tmp_path, *useless) as successor:
-                async with asyncio.timeout(5):
-                    assert await survivor.wait() == -signal.SIGKILL
-                (new,) = set(successor.folders()) - {own}
-                assert new != folder
-                assert own.is_dir()
-                assert (tmp_path / "somebody-elses").is_dir()
-                async with client_of(neighbour) as client:
-                    assert (await client.health())[0] == 200
+                    async with asyncio.timeout(5):
+                        assert await survivor.wait() == -signal.SIGKILL
+                    (new,) = set(successor.folders()) - {own}
+                    assert new != folder
+                    async with client_of(neighbour) as client:
+                        assert (await client.health())[0] == 200
                 assert bystander.returncode is None
-        assert alive(kept) == kept
+                assert stranger.returncode is None
+            assert alive(kept) == kept
+            await at_three_pages(neighbour, hard)
+            family = neighbour.family()
+            neighbour.process.kill()
+            neighbour.process.wait(5)
+            assert await dead(family, 5)
+            with run_service(tmp_path, *successors) as successor:
+                assert not own.exists()
+                assert len(successor.folders()) == 1
+                assert all(each.is_dir() for each in foreign)

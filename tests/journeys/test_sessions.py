@@ -4,37 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import aiohttp
 import psutil
 import pytest
 from aiohttp.test_utils import TestServer
 
-from tests.support.fire import contents, parents
+from tests.support.fire import contents, hit, parents
 from tests.support.proxies import exits
-from tests.support.service import Client, Service, client_of, run_service
+from tests.support.service import Client, Service
 from tests.support.visits import Visits, create, destroy, names, number, until_none, visit
 
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module")
-def sessions_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    flags = ("--workers", "2", "--max-sessions", "3", "--log-level", "debug")
-    with run_service(Path(tmp_path_factory.mktemp("sessions")), *flags) as service:
-        yield service
-
-
 @pytest.fixture
-async def user(sessions_service: Service) -> AsyncIterator[Client]:
-    """A client of a service that has no session."""
-    async with client_of(sessions_service) as client:
-        await client.until_warm()
-        for name in await names(client):
-            await destroy(client, name)
-        yield client
+async def user(client: Client) -> Client:
+    """A client of a service that has no session with a name, and room for four."""
+    for name in await names(client):
+        await destroy(client, name)
+    return client
 
 
 async def test_next_page_cannot_go_back_to_the_last_task_s(user: Client, visits: Visits) -> None:
@@ -111,7 +100,7 @@ async def test_deleting_a_session_ends_the_task_that_has_it(user: Client, visits
 
 async def test_there_are_only_so_many_sessions(user: Client, visits: Visits) -> None:
     assert number(await visit(user, visits, "a")) == 1
-    for name in ("b", "c"):
+    for name in ("b", "c", "e"):
         await create(user, name)
     view = await visit(user, visits, "d")
     assert view["error"]["code"] == "too_many_sessions"
@@ -121,27 +110,26 @@ async def test_there_are_only_so_many_sessions(user: Client, visits: Visits) -> 
 
 
 async def test_session_whose_browser_died_says_so_once_and_begins_anew(
-    user: Client, visits: Visits, sessions_service: Service
+    user: Client, visits: Visits, service: Service
 ) -> None:
     await visit(user, visits, "a")
-    for process in parents(sessions_service):
-        process.kill()
+    hit(parents(service, busy=True))
     await until_none(user)
     assert (await visit(user, visits, "a"))["error"]["code"] == "session_lost"
     assert number(await visit(user, visits, "a")) == 1
 
 
 async def test_page_that_dies_takes_its_session_and_no_other(
-    user: Client, visits: Visits, sessions_service: Service
+    user: Client, visits: Visits, service: Service
 ) -> None:
     await visit(user, visits, "a")
-    before = {p.pid for parent in parents(sessions_service) for p in contents(parent)}
+    before = {p.pid for parent in parents(service) for p in contents(parent)}
     await visit(user, visits, "b")
     url = str(visits.server.make_url("/"))
     task_id = await user.submit(url=url, success_text="never", timeout=30, session="b")
     await user.until_running(task_id)
     await asyncio.sleep(1)
-    for parent in parents(sessions_service, busy=True):
+    for parent in parents(service, busy=True):
         for process in contents(parent):
             if process.pid not in before:
                 with contextlib.suppress(psutil.Error):
@@ -175,14 +163,15 @@ async def test_session_as_old_as_its_last_task_allows_ends_by_itself(
     await until_none(user)
 
 
-@pytest.mark.parametrize("page", ["alerts", "spin-later", "reload", "leave", "drip"])
 async def test_page_that_does_not_want_to_go_is_gone_for_the_next_task(
-    user: Client, visits: Visits, hard: TestServer, page: str
+    user: Client, visits: Visits, hard: TestServer
 ) -> None:
-    assert number(await visit(user, visits, "a")) == 1
-    url = str(hard.make_url(f"/{page}"))
-    view = await user.solve(url=url, success_text="never", timeout=2, session="a")
-    assert view["data"]["timeout_reached"] is True
-    seen = await visit(user, visits, "a")
-    assert number(seen) == 2
-    assert seen["data"]["url"] == str(visits.server.make_url("/"))
+    visited = number(await visit(user, visits, "a"))
+    for page in ("alerts", "spin-later", "reload", "leave", "drip"):
+        url = str(hard.make_url(f"/{page}"))
+        view = await user.solve(url=url, success_text="never", timeout=2, session="a")
+        assert view["data"]["timeout_reached"] is True, page
+        seen = await visit(user, visits, "a")
+        visited += 1
+        assert number(seen) == visited, page
+        assert seen["data"]["url"] == str(visits.server.make_url("/")), page

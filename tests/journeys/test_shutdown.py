@@ -11,20 +11,16 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestServer
 
+from tests.support.fake_service import LASTING, PAGE, URL, opened, run_fake_service
 from tests.support.hard_site import SEEN
 from tests.support.service import alive, client_of, eventually, run_service
 
-pytestmark = pytest.mark.browser
 
-
-async def test_sigterm_lets_running_tasks_end_and_their_results_be_fetched(
-    tmp_path: Path, hard: TestServer
-) -> None:
-    with run_service(tmp_path, "--workers", "1", "--shutdown-timeout", "20") as service:
+async def test_sigterm_lets_running_tasks_end_and_their_results_be_fetched(tmp_path: Path) -> None:
+    with run_fake_service(tmp_path, "--workers", "1", "--shutdown-timeout", "20") as service:
         async with client_of(service) as client:
-            url = str(hard.make_url("/plain"))
-            running = await client.submit(url=url, success_text="never", timeout=3)
-            pending = await client.submit(url=url, success_text="plain", timeout=3)
+            running = await client.submit(**LASTING, timeout=3)
+            pending = await client.submit(**PAGE)
             await client.until_running(running)
             service.signal(signal.SIGTERM)
             waiting = asyncio.create_task(client.finished(running))
@@ -32,7 +28,7 @@ async def test_sigterm_lets_running_tasks_end_and_their_results_be_fetched(
             status, health = await client.health()
             assert (status, health["status"]) == (503, "unavailable")
             with pytest.raises(AssertionError, match="shutting_down"):
-                await client.submit(url=url, success_text="plain", timeout=5)
+                await client.submit(**PAGE)
             assert (await waiting)["data"]["timeout_reached"] is True
         family = service.family()
         assert service.process.wait(15) == 0
@@ -40,15 +36,11 @@ async def test_sigterm_lets_running_tasks_end_and_their_results_be_fetched(
     assert not service.folders()
 
 
-async def test_sigterm_stops_tasks_that_outlast_the_shutdown_timeout(
-    tmp_path: Path, hard: TestServer
-) -> None:
-    with run_service(tmp_path, "--workers", "1", "--shutdown-timeout", "1") as service:
+async def test_sigterm_stops_tasks_that_outlast_the_shutdown_timeout(tmp_path: Path) -> None:
+    with run_fake_service(tmp_path, "--workers", "1", "--shutdown-timeout", "1") as service:
         async with client_of(service) as client:
-            task = await client.submit(
-                url=str(hard.make_url("/plain")), success_text="never", timeout=60
-            )
-            assert await eventually(lambda: len(hard.app[SEEN]) > 0, 20)
+            task = await client.submit(**LASTING, timeout=60)
+            assert await eventually(lambda: URL in opened(service), 20)
             family = service.family()
             service.signal(signal.SIGTERM)
             assert (await client.finished(task))["error"]["code"] == "shutting_down"
@@ -56,6 +48,7 @@ async def test_sigterm_stops_tasks_that_outlast_the_shutdown_timeout(
         assert not alive(family)
 
 
+@pytest.mark.browser
 async def test_ctrl_c_in_a_terminal_lets_running_tasks_end_and_a_second_signal_ends_them_at_once(
     tmp_path: Path, hard: TestServer
 ) -> None:
@@ -79,16 +72,12 @@ async def test_ctrl_c_in_a_terminal_lets_running_tasks_end_and_a_second_signal_e
         assert not alive(family)
 
 
-async def test_results_expire_and_a_service_without_tasks_stops_at_once(
-    tmp_path: Path, hard: TestServer
-) -> None:
-    with run_service(tmp_path, "--workers", "1", "--result-ttl", "1.5") as service:
+async def test_results_expire_and_a_service_without_tasks_stops_at_once(tmp_path: Path) -> None:
+    with run_fake_service(tmp_path, "--workers", "1", "--result-ttl", "1") as service:
         async with client_of(service) as client:
-            task = await client.submit(
-                url=str(hard.make_url("/plain")), success_text="plain", timeout=20
-            )
+            task = await client.submit(**PAGE)
             assert (await client.finished(task))["status"] == "completed"
-            await asyncio.sleep(2)
+            await asyncio.sleep(1.5)
             assert (await client.result(task))["status"] == "not_found"
         started = time.monotonic()
         service.signal(signal.SIGINT)

@@ -20,8 +20,8 @@ from tests.support.service import Client, Json, Service, alive, eventually
 #: Seconds past its timeout in which a task has ended, whatever was done to its browser.
 END_GRACE = 10.0
 #: Seconds in which a slot that was hit serves a task again, a browser's start on a busy machine
-#: included.
-AGAIN_SECONDS = 20.0
+#: included, which is what takes so long.
+AGAIN_SECONDS = 40.0
 #: How a task may end whose browser was hit, if not in a result.
 CRASHED = frozenset({"browser_crashed"})
 

@@ -36,7 +36,7 @@ PAGES: dict[str, str] = {
     "alerts": "<p>alerts</p><script>setInterval(() => alert('again'), 1)</script>",
     "leave": "<p>stay</p><script>onbeforeunload = (e) => e.preventDefault()</script>",
     "popups": "<p>popups</p><script>setInterval(() => open('/plain'), 50)</script>",
-    "big": "<p>start</p>" + "<div>x</div>" * (50 * 1024 * 1024 // 12) + "<p>end</p>",
+    "big": "<p>start</p>" + "<div>x</div>" * (11 * 1024 * 1024 // 12) + "<p>end</p>",
     "late": "<script>setTimeout(() => document.body.append('late words'), 600)</script>",
     "hidden": HIDDEN,
     "shadow": SHADOW,
@@ -70,6 +70,7 @@ async def _on_demand(request: web.Request) -> web.StreamResponse:
 
 
 async def _demanded(request: web.Request) -> web.StreamResponse:
+    request.app[SEEN].append((request.path, dict(request.headers)))
     await request.app[SHOW].wait()
     return web.Response(text="shown words")
 

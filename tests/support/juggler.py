@@ -12,6 +12,7 @@ from typing import Any
 import camoufox.utils
 import pytest
 
+from captcha_bypass.browsers.fleet import Limits
 from captcha_bypass.browsers.launch.engines import Camoufox, Pace
 from captcha_bypass.browsers.pool import BrowserPool
 from captcha_bypass.browsers.sessions import Sessions
@@ -44,7 +45,7 @@ class Juggler:
         self.sessions = sessions
         self.worker = Worker(pool, 10_000)
 
-    async def solve(self, path: str, timeout: float = 3.0, **more: object) -> JsonDict:
+    async def solve(self, path: str, timeout: float = 15.0, **more: object) -> JsonDict:
         task = Task.model_validate(
             {"url": f"http://fake.test/{path}", "no_challenge": True, "timeout": timeout, **more}
         )
@@ -75,21 +76,34 @@ class Juggler:
         (self._folder / fake_juggler.SILENT).write_text(" ".join(methods))
 
 
-@asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[Juggler]:
-    """A pool of browsers that are the peer."""
-    bundle = lay_out(folder / "installed")
-    program = bundle / "camoufox-bin"
+def lay_out_peer(installed: Path, folder: Path) -> Path:
+    """Lay out a bundle below `installed` whose program is the peer, which writes to `folder`.
+
+    Returns:
+        The program.
+    """
+    program = lay_out(installed) / "camoufox-bin"
     program.unlink()
     peer = f"{sys.executable} -m {fake_juggler.__name__}"
     program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {peer} {folder} "$@"\n')
     program.chmod(0o700)
-    beside: dict[str, Any] = {
+    return program
+
+
+def beside(program: Path) -> dict[str, Any]:
+    """What the package's `launch_options` gets beside ours to start that program."""
+    return {
         "executable_path": str(program),
         "fingerprint_preset": True,
         "block_webgl": True,
         "i_know_what_im_doing": True,
     }
+
+
+@asynccontextmanager
+async def running(folder: Path, limits: Limits = LIMITS) -> AsyncIterator[Juggler]:
+    """A pool of browsers that are the peer."""
+    more = beside(lay_out_peer(folder / "installed", folder))
     engine = Camoufox(version="0")
     engine.pace = QUICK
     egress, sessions = Egress(Rules(trust_named=True)), Sessions(most=1, ttl=60.0)
@@ -97,11 +111,11 @@ async def running(folder: Path) -> AsyncIterator[Juggler]:
         engine,
         egress,
         headless="true",
-        limits=LIMITS,
+        limits=limits,
         sessions=sessions,
         prepare=isolated.install,
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(camoufox.utils, "launch_options", lambda **own: REAL(**own, **beside))
+        patch.setattr(camoufox.utils, "launch_options", lambda **own: REAL(**own, **more))
         async with pool:
             yield Juggler(folder, engine, pool, sessions)

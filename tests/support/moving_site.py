@@ -30,7 +30,13 @@ HIDDEN = """<!doctype html><title>t</title><input type=password value="unseen">
 <div id=host><p>unseen</p></div><script>const root = host.attachShadow({mode: "open"});
 root.innerHTML = "<p style='display: none'>unseen</p><p style='visibility: hidden'>unseen</p>";</script>"""
 LONG = "<!doctype html><p>news</p><script>window._cf_chl_opt = {};</script>" + "<p>text</p>" * 8000
-BIG = "<!doctype html><body>" + "<p>some text here</p>" * 466_000 + "<p>the end</p>"
+#: Ten megabytes, most of which nobody has to paint.
+BIG = (
+    "<!doctype html><body>"
+    + "<p>some text here</p>" * 10_000
+    + f"<p title='{'x' * 8190}'>more</p>" * 1230
+    + "<p>the end</p>"
+)
 SPINS = "<!doctype html><meta charset=%s><p>Привет</p><script>while (true) {}</script>"
 
 PAGES = {

@@ -28,6 +28,7 @@ from tests.captcha_bypass.egress.servers import (
     serving,
     start_tunnel,
 )
+from tests.support.service import eventually
 
 # CPython 3.11 forgets to close what it accepts while a server closes (gh-109564): its `__del__` does,
 # whenever that runs.
@@ -311,4 +312,9 @@ async def test_nothing_is_left_of_a_guard_whenever_it_is_closed(leaves: bool) ->
         before = held()
         for steps in range(50):
             await once(steps // 2)
-        assert held() == before
+
+        def is_none_left() -> bool:
+            """What a transport has closed may still be on its way out."""
+            return all(now <= then for now, then in zip(held(), before, strict=True))
+
+        assert await eventually(is_none_left, 10), (held(), before)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 import psutil
@@ -22,7 +20,6 @@ from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination, Rules
 from captcha_bypass.fetching.fetcher import Fetcher
 from tests.captcha_bypass.fetching.other_world import install
-from tests.support.certificate import Certificate, make_certificate, trusting_firefox
 from tests.support.raw_site import RawSite
 
 #: Opens a context that may reach the site of an origin, and no other private host.
@@ -33,12 +30,9 @@ class Running(NamedTuple):
     """A browser, and how its contexts are opened."""
 
     engine: Firefox
-    driver: Driver
     browser: Browser
     #: Its first process.
     root: psutil.Process
-    #: Of sites that it trusts.
-    certificate: Certificate
 
 
 class Shared(NamedTuple):
@@ -49,29 +43,20 @@ class Shared(NamedTuple):
     fetcher: Fetcher
 
 
-@asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[Running]:
-    """A Firefox with a driver of its own; its files are in `folder`."""
-    for name in ("certificate", "firefox", "workspace"):
-        (folder / name).mkdir()
-    certificate = make_certificate(folder / "certificate")
-    engine = find_firefox(trusting_firefox(folder / "firefox", certificate.authority))
-    with Workspace(folder / "workspace") as workspace:
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def firefox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    """A Firefox with a driver of its own."""
+    engine = find_firefox(None)
+    with Workspace(tmp_path_factory.mktemp("fetching")) as workspace:
         driver = Driver(workspace, install)
         try:
             playwright = await driver.playwright()
             environment = workspace.environment("fetching")
             browser = await engine.launch(playwright, workspace, environment, headless=True)
             root = marked_child(driver.pid, BROWSER_MARK, "fetching")
-            yield Running(engine, driver, browser, root, certificate)
+            yield Running(engine, browser, root)
         finally:
             await driver.close()
-
-
-@pytest_asyncio.fixture(scope="package", loop_scope="package")
-async def firefox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
-    async with running(tmp_path_factory.mktemp("fetching")) as running_one:
-        yield running_one
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")

@@ -31,7 +31,7 @@ async def v1(client: Client, **command: object) -> tuple[int, Json]:
 
 async def test_page_that_closes_its_window_stays(client: Client, hard: TestServer) -> None:
     url = str(hard.make_url("/closes"))
-    data = await client.solved(url=url, success_text="paid words", timeout=10, screenshot=True)
+    data = await client.solved(url=url, success_text="paid words", timeout=30, screenshot=True)
     assert "paid words" in data["html"]
     # It has not been there for the 0.2 s of its script when the text is found.
     view = await client.solve(url=url, success_text="never", timeout=2)
@@ -43,7 +43,7 @@ async def test_page_that_prints_has_its_screenshot(client: Client, hard: TestSer
     url = str(hard.make_url("/prints"))
     for _ in range(4):  # with the dialog open it is missing in three of four
         data = await client.solved(
-            url=url, success_text="receipt words", timeout=10, screenshot=True
+            url=url, success_text="receipt words", timeout=30, screenshot=True
         )
         assert data["screenshot"] is not None
 
@@ -83,7 +83,7 @@ async def test_download_without_a_challenge_comes_with_what_is_known_of_it(
     client: Client, hard: TestServer
 ) -> None:
     url = str(hard.make_url("/download"))
-    view = await client.solve(url=url, no_challenge=True, timeout=10)
+    view = await client.solve(url=url, no_challenge=True, timeout=30)
     assert view["error"]["code"] == "not_a_page"
     assert view["data"]["headers"]["content-disposition"] == "attachment; filename=x.bin"
 
@@ -92,7 +92,7 @@ async def test_download_that_a_page_starts_leaves_the_page_as_it_is(
     client: Client, moving: TestServer
 ) -> None:
     url = str(moving.make_url("/auto"))
-    data = await client.solved(url=url, success_text="after words", timeout=10)
+    data = await client.solved(url=url, success_text="after words", timeout=30)
     assert data["timeout_reached"] is False
     assert (data["url"], data["headers"]["x-own"]) == (url, "auto")
 
@@ -103,7 +103,7 @@ async def test_page_that_reloads_at_once_is_all_of_one_document(
 ) -> None:
     url = str(moving.make_url(f"/reload/{delay}"))
     for screenshot in (False, True):
-        data = await client.solved(url=url, no_challenge=True, timeout=10, screenshot=screenshot)
+        data = await client.solved(url=url, no_challenge=True, timeout=30, screenshot=screenshot)
         which = data["headers"]["x-own"]
         assert f"<p>{which}</p>" in data["html"]
         assert data["status_code"] == {"first": 503, "second": 200}[which]
@@ -122,7 +122,7 @@ async def test_page_from_a_sessions_cache_has_the_stored_status_and_headers(
 ) -> None:
     url = str(moving.make_url("/cached"))
     for _ in range(2):
-        data = await client.solved(url=url, no_challenge=True, timeout=10, session="cached")
+        data = await client.solved(url=url, no_challenge=True, timeout=30, session="cached")
         assert "cached words" in data["html"]
         assert (data["status_code"], data["headers"]["x-own"]) == (200, "stored")
         assert data["headers"]["content-type"].startswith("text/html")
@@ -132,7 +132,7 @@ async def test_document_that_a_script_makes_has_no_status(
     client: Client, moving: TestServer
 ) -> None:
     url = str(moving.make_url("/blob"))
-    data = await client.solved(url=url, success_text="made words", timeout=10)
+    data = await client.solved(url=url, success_text="made words", timeout=30)
     assert data["url"].startswith("blob:")
     assert (data["status_code"], data["headers"], data["request_headers"]) == (None, {}, {})
     assert "Firefox" in data["user_agent"]
@@ -143,7 +143,7 @@ async def test_document_that_a_script_opens_and_never_closes_is_no_challenge(
 ) -> None:
     url = str(moving.make_url("/reopens"))
     wanted = {"no_challenge": True, "success_text": "fresh words"}
-    data = await client.solved(url=url, timeout=10, **wanted)
+    data = await client.solved(url=url, timeout=30, **wanted)
     assert data["timeout_reached"] is False
 
 
@@ -152,7 +152,7 @@ async def test_text_on_controls_in_slots_and_in_what_is_not_painted_yet_is_visib
 ) -> None:
     url = str(moving.make_url("/shown"))
     text = "one two three four five six seven EIGHT nine"
-    data = await client.solved(url=url, success_text=text, timeout=10)
+    data = await client.solved(url=url, success_text=text, timeout=30)
     assert data["timeout_reached"] is False
 
 
@@ -166,7 +166,7 @@ async def test_long_page_with_a_mark_near_its_top_is_no_challenge(
     client: Client, moving: TestServer
 ) -> None:
     url = str(moving.make_url("/long"))
-    data = await client.solved(url=url, no_challenge=True, timeout=10)
+    data = await client.solved(url=url, no_challenge=True, timeout=30)
     assert (data["timeout_reached"], data["challenge"], data["solved"]) == (False, None, None)
 
 

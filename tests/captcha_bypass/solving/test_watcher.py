@@ -11,8 +11,9 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from demo.challenge_site import STATS, SiteOptions, create_site
+from tests.support.fake_service import PAGE, run_fake_service
 from tests.support.hard_site import SEEN
-from tests.support.service import Client, client_of, run_service
+from tests.support.service import Client, client_of
 
 pytestmark = pytest.mark.browser
 
@@ -20,7 +21,7 @@ WELCOME = "Welcome, you are through"
 
 
 async def seen(
-    client: Client, hard: TestServer, page: str, timeout: float = 10, **condition: object
+    client: Client, hard: TestServer, page: str, timeout: float = 30, **condition: object
 ) -> bool:
     """Whether the condition is met on that hard page."""
     url = str(hard.make_url(page))
@@ -228,10 +229,9 @@ async def test_pushed_url_is_the_final_url(client: Client, hard: TestServer) -> 
 
 
 async def test_timeout_shorter_than_it_takes_to_get_a_page_is_no_result(
-    tmp_path: Path, hard: TestServer
+    tmp_path: Path,
 ) -> None:
-    with run_service(tmp_path, ready=False) as service:
+    with run_fake_service(tmp_path, ready=False) as service:
         async with client_of(service) as client:
-            url = str(hard.make_url("/plain"))
-            view = await client.solve(url=url, success_text="plain", timeout=0.05)
+            view = await client.solve(**PAGE | {"timeout": 0.05})
     assert (view["error"]["code"], view["data"]) == ("browser_unavailable", None)

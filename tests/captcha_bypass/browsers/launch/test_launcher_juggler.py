@@ -128,8 +128,8 @@ async def test_page_that_brings_its_browser_down_is_told_so(juggler: Juggler) ->
 async def test_page_that_does_not_open_has_its_browser_killed(juggler: Juggler) -> None:
     await juggler.solve("ok")
     juggler.silence("Browser.newPage")
-    pending = asyncio.create_task(juggler.solve("ok", timeout=8))
-    assert await eventually(lambda: bool(juggler.pool.counts().restarts.get("open")), 8)
+    pending = asyncio.create_task(juggler.solve("ok", timeout=40))
+    assert await eventually(lambda: bool(juggler.pool.counts().restarts.get("open")), 20)
     juggler.silence()
     assert (await pending)["data"]["status_code"] == 200
 
@@ -138,7 +138,7 @@ async def test_context_that_does_not_close_has_its_browser_killed(juggler: Juggl
     await juggler.solve("ok")
     juggler.silence("Browser.removeBrowserContext")
     await juggler.solve("ok")
-    assert await eventually(lambda: bool(juggler.pool.counts().restarts.get("close")), 8)
+    assert await eventually(lambda: bool(juggler.pool.counts().restarts.get("close")), 20)
 
 
 async def test_cancelled_page_does_not_wait_for_a_browser_that_closes_slowly(
@@ -149,7 +149,7 @@ async def test_cancelled_page_does_not_wait_for_a_browser_that_closes_slowly(
     juggler.silence("Browser.removeBrowserContext")
     opened = juggler.opened()
     task = asyncio.create_task(juggler.solve("ok", timeout=30, success_text="never"))
-    assert await eventually(lambda: juggler.opened() > opened, 8)
+    assert await eventually(lambda: juggler.opened() > opened, 20)
     task.cancel()
     await asyncio.wait({task}, timeout=10)
     assert task.cancelled()
