@@ -121,12 +121,14 @@ class Tabs:
             OSError: no guard can be opened.
         """
         opening = self._begin(await self._time_zone(permit.upstream))
+        by = asyncio.get_running_loop().time() + self.open_seconds
         try:
-            async with asyncio.timeout(self.open_seconds):
+            async with asyncio.timeout_at(by):
                 tab = await asyncio.shield(opening)
         except asyncio.CancelledError:
-            # Playwright goes on with what it was asked for: wait for it behind our back.
-            self._means.background.run(self._close_unwanted(opening))
+            # Playwright goes on with what it was asked for: wait for it behind our back, and not for
+            # longer than the task might have, or the next would wait for a browser that hangs.
+            self._means.background.run(self._close_unwanted(opening, by))
             raise
         tab.guard.admit(permit)
         return tab
@@ -196,8 +198,8 @@ class Tabs:
             self._events.watch(page)
         return Tab(page, tab.guard)
 
-    async def _close_unwanted(self, opening: asyncio.Task[Tab]) -> None:
-        await asyncio.wait({opening}, timeout=self.open_seconds)
+    async def _close_unwanted(self, opening: asyncio.Task[Tab], by: float) -> None:
+        await asyncio.wait({opening}, timeout=max(0.0, by - asyncio.get_running_loop().time()))
         if not opening.done():
             await self._owner.kill("open")
         elif not opening.cancelled() and opening.exception() is None:

@@ -9,13 +9,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
 from itertools import pairwise
 
-import psutil
 import pytest
 from aiohttp.test_utils import TestServer
 
 from captcha_bypass.browsers.janitor import IDLE_SECONDS
 from tests.support.fake_service import LASTING, PAGE, URL, opened, run_fake_service
-from tests.support.fire import Gate, assert_result_or, ended, hit, repeated, seeded, works
+from tests.support.fire import Gate, assert_result_or, ended, guards, hit, repeated, seeded, works
 from tests.support.fire import settled as calm
 from tests.support.hard_site import SEEN
 from tests.support.service import Client, Service, client_of, eventually, run_service
@@ -157,12 +156,6 @@ def endings(service: Service) -> dict[str, float]:
     }
 
 
-def listening(service: Service) -> int:
-    """At how many ports: its own, and one of a guard for each page."""
-    found = psutil.Process(service.process.pid).net_connections("tcp")
-    return sum(connection.status == psutil.CONN_LISTEN for connection in found)
-
-
 @repeated(8, 200, seconds=4)
 async def test_cancelled_tasks_are_gone_for_ever_and_leave_nothing(
     four: Service, hard: TestServer, site: TestServer, times: int
@@ -177,7 +170,7 @@ async def test_cancelled_tasks_are_gone_for_ever_and_leave_nothing(
             assert_result_or(frozenset(), await ended(client, tasks, 60))
         # Firefox keeps the windows, and the processes, of as many pages as there ever were at once: in
         # a storm those of all workers, and some that are being closed.
-        most, guards = await calm(four) + WORKERS, listening(four)
+        most, pages_before = await calm(four) + WORKERS, guards(four)
         jobs = iter([str(draw.choice(pages)) for _ in range(times)])
 
         async def one_after_the_other() -> list[tuple[str, float]]:
@@ -191,7 +184,7 @@ async def test_cancelled_tasks_are_gone_for_ever_and_leave_nothing(
         assert await eventually(lambda: len(four.family()) <= most, IDLE_END), (
             f"{most} processes at most, but {len(four.family())}"
         )
-        assert await eventually(lambda: listening(four) == guards, 10), "a page is left"
+        assert await eventually(lambda: guards(four) == pages_before, 10), "a page is left"
         views = await asyncio.gather(*(client.result(task) for task, _ in cancelled))
         assert {view["status"] for view in views} == {"not_found"}
         late = endings(four)

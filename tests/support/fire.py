@@ -81,6 +81,12 @@ def contents(parent: psutil.Process) -> list[psutil.Process]:
     return [p for p in tree(parent) if _cmdline(p)[-1:] == ["tab"]]
 
 
+def guards(service: Service) -> int:
+    """How many pages it has, those that are ready for a task included: each has a guard at a port."""
+    own = psutil.Process(service.process.pid).net_connections("tcp")
+    return sum(c.status == psutil.CONN_LISTEN for c in own) - 1  # but for the one that clients know
+
+
 def hit(processes: Iterable[psutil.Process], number: signal.Signals = signal.SIGKILL) -> None:
     """Send a signal to each; those already gone are fine."""
     for process in processes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 from unittest.mock import patch
@@ -173,6 +174,25 @@ def test_page_that_is_slow_to_close_costs_its_browser_later_where_sessions_live_
     house.loop.run(browser.close_tab(tab))
     assert browser.is_dead is is_killed
     assert house.loop.time() - began < SESSIONS_CLOSE_SECONDS + 1
+
+
+def test_browser_that_opens_no_page_dies_in_time_although_its_task_has_given_up(
+    house: House, world: World
+) -> None:
+    browser = house.start()
+    world.open_hangs = True
+    began = house.loop.time()
+
+    async def give_up() -> None:
+        async with asyncio.timeout(6):
+            await browser.open(PERMIT)
+
+    with pytest.raises(TimeoutError):
+        house.loop.run(give_up())
+    assert not browser.is_dead
+    house.loop.advance(began + FakeEngine.pace.open_seconds + 1 - house.loop.time())
+    assert browser.is_dead
+    assert browser.cause == "open"
 
 
 def test_browser_that_died_is_found_dead_at_the_next_look(house: House, world: World) -> None:
