@@ -306,4 +306,4 @@ async def test_ctrl_c_cancels_the_task(service: V1, script: Script) -> None:
     process.send_signal(signal.SIGINT)
     assert await process.communicate() == (b"", b"")
     assert process.returncode == 130
-    assert script.cancelled == script.started
+    await until(lambda: script.cancelled == script.started)

@@ -257,7 +257,7 @@ async def test_a_caller_that_is_cancelled_cancels_its_task(service: V1, script: 
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asked
-    assert script.cancelled == script.started
+    await until(lambda: script.cancelled == script.started)
 
 
 async def test_a_caller_that_is_interrupted_cancels_its_task(service: V1, script: Script) -> None:
@@ -269,7 +269,7 @@ async def test_a_caller_that_is_interrupted_cancels_its_task(service: V1, script
     with pytest.raises(KeyboardInterrupt):
         # Not through a task: an event loop passes this exception on by itself.
         await _raised_in_thread(asked)
-    assert script.cancelled == script.started
+    await until(lambda: script.cancelled == script.started)
     assert script.started
 
 
