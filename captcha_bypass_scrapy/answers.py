@@ -13,6 +13,8 @@ from captcha_bypass_scrapy.progress import DOWN_PAUSE
 REFUSED_PAUSE = 60.0
 #: Where a full service does not say when to come back.
 DEFAULT_RETRY_AFTER = 2.0
+#: Of the service's hints, so many stand in the reason; all of them beside it.
+MAX_HINTS = 2
 
 
 class _Data(TypedDict):
@@ -53,14 +55,21 @@ def solution_of(data: object) -> Solution:
     return cast("Solution", data)
 
 
-def evidence_of(solution: Solution) -> Evidence:
-    """Return what a page that is not through says of why."""
+def evidence_of(solution: Solution | dict[str, Any]) -> Evidence:
+    """Return what a page that is not through says of why; also read from an error of POST /fetch."""
     shot = solution.get("screenshot")
     try:
         screenshot = None if shot is None else a2b_base64(shot, strict_mode=True)
     except ValueError:  # not the service's own
         screenshot = None
     return Evidence(tuple(solution.get("unmet", ())), tuple(solution.get("hints", ())), screenshot)
+
+
+def unsolved(why: str, evidence: Evidence) -> SolveError:
+    """Return the error of a browser that did not get through, with the first hints in its reason."""
+    hints = [str(hint.get("message")) for hint in evidence.hints[:MAX_HINTS]]
+    parts = [part.rstrip(".") for part in (why, *hints)]
+    return SolveError(". ".join(parts) if hints else why, evidence=evidence)
 
 
 def is_view(answer: dict[str, Any]) -> bool:

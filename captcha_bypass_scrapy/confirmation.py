@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from captcha_bypass_scrapy.answers import evidence_of
+from captcha_bypass_scrapy.answers import evidence_of, unsolved
 from captcha_bypass_scrapy.errors import Evidence, SolveError
 from captcha_bypass_scrapy.responses import response_from
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 FIRST_SECONDS = 2.0
 #: Shows nowhere, so that the page is handed over as it is when its time is up.
 NEVER = ":not(*)"
-#: Of the service's hints, so many stand in the reason; all of them beside it.
-MAX_HINTS = 2
 
 
 def checked(solution: Solution, timeout: float) -> Solution:
@@ -44,9 +42,7 @@ def checked(solution: Solution, timeout: float) -> Solution:
         why = f"the browser did not get through in {timeout:g} s" + (
             shown if solution["challenge"] else f"; it shows {solution['url']}"
         )
-    evidence = evidence_of(solution)
-    hints = [str(hint.get("message")) for hint in evidence.hints[:MAX_HINTS]]
-    raise SolveError(". ".join([why, *(hint.rstrip(".") for hint in hints)]), evidence=evidence)
+    raise unsolved(why, evidence_of(solution))
 
 
 def waiting_task(task: dict[str, Any], seconds: float) -> dict[str, Any]:

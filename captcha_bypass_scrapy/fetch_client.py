@@ -13,10 +13,12 @@ import aiohttp
 from captcha_bypass_scrapy.answers import (
     REFUSED_PAUSE,
     describe,
+    evidence_of,
     json_object,
     message_of,
     refusal,
     retry_after,
+    unsolved,
 )
 from captcha_bypass_scrapy.errors import CrawlEnding, FetchFailed, SolveError, SolverUnavailable
 from captcha_bypass_scrapy.progress import DOWN_PAUSE
@@ -117,11 +119,12 @@ class FetchClient:
 
     def _failure(self, status: int, text: bytes, headers: Any) -> Exception:  # noqa: ANN401 - aiohttp's
         answer = json_object(text.decode(errors="replace"))
-        error = answer.get("error")
-        code = str(error.get("code")) if isinstance(error, dict) else ""
-        message = message_of(answer)
-        if code == "challenge_not_passed":
-            return SolveError(message)
+        told = answer.get("error")
+        error: dict[str, Any] = told if isinstance(told, dict) else {}
+        code, message = str(error.get("code", "")), message_of(answer)
+        evidence = evidence_of(error)
+        if code == "challenge_not_passed" or (code == "timeout" and evidence.unmet):
+            return unsolved(message, evidence)
         if code == "blocked_address":
             return SolveError(f"{code}: {message}", "rejected")
         if status in {500, 502, 504, 408} and code:

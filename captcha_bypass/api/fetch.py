@@ -22,7 +22,8 @@ from captcha_bypass.errors import (
     SlowBody,
     UnsupportedMediaType,
 )
-from captcha_bypass.wire.fetch import Fetched, FetchRequest
+from captcha_bypass.tasks.base import JsonDict
+from captcha_bypass.wire.fetch import Fetched, FetchRequest, NotThrough
 
 #: Bytes of a request beside its body: the URL, headers, cookies.
 REST_BYTES = 256 * 1024
@@ -98,8 +99,7 @@ class FetchApi:
         except RequestError:
             raise
         except CaptchaBypassError as error:
-            body = {"error": {"code": error.code, "message": str(error)}}
-            return web.json_response(body, status=STATUS.get(error.code, 502))
+            return web.json_response({"error": _told(error)}, status=STATUS.get(error.code, 502))
         return self._answer(found, clock() - started)
 
     def _answer(self, found: Fetched, seconds: float) -> web.Response:
@@ -124,6 +124,14 @@ class FetchApi:
             for start in range(0, len(body), PIECE_BYTES):
                 yield _base64(body[start : start + PIECE_BYTES])
             yield b'"}'
+
+
+def _told(error: CaptchaBypassError) -> JsonDict:
+    """Return code and message, and what was in the way where that is known."""
+    told: JsonDict = {"code": error.code, "message": str(error)}
+    if isinstance(error, NotThrough) and error.obstacle is not None:
+        told |= error.obstacle.model_dump(mode="json")
+    return told
 
 
 def _base64(data: bytes) -> bytes:

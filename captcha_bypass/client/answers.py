@@ -13,7 +13,7 @@ from captcha_bypass.client.errors import (
     ServiceError,
     TaskFailed,
 )
-from captcha_bypass.client.results import SolveResult
+from captcha_bypass.client.results import Obstacle, SolveResult
 from captcha_bypass.client.steps import Answer
 
 #: A place is free again soon, and nothing was begun: the only refusals that are tried again.
@@ -97,8 +97,10 @@ def failure(shown: str, view: dict[str, Any]) -> TaskFailed:
     code = str(error.get("code") or view.get("status"))
     message = f"{code}: {error.get('message') or 'it does not know the task any more'}"
     data = view.get("data")
-    kind = NotSolved if code == "challenge_not_passed" else TaskFailed
-    found = kind(code, message, SolveResult.read(data) if isinstance(data, dict) else None)
+    obstacle = Obstacle.read(error)
+    if code == "challenge_not_passed" or obstacle.unmet:
+        return NotSolved(code, " ".join([message, *_reasons(obstacle)]), None, obstacle)
+    found = TaskFailed(code, message, SolveResult.read(data) if isinstance(data, dict) else None)
     if found.about_service:
         return TaskFailed(code, f"The service at {shown} could not do it: {message}", found.result)
     return found
@@ -115,14 +117,19 @@ def unsolved(result: SolveResult, timeout: float) -> NotSolved:
         why = f"the site sent no page within {timeout:g} s"
     else:
         why = f"the conditions did not hold within {timeout:g} s (HTTP {result.status_code})"
+    obstacle = Obstacle.read(result.raw)
     parts = [f"Not through at {_without_query(result.url)}: {why}."]
     if result.challenge_kind == "human":
         parts.append("It wants a person.")
-    if result.unmet:
-        parts.append(f"Unmet: {', '.join(result.unmet)}.")
-    parts += [hint.message for hint in result.hints[:_FEW]]
+    parts += _reasons(obstacle)
     code = "challenge_not_passed" if shown else "timeout"
-    return NotSolved(code, " ".join(parts), result)
+    return NotSolved(code, " ".join(parts), result, obstacle)
+
+
+def _reasons(obstacle: Obstacle) -> list[str]:
+    """Return sentences of what did not hold, and of why."""
+    told = [f"Unmet: {', '.join(obstacle.unmet)}."] if obstacle.unmet else []
+    return told + [hint.message for hint in obstacle.hints[:_FEW]]
 
 
 def _without_query(url: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Iterable
 from http.cookiejar import CookieJar
 from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import unquote, urlsplit
@@ -10,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from captcha_bypass.client.cookies import Cookie, of_jar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     Texts = str | Sequence[str]
     Cookies = CookieJar | Iterable[Cookie | Mapping[str, Any]]
@@ -107,7 +108,8 @@ def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
         if name in found:
             found[name] = _cookies(found[name])
     for name in ("success_text", "success_selector"):
-        if name in found and not isinstance(found[name], str):
+        # What is neither is refused by the service, by name.
+        if isinstance(found.get(name), Iterable) and not isinstance(found[name], str):
             found[name] = list(found[name])
     if "proxy" in found:
         found["proxy"] = proxy_fields(found["proxy"])

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from captcha_bypass.client.results import Obstacle
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 #: Codes of tasks that say something of the service, and nothing of the site.
 _OF_SERVICE = frozenset({"browser_unavailable", "shutting_down", "internal_error", "not_found"})
+_UNKNOWN = Obstacle()
 
 
 class ClientError(Exception):
@@ -96,4 +99,23 @@ class NotSolved(TaskFailed):
 
     Codes: `challenge_not_passed`, or `timeout` where no challenge is in sight. `result` has the page as
     it was at the end; a request of `fetch` has none.
+
+    Attributes:
+        challenge: Vendor of the challenge, where one is in sight.
+        challenge_kind: Who passes it: see docs/api.md.
+        unmet: Names of the conditions that did not hold.
+        hints: Why they did not, as far as it can be told.
     """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        result: SolveResult | None = None,
+        obstacle: Obstacle = _UNKNOWN,
+    ) -> None:
+        super().__init__(code, message, result)
+        self.challenge = obstacle.challenge
+        self.challenge_kind = obstacle.challenge_kind
+        self.unmet = obstacle.unmet
+        self.hints = obstacle.hints

@@ -9,13 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from captcha_bypass.client.errors import NotSolved
 from captcha_bypass.client.results import write_secret
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from typing import TextIO
 
-    from captcha_bypass.client.errors import ClientError, NotSolved
+    from captcha_bypass.client.errors import ClientError
     from captcha_bypass.client.results import FetchResult, SolveResult
 
 #: Names of cookies in a summary.
@@ -26,7 +27,11 @@ _SHOWN_CONTROLS = "\n\t"
 def print_error(error: ClientError, out: TextIO, err: TextIO, *, as_json: bool) -> None:
     """Say what went wrong."""
     if as_json:
-        _print_json({"error": {"code": error.code, "message": str(error)}}, out)
+        told: dict[str, Any] = {"code": error.code, "message": str(error)}
+        if isinstance(error, NotSolved):
+            told |= {"challenge": error.challenge, "challenge_kind": error.challenge_kind}
+            told |= {"unmet": error.unmet, "hints": [asdict(hint) for hint in error.hints]}
+        _print_json({"error": told}, out)
     print(f"captcha-bypass: {visible(str(error))}", file=err)
 
 

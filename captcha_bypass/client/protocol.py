@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 LONG_POLL = 30.0
 #: Seconds the service gets for an answer that it need not think about.
 ANSWER_SECONDS = 10.0
+#: Seconds for which the answer to a new task is held. Whoever is interrupted hangs up, and a task whose
+#: id nobody has got yet ends with that.
+SUBMIT_WAIT = 1.0
 #: Seconds a task gets beyond its timeout, to be stopped and to hand over its page.
 GRACE_SECONDS = 15.0
 #: Seconds in which a service that has a task may be away, for it may be restarting; and between two
@@ -170,8 +173,10 @@ class Protocol:
     ) -> Steps[dict[str, Any]]:
         """Run one task; returns what the service says of it at its end."""
         until = time.monotonic() + queue_timeout
-        task_id = yield from self._submit(body, until, time.monotonic() + patience)
-        ended = False
+        found = yield from self._submit(body, until, time.monotonic() + patience)
+        if "task_id" not in found:
+            return found
+        task_id, ended = str(found["task_id"]), False
         try:
             view = yield from self._ended(task_id, until, body["timeout"] + GRACE_SECONDS)
             ended = True
@@ -180,18 +185,25 @@ class Protocol:
             if not ended:
                 yield from self._forget(task_id)
 
-    def _submit(self, body: dict[str, Any], until: float, patient_until: float) -> Steps[str]:
+    def _submit(
+        self, body: dict[str, Any], until: float, patient_until: float
+    ) -> Steps[dict[str, Any]]:
+        """Hand in a task; returns its id or, if it has ended already, what the service says of it."""
+        path = f"/solve?wait={min(SUBMIT_WAIT, self.long_poll):.3f}"
         while True:
             try:
-                answer = yield Call("POST", "/solve", ANSWER_SECONDS, body)
+                answer = yield Call("POST", path, ANSWER_SECONDS, body)
             except NoAnswer as error:
                 if time.monotonic() > patient_until:
                     raise unreachable(self.shown, str(error)) from error
                 self.on_state("away")
                 yield Pause(ASK_SECONDS)
                 continue
-            if answer.status == 202 and "task_id" in json_of(answer):
-                return str(json_of(answer)["task_id"])
+            found = json_of(answer)
+            if (answer.status == 202 and "task_id" in found) or found.get("status") in _ENDED:
+                return found
+            if code_of(answer) == "too_many_waiting":
+                path = "/solve"
             pause = retry_after(answer)
             if code_of(answer) not in BUSY or time.monotonic() + pause > until:
                 raise refusal(self.shown, answer)

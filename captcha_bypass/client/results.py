@@ -42,6 +42,30 @@ class Hint:
 
 
 @dataclass(frozen=True)
+class Obstacle:
+    """What was in the way; the fields are those of the API (docs/api.md)."""
+
+    challenge: str | None = None
+    challenge_kind: str | None = None
+    unmet: tuple[str, ...] = ()
+    hints: tuple[Hint, ...] = ()
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> Self:
+        """Read what is told of it in a result, or in an error of POST /fetch.
+
+        Raises:
+            KeyError, TypeError: a hint is none.
+        """
+        return cls(
+            fields.get("challenge"),
+            fields.get("challenge_kind"),
+            tuple(map(str, fields.get("unmet", ()))),
+            tuple(map(Hint.read, fields.get("hints", ()))),
+        )
+
+
+@dataclass(frozen=True)
 class SolveResult:
     """A page as the browser has it at the end. The fields are those of the API (docs/api.md).
 

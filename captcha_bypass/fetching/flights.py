@@ -18,6 +18,7 @@ from captcha_bypass.errors import (
 )
 from captcha_bypass.fetching.messages import ChallengeNotPassed, TimeIsUp
 from captcha_bypass.tasks.base import JsonDict, Record, TaskQueue
+from captcha_bypass.wire.fetch import Obstacle
 from captcha_bypass.wire.models import Task
 
 logger = logging.getLogger(__name__)
@@ -26,8 +27,6 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 30.0
 #: Solves that are begun for one flight: a session may turn out to be lost once one has begun.
 ATTEMPTS = 2
-#: Hints that the message of an error repeats.
-MOST_HINTS = 2
 #: Codes of solves that failed for what the page, or what it was led to, is.
 OF_PAGE = frozenset(
     {
@@ -156,18 +155,26 @@ def _outcome(record: Record | None) -> Outcome:
     if record.error is not None:
         return _failed(record)
     data: JsonDict = record.data or {}
-    if data["timeout_reached"] and data["challenge"] is not None:
-        failure = ChallengeNotPassed.of(data["challenge"], data["challenge_kind"])
-        return Outcome(failure=failure, is_late=True)
     if data["timeout_reached"]:
-        # Only what the service itself says, and of that not all: an error is one line.
-        hints = [hint["message"] for hint in data["hints"][:MOST_HINTS]]
-        message = (
-            "The page that clears the way did not come, or its conditions did not hold, in time"
-            f" (unmet: {', '.join(data['unmet'])})."
-        )
-        return Outcome(failure=TimeIsUp(" ".join([message, *hints])), is_late=True)
+        return Outcome(failure=_late(data), is_late=True)
     return Outcome(solved=data["solved"])
+
+
+def _late(data: JsonDict) -> CaptchaBypassError:
+    """Return the error of a solve whose time was up."""
+    if data["challenge"] is not None:
+        message = (
+            f"The challenge of {data['challenge']} was not passed; the site's answer was not to be "
+            "had."
+        )
+        if data["challenge_kind"] == "human":
+            message += " It waits for a person; this service clicks nothing."
+        return ChallengeNotPassed(message, Obstacle.model_validate(data))
+    if data["status_code"] is None and not data["hints"]:
+        return TimeIsUp("The page that clears the way did not come in time.")
+    # What the kind says here is of a challenge that is gone.
+    why = Obstacle.model_validate({**data, "challenge_kind": None})
+    return TimeIsUp("The conditions did not hold in time on the page that clears the way.", why)
 
 
 def _failed(record: Record) -> Outcome:

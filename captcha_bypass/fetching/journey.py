@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from captcha_bypass import challenges
+from captcha_bypass.challenges import Challenge
 from captcha_bypass.fetching.dispatcher import Dispatcher
 from captcha_bypass.fetching.messages import Answer, ChallengeNotPassed, TimeIsUp
 from captcha_bypass.fetching.sender import NotSent, Sent, Wanted
 from captcha_bypass.fetching.site import Site
-from captcha_bypass.wire.fetch import Fetched, FetchRequest
+from captcha_bypass.wire.fetch import Fetched, FetchRequest, Obstacle
 
 #: Solves that one request is worth.
 MAX_SOLVES = 2
@@ -104,25 +105,37 @@ class Journey:
         if found is None:
             return None
         sent, asked_at = found
-        vendor = _challenge(sent.answer)
-        if vendor is None:
+        challenge = _challenge(sent.answer)
+        if challenge is None:
             return sent
         self._challenges += 1
         self._is_due = True
         if self._solves >= MAX_SOLVES or self._challenges >= MAX_CHALLENGES:
-            raise ChallengeNotPassed.of(vendor)
+            raise self._challenged_again(challenge)
         if site.solved_at is None or site.solved_at <= asked_at:
             site.is_refused = True
         return None
 
+    def _challenged_again(self, challenge: Challenge) -> ChallengeNotPassed:
+        message = (
+            "The page was solved, but the site still answers the request with a challenge of "
+            f"{challenge.vendor}."
+        )
+        why = Obstacle(
+            challenge=challenge.vendor,
+            challenge_kind=challenge.kind,
+            unmet=["no_challenge"] if self._request.no_challenge else [],
+        )
+        return ChallengeNotPassed(message, why)
 
-def _challenge(answer: Answer) -> str | None:
-    """Return the vendor of a challenge that a browser can pass, if the answer is one."""
+
+def _challenge(answer: Answer) -> Challenge | None:
+    """Return the challenge that the answer is, if it is one that a browser can pass."""
     headers: dict[str, list[str]] = {}
     for name, value in answer.headers:
         headers.setdefault(name, []).append(value)
     found = challenges.detect(answer.status, headers, answer.body)
-    return found.vendor if found is not None and found.solvable else None
+    return found if found is not None and found.solvable else None
 
 
 def _fetched(sent: Sent, solved: str | None) -> Fetched:

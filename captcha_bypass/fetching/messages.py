@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Self
 from urllib.parse import urlsplit
 
-from captcha_bypass.challenges import Kind
 from captcha_bypass.errors import CaptchaBypassError
+from captcha_bypass.wire.fetch import NotThrough
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -69,25 +68,13 @@ class AnswerUnreadable(FetchError):
     code = "answer_unreadable"
 
 
-class ChallengeNotPassed(FetchError):
+class ChallengeNotPassed(FetchError, NotThrough):
     """The site still answers with a challenge that the browser should pass."""
 
     code = "challenge_not_passed"
 
-    @classmethod
-    def of(cls, vendor: str, kind: Kind | None = None) -> Self:
-        """Return the error for a vendor's challenge.
 
-        Args:
-            kind: None: it is not known.
-        """
-        why = " It waits for a person; this service clicks nothing." if kind == "human" else ""
-        return cls(
-            f"The challenge of {vendor} was not passed; the site's answer was not to be had.{why}"
-        )
-
-
-class TimeIsUp(FetchError):
+class TimeIsUp(FetchError, NotThrough):
     """The answer was not there within the request's timeout."""
 
     code = "timeout"

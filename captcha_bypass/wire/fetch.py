@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from pydantic import (
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     ValidationInfo,
     WithJsonSchema,
@@ -16,7 +18,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from captcha_bypass.wire.conditions import SuccessSelector, SuccessText
+from captcha_bypass.challenges import Kind
+from captcha_bypass.errors import CaptchaBypassError
+from captcha_bypass.wire.conditions import Condition, SuccessSelector, SuccessText
 from captcha_bypass.wire.fields import (
     HEADER_NAME,
     HeaderValue,
@@ -26,6 +30,7 @@ from captcha_bypass.wire.fields import (
     matching,
 )
 from captcha_bypass.wire.models import MAX_COOKIES, Cookie, Proxy, Task, Wire
+from captcha_bypass.wire.results import Hint
 
 #: More than any browser sends.
 MAX_FETCH_HEADERS = 100
@@ -179,3 +184,32 @@ class Fetched:
     user_agent: str
     #: From the request to its last byte, as measured in the page.
     page_seconds: float = 0.0
+
+
+class Obstacle(BaseModel):
+    """What is in the way of a request, in the words of a result of POST /solve."""
+
+    model_config = ConfigDict(frozen=True)
+
+    challenge: str | None = Field(
+        None, description="vendor of the challenge; null: none is in sight"
+    )
+    challenge_kind: Kind | None = Field(None, description="its kind, see Solution")
+    unmet: list[Condition] = Field(
+        default_factory=list, description="conditions that did not hold at the end"
+    )
+    hints: list[Hint] = Field(
+        default_factory=list, description="why they did not, as far as it can be told"
+    )
+
+
+class NotThrough(CaptchaBypassError):
+    """There is no answer of the site, for what was in the way or for lack of time.
+
+    Args:
+        obstacle: What was in the way; None: nothing that is known.
+    """
+
+    def __init__(self, message: str, obstacle: Obstacle | None = None) -> None:
+        super().__init__(message)
+        self.obstacle = obstacle

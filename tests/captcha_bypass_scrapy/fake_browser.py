@@ -16,6 +16,8 @@ from tests.support.service import eventually
 
 BROWSER = "FakeFirefox/1.0"
 Json = dict[str, Any]
+#: What a browser that is stuck tells.
+WIDGET = {"code": "captcha_widget", "message": "It waits for a person.", "value": None}
 
 
 class FakeBrowser:
@@ -91,7 +93,10 @@ class FakeBrowser:
                 break
             solved = "cloudflare"
             await self._solve(session, asked["url"], proxy or "")
-        return 502, error("challenge_not_passed", "The challenge of cloudflare was not passed.")
+        failed = error("challenge_not_passed", "The challenge of cloudflare was not passed.")
+        failed["error"] |= {"challenge": "cloudflare", "challenge_kind": "automatic"}
+        failed["error"] |= {"unmet": ["no_challenge"], "hints": [WIDGET]}
+        return 502, failed
 
     async def _solve(self, session: aiohttp.ClientSession, url: str, proxy: str) -> None:
         lock = self._locks.setdefault(session, asyncio.Lock())

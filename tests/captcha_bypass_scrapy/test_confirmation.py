@@ -9,9 +9,8 @@ from scrapy import Request
 from scrapy.http import Response
 
 from captcha_bypass.challenges import Challenge
-from captcha_bypass_scrapy.answers import Solution
+from captcha_bypass_scrapy.answers import MAX_HINTS, Solution
 from captcha_bypass_scrapy.confirmation import (
-    MAX_HINTS,
     NEVER,
     checked,
     until_confirmed,

@@ -7,11 +7,20 @@ from scrapy import Request
 
 import captcha_bypass_scrapy.site_state as site_state_module
 from captcha_bypass_scrapy import ChallengeNotSolved, request_state
-from captcha_bypass_scrapy.errors import CrawlEnding, NotFetched, SolveError, SolverUnavailable
+from captcha_bypass_scrapy.errors import (
+    CrawlEnding,
+    Evidence,
+    NotFetched,
+    SolveError,
+    SolverUnavailable,
+)
 from captcha_bypass_scrapy.site_state import FAILURES_BEFORE_GIVING_UP
 from tests.captcha_bypass_scrapy.labs import KEY, PAGE, Lab, Labs
 
-STUCK = SolveError("The challenge of cloudflare was not passed.")
+HINT = {"code": "captcha_widget", "message": "It waits for a person."}
+STUCK = SolveError(
+    "The challenge of cloudflare was not passed.", evidence=Evidence(("no_challenge",), (HINT,))
+)
 BUSY = SolverUnavailable("it is full", 1.0, "busy")
 AWAY = SolverUnavailable("no answer", 10.0)
 KEYLESS = SolverUnavailable("the service refuses the API key", 60.0, "refusing")
@@ -60,6 +69,7 @@ async def test_request_is_tried_so_often_and_fails_then(lab: Labs, times: int) -
 
         assert (error.vendor, error.reason) == ("anubis", str(STUCK))
         assert error.response is None
+        assert (error.unmet, error.hints) == (["no_challenge"], [HINT])
         assert found.stat("gave_up/reason/unsolved") == 1
         assert found.stat("solve/retry/max_reached") == 1
         assert not [name for name in asked.meta if name.startswith("_captcha_bypass")]

@@ -13,7 +13,13 @@ from aiohttp import web
 
 import captcha_bypass_scrapy.fetch_client as fetch_client_module
 from captcha_bypass_scrapy.connection import Connection
-from captcha_bypass_scrapy.errors import CrawlEnding, FetchFailed, SolveError, SolverUnavailable
+from captcha_bypass_scrapy.errors import (
+    CrawlEnding,
+    Evidence,
+    FetchFailed,
+    SolveError,
+    SolverUnavailable,
+)
 from captcha_bypass_scrapy.fetch_client import FetchClient, Fetched
 from tests.captcha_bypass_scrapy.fakes import serving
 
@@ -148,6 +154,19 @@ async def test_challenge_that_was_not_passed_is_no_failure_of_the_way(
     with pytest.raises(SolveError) as raised:
         await ask()
     assert (raised.value.kind, str(raised.value)) == ("unsolved", "it is so")
+
+
+@pytest.mark.parametrize(("status", "code"), [(502, "challenge_not_passed"), (504, "timeout")])
+async def test_what_the_browser_had_where_it_did_not_get_through_is_told(
+    ask: Asking, service: Scripted, status: int, code: str
+) -> None:
+    hint = {"code": "text_hidden", "message": "Nobody sees it.", "value": "Welcome"}
+    error = {"code": code, "message": "It is so.", "unmet": ["success_text"], "hints": [hint]}
+    service.status, service.answer = status, json.dumps({"error": error})
+    with pytest.raises(SolveError) as raised:
+        await ask()
+    assert (raised.value.kind, str(raised.value)) == ("unsolved", "It is so. Nobody sees it")
+    assert raised.value.evidence == Evidence(("success_text",), (hint,))
 
 
 @pytest.mark.parametrize(

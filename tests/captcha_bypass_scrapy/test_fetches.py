@@ -18,10 +18,11 @@ from captcha_bypass_scrapy.compat import (
     DownloadConnectionRefusedError,
     DownloadTimeoutError,
 )
-from captcha_bypass_scrapy.errors import CrawlEnding, NotFetched, SolveError
+from captcha_bypass_scrapy.errors import CrawlEnding, Evidence, NotFetched, SolveError
 from captcha_bypass_scrapy.fetches import Fetches
 from captcha_bypass_scrapy.keys import key_of
 from tests.captcha_bypass_scrapy.bound_site import BLOB, BoundSite
+from tests.captcha_bypass_scrapy.fake_browser import WIDGET
 from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, serving
 from tests.captcha_bypass_scrapy.labs import Lab, Labs
 
@@ -212,6 +213,7 @@ async def test_challenge_that_is_not_passed_is_for_our_own_middleware(
         with pytest.raises(NotFetched, match="was not passed") as raised:
             await fetched(found, Request(f"{site.url}/page/1"))
         assert isinstance(raised.value.error, SolveError)
+        assert raised.value.error.evidence == Evidence(("no_challenge",), (WIDGET,))
         assert isinstance(raised.value, IgnoreRequest)  # which is no ban to plugins
 
 

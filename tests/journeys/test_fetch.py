@@ -190,7 +190,10 @@ async def test_challenge_that_is_not_passed_is_an_error_with_its_vendor(fetch: F
     async with serving(stuck=True) as (_, url):
         status, body = await fetch(f"{url}/page", timeout=4)
         assert (status, body["error"]["code"]) == (502, "challenge_not_passed")
-        assert "cloudflare" in body["error"]["message"]
+        error = body["error"]
+        assert "cloudflare" in error["message"]
+        assert (error["challenge"], error["challenge_kind"]) == ("cloudflare", "automatic")
+        assert (error["unmet"], error["hints"]) == (["no_challenge"], [])
 
 
 async def test_site_that_is_not_there_is_an_error_of_its_own(fetch: FetchClient) -> None:

@@ -39,6 +39,7 @@ class StandInBrowser:
         self.tasks: list[JsonDict] = []
         self.fetches: list[FetchRequest] = []
         self.stuck = False
+        self.cancelled = 0
         self.error: JsonDict | None = None
         self.fetch_error: CaptchaBypassError | None = None
         self.go_on = asyncio.Event()
@@ -53,7 +54,11 @@ class StandInBrowser:
         """Run a task, as a worker does."""
         self.solves.append(payload["url"])
         self.tasks.append(payload)
-        await self.go_on.wait()
+        try:
+            await self.go_on.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
         if self.error is not None:
             return {"error": self.error}
         async with _session(payload.get("proxy")) as session:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from captcha_bypass.errors import FetchErrorCode, RequestErrorCode, TaskErrorCode
 from captcha_bypass.status import Browsers, Egress, Fetches
+from captcha_bypass.wire.fetch import Obstacle
 from captcha_bypass.wire.results import Solution
 
 
@@ -74,8 +75,12 @@ class FetchAnswer(BaseModel):
     elapsed: float = Field(description="seconds, solves included")
 
 
-class FetchErrorBody(BaseModel):
-    """Why there is no answer of the site."""
+class FetchErrorBody(Obstacle):
+    """Why there is no answer of the site.
+
+    What was in the way is there with challenge_not_passed, and with a timeout that is for conditions
+    that did not hold.
+    """
 
     code: TaskErrorCode | FetchErrorCode
     message: str

@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from captcha_bypass.api.application import application
+from captcha_bypass.api.native.answers import FetchErrorAnswer
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
 from captcha_bypass.errors import (
@@ -35,7 +36,7 @@ from captcha_bypass.logs import TextFormatter
 from captcha_bypass.metrics import Metrics
 from captcha_bypass.status import Egress, StatusBoard
 from captcha_bypass.tasks.memory import MemoryQueue
-from captcha_bypass.wire.fetch import Fetched, FetchRequest
+from captcha_bypass.wire.fetch import Fetched, FetchRequest, Obstacle
 from tests.support.fetch_site import some_bytes
 from tests.support.scripted_queue import until
 from tests.support.status import ToldBrowsers
@@ -198,7 +199,7 @@ async def test_conditions_beside_each_other_are_enough(client: Client) -> None:
         (TaskError("browser_unavailable", "m"), 503, "browser_unavailable"),
         (TaskError("internal_error", "m"), 500, "internal_error"),
         (NotSent("m"), 502, "session_lost"),
-        (ChallengeNotPassed.of("anubis"), 502, "challenge_not_passed"),
+        (ChallengeNotPassed("m"), 502, "challenge_not_passed"),
         (AnswerTooLarge("m"), 502, "answer_too_large"),
         (AnswerUnreadable("m"), 502, "answer_unreadable"),
         (TimeIsUp("m"), 504, "timeout"),
@@ -215,6 +216,20 @@ async def test_our_own_failures_never_look_like_the_sites(
     sample = f'captcha_bypass_fetches_total{{outcome="{code}"}} 1.0'
     async with client.get("/metrics") as response:
         assert sample in await response.text()
+
+
+async def test_what_was_in_the_way_is_told_as_in_a_result(client: Client, site: Site) -> None:
+    hint = {"code": "text_hidden", "message": "Nobody sees it.", "value": "Welcome"}
+    why = {"challenge": "anubis", "challenge_kind": "human", "unmet": ["success_text"]}
+    obstacle = Obstacle.model_validate({**why, "hints": [hint]})
+    site.error = ChallengeNotPassed("It was not passed.", obstacle)
+    status, body = await ask(client, success_text="Welcome")
+    told = {"code": "challenge_not_passed", "message": "It was not passed."}
+    assert (status, body) == (502, {"error": {**told, **why, "hints": [hint]}})
+    FetchErrorAnswer.model_validate(body)
+    site.error = TimeIsUp("It was late.")
+    _, body = await ask(client)
+    assert body == {"error": {"code": "timeout", "message": "It was late."}}
 
 
 async def test_bug_is_an_internal_error(client: Client, site: Site) -> None:

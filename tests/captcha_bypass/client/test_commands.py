@@ -23,6 +23,8 @@ import pytest
 from aiohttp.test_utils import TestServer, unused_port
 
 from captcha_bypass.client.commands import Streams, main
+from captcha_bypass.fetching.messages import TimeIsUp
+from captcha_bypass.wire.fetch import Obstacle
 from demo.challenge_pages import SUCCESS_TEXT
 from demo.challenge_site import SiteOptions, create_site
 from tests.support.clients import ScriptedFetches
@@ -231,6 +233,28 @@ async def test_a_fetch_sends_what_it_is_told(
     assert (tmp_path / "answer").read_bytes() == b"\0\1"
 
 
+async def test_any_text_of_several_is_enough(
+    service: V1, script: Script, fetches: ScriptedFetches
+) -> None:
+    argv = ["--text", "Welcome", "--text", "Hi"]
+    await solving(service, script, {"data": SOLUTION}, *argv)
+    (payload,) = script.payloads.values()
+    assert payload["success_text"] == ["Welcome", "Hi"]
+    await fetching(service, *argv)
+    (request,) = fetches.requests
+    assert request.success_text == ["Welcome", "Hi"]
+
+
+async def test_a_fetch_that_is_not_through_says_why(service: V1, fetches: ScriptedFetches) -> None:
+    hint: dict[str, Any] = {"code": "text_hidden", "message": "Nobody can see it.", "value": "Hi"}
+    why = {"challenge": None, "challenge_kind": None, "unmet": ["success_text"], "hints": [hint]}
+    fetches.error = TimeIsUp("It was late.", Obstacle.model_validate(why))
+    said = await fetching(service, "--json")
+    told = "timeout: It was late. Unmet: success_text. Nobody can see it."
+    assert (said.code, said.err) == (1, f"captcha-bypass: {told}\n")
+    assert json.loads(said.out) == {"error": {"code": "timeout", "message": told, **why}}
+
+
 async def test_a_fetch_that_does_not_get_through_has_the_exit_code_for_that(
     service: V1, fetches: ScriptedFetches
 ) -> None:
@@ -299,11 +323,14 @@ async def test_a_reader_that_has_had_enough_is_no_error(service: V1, script: Scr
 
 
 async def test_ctrl_c_cancels_the_task(service: V1, script: Script) -> None:
+    # Tests that run in a shell's background inherit that this signal is ignored.
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    run_it = f"{heeding}; from captcha_bypass.cli import main; main()"
     process = await asyncio.create_subprocess_exec(
-        *program("solve", URL, "--url", service.url), stdout=-1, stderr=-1
+        *(sys.executable, "-c", run_it, "solve", URL, "--url", service.url), stdout=-1, stderr=-1
     )
     await until(lambda: bool(script.running))
     process.send_signal(signal.SIGINT)
     assert await process.communicate() == (b"", b"")
     assert process.returncode == 130
-    assert script.cancelled == script.started
+    await until(lambda: script.cancelled == script.started)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 import threading
@@ -15,11 +16,14 @@ from aiohttp.test_utils import TestServer, unused_port
 from captcha_bypass.client import (
     AsyncClient,
     Client,
+    Hint,
     NotSolved,
     RequestRefused,
     ServiceError,
     TaskFailed,
 )
+from captcha_bypass.fetching.messages import ChallengeNotPassed, TimeIsUp
+from captcha_bypass.wire.fetch import NotThrough, Obstacle
 from captcha_bypass.wire.models import SessionKey
 from tests.support.clients import Caller, ScriptedFetches, calling, refuse
 from tests.support.fetching import FineFetches
@@ -91,6 +95,9 @@ async def test_a_page_that_is_not_through_is_an_error_that_has_it_and_says_why(
     assert raised.value.result is not None
     assert [hint.code for hint in raised.value.result.hints] == ["text_other_case"]
     assert raised.value.result.html == SOLUTION["html"]
+    error = raised.value
+    assert (error.challenge, error.challenge_kind) == ("cloudflare", "human")
+    assert (error.unmet, error.hints) == (("success_text",), raised.value.result.hints)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +164,44 @@ async def test_a_fetch_without_an_answer_is_an_error_with_the_services_code(
     with pytest.raises(error, match="Told by the service") as raised:
         await caller.fetch(URL)
     assert raised.value.code == code
+
+
+@pytest.mark.parametrize("kind", [ChallengeNotPassed, TimeIsUp])
+async def test_a_fetch_that_is_not_through_is_an_error_that_says_why(
+    caller: Caller, fetches: ScriptedFetches, kind: type[NotThrough]
+) -> None:
+    hint = {"code": "text_hidden", "message": "Nobody can see the text.", "value": "Hi"}
+    why = {"challenge": "anubis", "challenge_kind": "human", "unmet": ["success_text"]}
+    fetches.error = kind("Told.", Obstacle.model_validate({**why, "hints": [hint]}))
+    told = f"{kind.code}: Told. Unmet: success_text. Nobody can see the text."
+    with pytest.raises(NotSolved, match=re.escape(told)) as raised:
+        await caller.fetch(URL)
+    error = raised.value
+    assert (error.code, error.result) == (kind.code, None)
+    assert (error.challenge, error.challenge_kind) == ("anubis", "human")
+    assert (error.unmet, error.hints) == (("success_text",), (Hint(**hint),))
+
+
+@pytest.mark.parametrize("given", [["Welcome", "Hi"], ("Welcome", "Hi")])
+async def test_any_text_or_selector_of_several_is_enough(
+    caller: Caller, script: Script, fetches: ScriptedFetches, given: list[str]
+) -> None:
+    wanted = {"success_text": given, "success_selector": ("#a", "#b")}
+    await ending(script, {"data": SOLUTION}, caller.solve(URL, **wanted))
+    (payload,) = script.payloads.values()
+    assert payload["success_text"] == ["Welcome", "Hi"]
+    assert payload["success_selector"] == ["#a", "#b"]
+    await caller.fetch(URL, success_text=given, success_selector="#a")
+    (request,) = fetches.requests
+    assert (request.success_text, request.success_selector) == (["Welcome", "Hi"], "#a")
+
+
+@pytest.mark.parametrize("bad", [5, [], ["Welcome", " "], ["a"] * 17])
+async def test_a_condition_that_is_none_is_refused_by_its_name(caller: Caller, bad: object) -> None:
+    for asked in (caller.solve(URL, success_text=bad), caller.fetch(URL, success_text=bad)):
+        with pytest.raises(RequestRefused) as raised:
+            await asked
+        assert {name.partition(".")[0] for name in raised.value.fields} == {"success_text"}
 
 
 async def test_a_session_is_named_in_all_calls_and_ended(
@@ -257,7 +302,7 @@ async def test_a_caller_that_is_cancelled_cancels_its_task(service: V1, script: 
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asked
-    assert script.cancelled == script.started
+    await until(lambda: script.cancelled == script.started)
 
 
 async def test_a_caller_that_is_interrupted_cancels_its_task(service: V1, script: Script) -> None:
@@ -269,7 +314,7 @@ async def test_a_caller_that_is_interrupted_cancels_its_task(service: V1, script
     with pytest.raises(KeyboardInterrupt):
         # Not through a task: an event loop passes this exception on by itself.
         await _raised_in_thread(asked)
-    assert script.cancelled == script.started
+    await until(lambda: script.cancelled == script.started)
     assert script.started
 
 

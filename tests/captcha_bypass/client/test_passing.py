@@ -12,7 +12,8 @@ from aiohttp.test_utils import TestServer
 
 from demo.challenge_pages import SUCCESS_TEXT
 from demo.challenge_site import create_site
-from tests.support.http_libraries import ALL_KINDS, Library
+from tests.support.flaresolverr_service import V1
+from tests.support.http_libraries import ALL_KINDS, KINDS, Library, using
 from tests.support.passing_stage import OPTIONS, Stage
 from tests.support.stand_in_browser import USER_AGENT, StandInBrowser
 
@@ -41,6 +42,20 @@ async def test_a_challenged_page_is_solved_once_and_all_go_on_with_its_cookies(
     told = json.loads((await stage.library.get(f"{stage.url}/headers")).text)
     assert told["User-Agent"] == USER_AGENT
     assert "cf_clearance=" in told["Cookie"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_any_text_of_several_is_enough(
+    kind: str, browser: StandInBrowser, solving: V1
+) -> None:
+    texts = ["Welcome back", SUCCESS_TEXT]
+    async with (
+        TestServer(create_site(OPTIONS)) as site,
+        using(kind, solving.url, success_text=texts) as library,
+    ):
+        answer = await library.get(str(site.make_url("/page/1")))
+    assert answer.status_code == 200
+    assert [task["success_text"] for task in browser.tasks] == [texts]
 
 
 @EVERY

@@ -106,7 +106,7 @@ async def test_where_who_solves_is_cancelled_another_one_solves(stage: Stage) ->
     second = asyncio.ensure_future(stage.library.get(f"{stage.url}/page/2"))
     await until(lambda: stage.stats.challenges["/page/2"] == 1)
     first.cancel()
-    await until(lambda: len(stage.browser.solves) == 2)
+    await until(lambda: (len(stage.browser.solves), stage.browser.cancelled) == (2, 1))
     stage.browser.go_on.set()
     assert (await second).status_code == 200
     assert stage.stats.passes.total() == 1  # the first solve was cancelled with who wanted it

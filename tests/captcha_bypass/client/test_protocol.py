@@ -49,7 +49,7 @@ def paths(service: ScriptedService) -> list[str]:
 
 
 def waits(service: ScriptedService) -> list[float]:
-    found = [re.search(r"wait=([\d.]+)", call.path) for call in service.calls]
+    found = [re.search(r"/result/.*wait=([\d.]+)", call.path) for call in service.calls]
     return [float(match[1]) for match in found if match]
 
 
@@ -93,6 +93,18 @@ def test_a_service_that_holds_no_more_answers_is_asked_all_the_same(clock: Clock
     service = ScriptedService(clock, TAKEN, refused("too_many_waiting"), RUNNING, DONE)
     run(ASKED.solve(BODY, 60), service)
     assert service.pauses == [protocol.ASK_SECONDS]
+
+
+def test_a_task_that_ends_at_once_is_asked_for_once(clock: Clock) -> None:
+    service = ScriptedService(clock, DONE)
+    assert run(ASKED.solve(BODY, 60), service).url == SOLUTION["url"]
+    assert [call.path for call in service.calls] == ["/solve?wait=1.000"]
+
+
+def test_a_service_that_holds_no_more_answers_takes_tasks_all_the_same(clock: Clock) -> None:
+    service = ScriptedService(clock, refused("too_many_waiting", "1"), TAKEN, DONE)
+    run(ASKED.solve(BODY, 60), service)
+    assert [call.path for call in service.calls[:2]] == ["/solve?wait=1.000", "/solve"]
 
 
 def test_a_service_that_stays_away_is_given_up_and_the_task_not_forgotten(clock: Clock) -> None:

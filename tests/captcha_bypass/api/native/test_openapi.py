@@ -199,6 +199,7 @@ def test_unknown_fields_are_excluded_by_the_description(model: type) -> None:
         ("Solution", ["headers", "status_code", "challenge", "screenshot", "elapsed"]),
         ("Health", ["browser", "warning"]),
         ("RequestErrorBody", ["fields"]),
+        ("FetchErrorBody", ["challenge", "challenge_kind", "unmet", "hints"]),
     ],
 )
 def test_field_whose_name_does_not_say_it_all_is_described(model: str, fields: list[str]) -> None:
