@@ -236,7 +236,7 @@ class Peer:
             text = json.dumps(about) + "\n" + html
         elif '"explain"' in asked.replace("\\", ""):
             size = {"width": 800, "height": 600, "widget": False, "loading": False}
-            told = {"texts": [], "selectors": [], "errorPage": False}
+            told = {"texts": [None] * 16, "selectors": [False] * 16, "errorPage": False}
             text = json.dumps(told | size)
         else:
             look = {"text": False, "selector": False, "badSelector": None, "ready": True}
