@@ -47,17 +47,17 @@ async def test_requests_end_each_when_their_browser_dies_and_the_next_solves_ane
     async with serving() as (site, url):
 
         async def end(number: int) -> object:
-            status, body = await fetch(f"{url}/slow?seconds=0.05&n={number}", timeout=50)
+            status, body = await fetch(f"{url}/slow?seconds=0.05&n={number}", timeout=60)
             return status if status == 200 else body["error"]["code"]
 
         for what in ("content", "browser", "driver"):
             await fetch.answered(f"{url}/echo")
             site.seen.clear()
             solves = site.solves
-            ends = asyncio.gather(*(end(number) for number in range(50)))
-            await until(lambda: site.seen["/slow"] >= 15)
+            ends = asyncio.gather(*(end(number) for number in range(100)))
+            await until(lambda: site.seen["/slow"] >= 30)
             kill(service, what)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(70):
                 found = Counter(await ends)
             assert set(found) <= ENDS, (what, found)
             assert found["browser_crashed"] <= 6, "no more than were on their way"
