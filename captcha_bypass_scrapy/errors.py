@@ -39,8 +39,8 @@ class ChallengeNotSolved(IgnoreRequest):
         vendor: Who challenged, as in `captcha_bypass.challenges`.
         reason: One line that says why it was not solved.
         response: The challenge page, or None where the request was not sent again.
-        unmet: Names of the conditions that did not hold in the browser; empty also where the request
-            failed before that, or for another's failure.
+        unmet: Names of the conditions that did not hold in the browser, for this request or for the
+            one of its site for whose failure it is not tried; empty also where it failed before that.
         hints: What came close, `{"code", "message", "value"}` each; see docs/api.md.
         screenshot: PNG of what the browser showed, if it was asked for.
     """

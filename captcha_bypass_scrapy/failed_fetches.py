@@ -71,7 +71,7 @@ class FailedFetches:
             self._solves.probe_ended(key)
             raise self._lost(request, error)
         if not request_state.goes_by_browser(request):  # whose site is well
-            self._solves.way_failed(key, str(error))
+            self._solves.way_failed(key, error)
         options = options_of(request, self._config)
         again = request_state.count_failure(request) <= options.retry_times
         self._reporter.unsolved(error, again=again)
@@ -88,10 +88,9 @@ class FailedFetches:
         """
         if not self._solves.busy():
             return
-        reason = self._solves.given_up(key_of(request))
+        error = self._solves.given_up(key_of(request))
         options = options_of(request, self._config)
-        if reason is not None and self._ways.by_browser(request, options):
-            error = SolveError(f"not tried again so soon after: {reason}", "cooldown")
+        if error is not None and self._ways.by_browser(request, options):
             raise self._lost(request, error)
 
     def _without_service(self, request: Request, error: SolverUnavailable) -> Request:

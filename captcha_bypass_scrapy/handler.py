@@ -137,8 +137,8 @@ class ChallengeHandler:
         if solve is not None:
             self._reporter.count("solve/joined")
             solve.waiters += 1
-        elif (reason := self._solves.given_up(key)) is not None:
-            raise SolveError(f"not tried again so soon after: {reason}", "cooldown")
+        elif (resting := self._solves.given_up(key)) is not None:
+            raise resting
         elif (rest := self._solves.rest(key)) is not None:
             solve, counted = rest.solve, True
         else:

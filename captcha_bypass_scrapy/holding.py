@@ -161,8 +161,7 @@ class RequestHolder:
         if current is not None and current is not solve.old:
             request_state.note_solved(request)
             return None
-        if (reason := self._solves.given_up(key)) is not None:
-            resting = SolveError(f"not tried again so soon after: {reason}", "cooldown")
+        if (resting := self._solves.given_up(key)) is not None:
             raise self._fail(request, solve, resting)
         if (rest := self._solves.rest(key)) is not None:
             return Obstacle(None, rest.seconds, self._solves.freed(key))

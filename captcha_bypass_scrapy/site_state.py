@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
+
+from captcha_bypass_scrapy.errors import NO_EVIDENCE, SolveError
 
 #: Solves that failed in a row before a site gets a rest. One bad page must not cost the others.
 FAILURES_BEFORE_REST = 2
@@ -44,7 +47,8 @@ class SiteState:
         self.freed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._next_probe = time.monotonic()
         self._failures = 0
-        self._reason = ""
+        #: What was said of the last one, without its picture: those kept are counted elsewhere.
+        self._reason, self._evidence = "", NO_EVIDENCE
         self._rests_until = 0.0
         self._strikes = 0
         self._probe_seconds = PROBE_SECONDS
@@ -72,14 +76,14 @@ class SiteState:
         if self.unproven:
             self._next_probe = time.monotonic()
 
-    def solve_failed(self, number: int, reason: str) -> None:
+    def solve_failed(self, number: int, error: SolveError) -> None:
         """Count a failure against the site; after a few in a row it gets a rest."""
         self.last_failed = number
-        self._count_failure(reason)
+        self._count_failure(error)
 
-    def _count_failure(self, reason: str) -> None:
+    def _count_failure(self, error: SolveError) -> None:
         self._failures += 1
-        self._reason = reason
+        self._reason, self._evidence = str(error), replace(error.evidence, screenshot=None)
         now = time.monotonic()
         if self._failures >= FAILURES_BEFORE_REST:
             self._rests_until = now + self._cooldown
@@ -96,10 +100,12 @@ class SiteState:
         return max(0.0, self._rests_until - time.monotonic())
 
     @property
-    def given_up(self) -> str | None:
-        """Why its challenged requests fail at once now, or None."""
-        hopeless = self._failures >= FAILURES_BEFORE_GIVING_UP and self.rest_seconds > 0
-        return self._reason if hopeless else None
+    def given_up(self) -> SolveError | None:
+        """What its challenged requests fail with at once now, or None."""
+        if self._failures < FAILURES_BEFORE_GIVING_UP or self.rest_seconds <= 0:
+            return None
+        reason = f"not tried again so soon after: {self._reason}"
+        return SolveError(reason, "cooldown", self._evidence)
 
     # A way that has to be proven
 
@@ -115,10 +121,10 @@ class SiteState:
         self._next_probe = max(self._rests_until, time.monotonic() + after)
         self._free()
 
-    def way_failed(self, reason: str) -> None:
+    def way_failed(self, error: SolveError) -> None:
         """The request that went did not get through: count that against the site."""
         self.unproven = self.holds = True
-        self._count_failure(reason)
+        self._count_failure(error)
         self._free()
 
     def probe_ended(self) -> None:

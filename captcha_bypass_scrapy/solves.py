@@ -147,7 +147,7 @@ class Solves:
             if unproven:
                 site.prove()
         elif isinstance(outcome, SolveError) and outcome.kind == "unsolved" and solve.shared:
-            site.solve_failed(solve.number, str(outcome))
+            site.solve_failed(solve.number, outcome)
         site.solve_ended(solve.number)
         self._forget_well(solve.key, site)
         solve.outcome.set_result(outcome)
@@ -159,8 +159,8 @@ class Solves:
             return None
         return Rest(self._known[site.last_failed], left)
 
-    def given_up(self, key: SiteKey) -> str | None:
-        """Return why challenged requests of this site fail at once now, or None."""
+    def given_up(self, key: SiteKey) -> SolveError | None:
+        """Return what challenged requests of this site fail with at once now, or None."""
         site = self._sites.get(key)
         return None if site is None else site.given_up
 
@@ -185,9 +185,9 @@ class Solves:
         site = self._sites.get(key)
         return site is not None and site.unproven
 
-    def way_failed(self, key: SiteKey, reason: str) -> None:
+    def way_failed(self, key: SiteKey, error: SolveError) -> None:
         """A request did not get through by the site's way: count that as a solve that failed."""
-        self._site(key).way_failed(reason)
+        self._site(key).way_failed(error)
 
     def probe_ended(self, key: SiteKey) -> None:
         """A request that went to prove the way says nothing about it: the next one may go."""

@@ -79,8 +79,9 @@ async def test_requests_of_a_site_that_is_given_up_fail_at_once(lab: Labs) -> No
     async with lab(RETRY_TIMES=0) as found:
         for _ in range(FAILURES_BEFORE_GIVING_UP):
             lost(found, request(), STUCK)
-        with pytest.raises(ChallengeNotSolved, match="not tried again so soon after"):
+        with pytest.raises(ChallengeNotSolved, match="not tried again so soon after") as raised:
             await found.holder.hold(Request(f"{PAGE}/2"), first=True)
+        assert (raised.value.unmet, raised.value.hints) == (["no_challenge"], [HINT])
         assert found.stat("gave_up/reason/cooldown") == 1
         # Those of other modes and sites go on.
         other = Request(f"{PAGE}/3", meta={"captcha_bypass": "cookies"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import captcha_bypass_scrapy.site_state as site_state_module
+from captcha_bypass_scrapy.errors import Evidence, SolveError
 from captcha_bypass_scrapy.site_state import (
     FAILURES_BEFORE_GIVING_UP,
     FAILURES_BEFORE_REST,
@@ -45,10 +47,13 @@ async def site(clock: Clock) -> SiteState:
     return SiteState(COOLDOWN)
 
 
+EVIDENCE = Evidence(("success_text",), ({"code": "text_hidden"},), b"picture")
+
+
 def fail(site: SiteState, times: int = 1) -> None:
     for number in range(times):
         site.solve_started(number, may_be_open=False)
-        site.solve_failed(number, f"reason {number}")
+        site.solve_failed(number, SolveError(f"reason {number}", evidence=EVIDENCE))
         site.solve_ended(number)
 
 
@@ -65,7 +70,7 @@ async def test_site_is_not_well_while_solves_run_or_the_last_has_failed(site: Si
     site.solve_started(2, may_be_open=False)
     site.solve_ended(1)
     assert (site.running, site.is_well) == ([2], False)
-    site.solve_failed(2, "no")
+    site.solve_failed(2, SolveError("no"))
     site.solve_ended(2)
     assert (site.running, site.last_failed, site.is_well) == ([], 2, False)
 
@@ -85,7 +90,11 @@ async def test_rest_and_giving_up_come_with_failures_in_a_row(
     rests = failures >= FAILURES_BEFORE_REST
     gives_up = failures >= FAILURES_BEFORE_GIVING_UP
     assert site.rest_seconds == (COOLDOWN if rests else 0.0)
-    assert site.given_up == (f"reason {failures - 1}" if gives_up else None)
+    assert (site.given_up is not None) == gives_up
+    if site.given_up is not None:
+        assert str(site.given_up) == f"not tried again so soon after: reason {failures - 1}"
+        assert site.given_up.kind == "cooldown"
+        assert site.given_up.evidence == replace(EVIDENCE, screenshot=None)
     clock.now += COOLDOWN
     assert (site.rest_seconds, site.given_up) == (0.0, None)
 
@@ -225,7 +234,7 @@ def test_whatever_happens_a_site_that_is_well_rests_for_nothing(events: list[str
                 if event == "work":
                     site.solve_worked()
                 else:
-                    site.solve_failed(ended, "no")
+                    site.solve_failed(ended, SolveError("no"))
                 site.solve_ended(ended)
             elif event in {"page", "probe"}:
                 site.page_came(probing=event == "probe")
@@ -292,11 +301,11 @@ async def test_way_that_fails_gives_the_site_rests_and_gives_it_up(
 ) -> None:
     site.prove()
     for count in range(1, FAILURES_BEFORE_GIVING_UP + 1):
-        site.way_failed("stuck")
+        site.way_failed(SolveError("stuck"))
         assert site.unproven
         assert (site.rest_seconds == COOLDOWN) == (count >= FAILURES_BEFORE_REST)
         assert site.probe_in == site.rest_seconds + RETRY_SECONDS
-    assert site.given_up == "stuck"
+    assert str(site.given_up) == "not tried again so soon after: stuck"
 
     site.page_came(probing=True)
 

@@ -290,7 +290,7 @@ async def test_host_that_always_fails_is_given_up_while_it_rests(
     assert solves.given_up(HOST) is None
     fail(solves)
 
-    assert solves.given_up(HOST) == str(FAILED)
+    assert str(solves.given_up(HOST)) == f"not tried again so soon after: {FAILED}"
     clock.now += COOLDOWN
     assert solves.given_up(HOST) is None  # after the rest it is tried once more
 
@@ -480,8 +480,8 @@ async def test_cookies_of_a_solve_may_have_to_be_proven(solves: Solves) -> None:
 
 async def test_failures_of_a_way_are_the_sites(solves: Solves, clock: Clock) -> None:
     for _ in range(FAILURES_BEFORE_GIVING_UP):
-        solves.way_failed(HOST, "stuck")
-    assert solves.given_up(HOST) == "stuck"
+        solves.way_failed(HOST, SolveError("stuck"))
+    assert str(solves.given_up(HOST)) == "not tried again so soon after: stuck"
     assert solves.rest(HOST) is None  # no solve has failed
     assert solves.holds(HOST, SHARED, None) is None
     clock.now += COOLDOWN

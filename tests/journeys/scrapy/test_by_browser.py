@@ -350,6 +350,8 @@ async def test_challenge_that_is_not_passed_ends_as_such_and_gives_the_site_rest
 
     assert [error["error"] for error in crawled.errors] == ["ChallengeNotSolved"] * 6
     assert {error["vendor"] for error in crawled.errors} == {"cloudflare"}
+    for error in crawled.errors:
+        assert (error["unmet"], error["hints"]) == (["no_challenge"], ["captcha_widget"])
     stats = crawled.own_stats()
     assert stats["gave_up/count"] == 6
     assert stats["gave_up/reason/cooldown"] >= 1
