@@ -41,7 +41,8 @@ class FakeSite:
         slow: Seconds a page takes.
         together: How many requests must have come before the first is answered.
         gzip: Whether challenges are compressed.
-        closed: Path of a page that nobody gets.
+        closed: Path of a page that nobody gets; with a clearance it says so once another page was served,
+            for what alone has tried a clearance looks like its whole site.
         late: Paths whose first answer takes `late_seconds`.
         check: Where `/to-check/` sends visitors without clearance, if not to a page of the site.
     """
@@ -128,6 +129,8 @@ class FakeSite:
         late = first and request.path in self.late
         await asyncio.sleep(self.late_seconds if late else self.slow)
         assert await eventually(lambda: len(self.seen) >= self.together, 30)
+        if request.path == self.closed and self.cookie in request.cookies:
+            await self.served(1)
         if request.path.startswith("/denied"):
             return web.Response(status=403, text="<h1>Access denied</h1>", content_type="text/html")
         if self._admits(request):
