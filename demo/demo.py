@@ -9,6 +9,7 @@ one solve. Whatever was started is stopped again. Exit code 0 means that all of 
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import base64
 import json
@@ -137,13 +138,13 @@ async def prove_fetch(session: aiohttp.ClientSession, service: URL, page: URL) -
         raise DemoError(f"plain Python should have been refused, and not POST /fetch: {fetched}")
 
 
-async def demo() -> None:
-    """All steps in order."""
+async def demo(browser: str) -> None:
+    """All steps in order; `browser` is the service's setting of that name."""
     service_arguments = ("-m", "captcha_bypass", "--host", "127.0.0.1", "--port", "0")
     async with (
         running("challenge site", str(CHALLENGE_SITE), "--port", "0") as site,
         running("fingerprint site", str(FINGERPRINT_SITE), "--port", "0") as other_site,
-        running("service", *service_arguments, "--browser", "auto") as service,
+        running("service", *service_arguments, "--browser", browser) as service,
         aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=60), cookie_jar=aiohttp.DummyCookieJar()
         ) as session,
@@ -207,9 +208,9 @@ async def crawl(service: URL, site: URL) -> None:
         raise DemoError(f"the crawl should have ended with {wanted}; " + "\n".join(log[-40:]))
 
 
-async def _until_signal() -> None:
+async def _until_signal(browser: str) -> None:
     """Run the demo; the first Ctrl+C or SIGTERM ends it in order, more of them change nothing."""
-    task = asyncio.create_task(demo())
+    task = asyncio.create_task(demo(browser))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, _cancel_once, task)
@@ -223,8 +224,10 @@ def _cancel_once(task: asyncio.Task[None]) -> None:
 
 def main() -> int:
     """Run the demo and return its exit code."""
+    parser = argparse.ArgumentParser("make demo", description=(__doc__ or "").split("\n\n")[1])
+    parser.add_argument("--browser", choices=("auto", "camoufox", "firefox"), default="auto")
     try:
-        asyncio.run(_until_signal())
+        asyncio.run(_until_signal(parser.parse_args().browser))
     except asyncio.CancelledError:
         say("\ndemo: interrupted")
         return 130

@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 from yarl import URL
 
 from demo.challenge_site import SiteOptions, create_site
-from demo.demo import prove, prove_fetch, solve
+from demo.demo import main, prove, prove_fetch, solve
 from demo.fingerprint_site import serving
 from demo.programs import DemoError
 from tests.support.service import Service
@@ -57,3 +57,12 @@ async def test_site_that_lets_everybody_in_fails_the_demo(
     async with TestServer(create_site(EASY)) as site:
         with pytest.raises(DemoError, match="plain Python should have been refused"):
             await prove_fetch(http, URL(service.url), site.make_url("/page/1"))
+
+
+def test_argument_that_the_demo_does_not_know_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["demo", "--quick"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "unrecognized arguments: --quick" in capsys.readouterr().err
