@@ -58,7 +58,7 @@ async def test_text_that_nobody_sees_does_not_count(client: Client, hard: TestSe
         ("/case", "case matters"),
     ]
     tasks = (
-        client.solved(url=str(hard.make_url(page)), success_text=text, timeout=4)
+        client.solved(url=str(hard.make_url(page)), success_text=text, timeout=2.5)
         for page, text in hidden
     )
     for (_, text), data in zip(hidden, await asyncio.gather(*tasks), strict=True):
@@ -69,7 +69,7 @@ async def test_text_that_nobody_sees_does_not_count(client: Client, hard: TestSe
 async def test_selector_must_be_visible(client: Client, hard: TestServer) -> None:
     found, hidden = await asyncio.gather(
         seen(client, hard, "/selector", success_selector="div.yes.it-is"),
-        seen(client, hard, "/selector", timeout=4, success_selector="#no"),
+        seen(client, hard, "/selector", timeout=2.5, success_selector="#no"),
     )
     assert (found, hidden) == (True, False)
 
@@ -140,7 +140,7 @@ async def test_challenge_that_was_passed_is_told_where_the_text_never_comes(
     # Without work it is gone before the first look, now and then.
     async with TestServer(create_site(SiteOptions(work=0.0))) as site:
         url = str(site.make_url("/page/2"))
-        tasks = (client.solved(url=url, success_text="never", timeout=5) for _ in range(4))
+        tasks = (client.solved(url=url, success_text="never", timeout=3) for _ in range(4))
         for data in await asyncio.gather(*tasks):
             assert (data["timeout_reached"], data["challenge"]) == (True, None)
             assert data["solved"] == "cloudflare"
