@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from captcha_bypass.challenges import is_clearance
 from captcha_bypass_scrapy import outcome, request_state
-from captcha_bypass_scrapy.cookies import set_name, text_of, vendors_own
+from captcha_bypass_scrapy.cookies import set_name, text_of
 from captcha_bypass_scrapy.keys import SiteKey, key_of
 from captcha_bypass_scrapy.options import options_of, wanted, wants_page
 
@@ -145,4 +146,4 @@ class Attachments:
 
 def _belongs(header: bytes, clearance: Clearance) -> bool:
     name = set_name(header)
-    return vendors_own(name, clearance.vendor) or any(c.name == name for c in clearance.cookies)
+    return is_clearance(name, clearance.vendor) or any(c.name == name for c in clearance.cookies)

@@ -100,11 +100,6 @@ def choose(
     return chosen if chosen or not isinstance(choice, str) else everything
 
 
-def vendors_own(name: str, vendor: str) -> bool:
-    """Whether a cookie is a clearance of this vendor's."""
-    return any(fnmatchcase(name, pattern) for pattern in CLEARANCE_COOKIES.get(vendor, ()))
-
-
 def text_of(header: bytes) -> str:
     """Return a cookie header as text: UTF-8, as browsers write it, or Latin-1 where it is not."""
     try:

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from captcha_bypass_scrapy.cookies import is_kept, parse_header, text_of, vendors_own
+from captcha_bypass.challenges import is_clearance
+from captcha_bypass_scrapy.cookies import is_kept, parse_header, text_of
 from captcha_bypass_scrapy.keys import origin_of
 
 if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.http import Response
-
-from captcha_bypass.challenges import CLEARANCE_COOKIES
 
 #: Sites and jars that are remembered.
 MAX_SITES = 2000
@@ -71,7 +70,7 @@ class SiteCookies:
             return Parted(own, site)
         known = self._set.get((origin_of(request.url), jar_of(request))) or ()
         for name, value in parse_header(text_of(header)).items():
-            if not is_kept(name, value) or _is_clearance(name):
+            if not is_kept(name, value) or is_clearance(name):
                 continue
             # POST /fetch sets others than ASCII only where a session begins.
             given = value.isascii() and hash((name, value)) not in known
@@ -83,7 +82,3 @@ def jar_of(request: Request) -> str:
     """Return the name of a request's cookie jar; empty for Scrapy's default one."""
     jar: Any = request.meta.get("cookiejar")
     return "" if jar is None else repr(jar)
-
-
-def _is_clearance(name: str) -> bool:
-    return any(vendors_own(name, vendor) for vendor in CLEARANCE_COOKIES)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from scrapy.settings.default_settings import DEFAULT_REQUEST_HEADERS as DEFAULT_HEADERS
 
+from captcha_bypass.challenges import is_clearance
 from captcha_bypass_scrapy.answers import Solution
 from captcha_bypass_scrapy.challenged import Challenged
 from captcha_bypass_scrapy.clearance import Clearance
@@ -18,7 +19,6 @@ from captcha_bypass_scrapy.cookies import (
     is_kept,
     parse_header,
     text_of,
-    vendors_own,
 )
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Task:
         """
         before = {(cookie["name"], cookie["value"]) for cookie in self.body.get("cookies", ())}
         return bool(solution.get("solved")) or any(
-            vendors_own(cookie["name"], vendor) and (cookie["name"], cookie["value"]) not in before
+            is_clearance(cookie["name"], vendor) and (cookie["name"], cookie["value"]) not in before
             for cookie in solution["cookies"]
         )
 
@@ -145,7 +145,7 @@ def own_cookies(request: Request, vendor: str) -> dict[str, str]:
     return {
         name: value
         for name, value in found.items()
-        if is_kept(name, value) and not vendors_own(name, vendor)
+        if is_kept(name, value) and not is_clearance(name, vendor)
     }
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .document import Document
 from .headers import Kind
-from .signatures import BODY_RULES, CLEARANCE_COOKIES, HEADER_RULES, REFINED_BY_BODY
+from .signatures import BODY_RULES, CLEARANCE_COOKIES, HEADER_RULES, REFINED_BY_BODY, is_clearance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +27,7 @@ __all__ = [
     "body_matters",
     "detect",
     "detect_headers",
+    "is_clearance",
     "media_type",
 ]
 

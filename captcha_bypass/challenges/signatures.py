@@ -9,6 +9,7 @@ tried in order.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from captcha_bypass.challenges.headers import (
@@ -122,6 +123,14 @@ CLEARANCE_COOKIES: Mapping[str, tuple[str, ...]] = {
     "go-away": (".go-away-*",),
     "kasada": ("KP_*", "tkrm_*"),
 }
+
+
+def is_clearance(name: str, vendor: str | None = None) -> bool:
+    """Whether a cookie is a clearance of this vendor's, or of any."""
+    vendors = CLEARANCE_COOKIES if vendor is None else (vendor,)
+    patterns = (pattern for one in vendors for pattern in CLEARANCE_COOKIES.get(one, ()))
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
 
 _CLOUDFLARE_IDS = (
     "cf-challenge-running",

@@ -10,11 +10,10 @@ import time
 from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from captcha_bypass.challenges import CLEARANCE_COOKIES
+from captcha_bypass.challenges import is_clearance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -228,10 +227,3 @@ def chosen(cookies: Iterable[Cookie], vendor: str, own: Iterable[str]) -> tuple[
     everything = tuple(c for c in cookies if c.name not in kept and c.partition_key is None)
     found = tuple(c for c in everything if is_clearance(c.name, vendor))
     return found or everything
-
-
-def is_clearance(name: str, vendor: str | None = None) -> bool:
-    """Whether a cookie is a clearance of this vendor's, or of any."""
-    vendors = CLEARANCE_COOKIES if vendor is None else (vendor,)
-    patterns = (pattern for one in vendors for pattern in CLEARANCE_COOKIES.get(one, ()))
-    return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from captcha_bypass.client.sites import SiteKey, is_clearance
+from captcha_bypass.challenges import is_clearance
+from captcha_bypass.client.sites import SiteKey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

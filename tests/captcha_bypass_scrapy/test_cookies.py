@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from captcha_bypass.challenges import CLEARANCE_COOKIES
+from captcha_bypass.challenges import CLEARANCE_COOKIES, is_clearance
 from captcha_bypass_scrapy.cookies import (
     Cookie,
     choose,
@@ -18,7 +18,6 @@ from captcha_bypass_scrapy.cookies import (
     parse_header,
     rotated,
     set_name,
-    vendors_own,
 )
 
 SITE = "http://site.example"
@@ -176,8 +175,8 @@ def test_vendors_cookies_are_told_from_the_sites(vendor: str) -> None:
     found = [cookie(name) for name in ["session", *sorted(own), "cart"]]
 
     assert {c.name for c in choose(found, vendor, "auto")} == own
-    assert all(vendors_own(name, vendor) for name in own)
-    assert not vendors_own("session", vendor)
+    assert all(is_clearance(name, vendor) for name in own)
+    assert not is_clearance("session", vendor)
 
 
 def test_cookies_keep_their_order_and_come_from_any_iterable() -> None:

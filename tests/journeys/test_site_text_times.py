@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from captcha_bypass.browsers.failures import translate_page
-from captcha_bypass.challenges import CLEARANCE_COOKIES, media_type
+from captcha_bypass.challenges import CLEARANCE_COOKIES, is_clearance, media_type
 from captcha_bypass.egress import answers
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.solving import sources
 from captcha_bypass.wire import text
-from captcha_bypass_scrapy.cookies import vendors_own
 from captcha_bypass_scrapy.documents import encoding_of
 from tests.support.growth import grows_too_fast
 
@@ -36,7 +35,7 @@ def _authority(value: str) -> None:
 
 def _cookie_name(value: str) -> None:
     for vendor in CLEARANCE_COOKIES:
-        vendors_own(value, vendor)
+        is_clearance(value, vendor)
 
 
 READERS: dict[str, tuple[Callable[[str], object], tuple[str, ...], tuple[str, ...]]] = {
