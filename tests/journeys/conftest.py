@@ -6,7 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.captcha_bypass_scrapy.conftest import fake, guarded
 from tests.support.visits import Visits
+
+__all__ = ["fake", "guarded", "visits"]
 
 
 @pytest.fixture

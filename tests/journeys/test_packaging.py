@@ -11,7 +11,6 @@ import sys
 import tarfile
 import tomllib
 import zipfile
-from collections.abc import AsyncIterator
 from email import message_from_bytes
 from email.message import Message
 from importlib.metadata import version
@@ -20,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from captcha_bypass import __version__
-from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, serving
+from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite
 from tests.docs.pages import blocks_of
 from tests.support.empty_environment import Environment, make
 from tests.support.repository import ROOT
@@ -99,21 +98,6 @@ def test_supported_pythons_are_those_that_are_checked() -> None:
 
 
 # Where nothing else is installed
-
-
-@pytest.fixture
-async def guarded() -> AsyncIterator[FakeSite]:
-    site = FakeSite()
-    async with serving(site.app(), "127.0.0.1") as site.url:
-        yield site
-
-
-@pytest.fixture
-async def fake(guarded: FakeSite) -> AsyncIterator[FakeService]:
-    service = FakeService(guarded)
-    service.seconds = 0.0
-    async with serving(service.app(), "127.0.0.1") as service.url:
-        yield service
 
 
 @pytest.fixture(scope="module")

@@ -75,10 +75,6 @@ class FetchSite:
             ]
         )
 
-    def expire(self) -> None:
-        """Let no clearance count any more."""
-        self._cleared.clear()
-
     @web.middleware
     async def _gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self.seen[request.path] += 1

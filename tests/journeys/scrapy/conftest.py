@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.captcha_bypass_scrapy.conftest import crawl, fake, fake_crawl, guarded
+from tests.captcha_bypass_scrapy.conftest import crawl, fake_crawl
 
-__all__ = ["crawl", "fake", "fake_crawl", "guarded"]
+__all__ = ["crawl", "fake_crawl"]
