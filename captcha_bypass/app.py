@@ -29,6 +29,7 @@ from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import StartupError
 from captcha_bypass.fetching.sender import Sender
 from captcha_bypass.fetching.sites import Sites
+from captcha_bypass.history import History
 from captcha_bypass.metrics import Metrics
 from captcha_bypass.solving import isolated
 from captcha_bypass.solving.worker import Worker, permit_of
@@ -57,11 +58,13 @@ def create_app(config: Config, find: Find) -> web.Application:
     egress = _egress(config)
     sessions = Sessions(most=config.max_sessions, ttl=config.session_ttl)
     startup = _startup(config, find, egress, sessions)
+    history = History()
     queue = MemoryQueue(
         max_pending=config.max_queue,
         result_ttl=config.result_ttl,
         max_results_bytes=config.max_results_bytes,
         on_start=metrics.task_started,
+        observer=history,
     )
     proxy = default_proxy(config)
     at_once = config.max_fetches_per_host
@@ -74,8 +77,8 @@ def create_app(config: Config, find: Find) -> web.Application:
         at_once=at_once,
         max_per_host=config.max_per_host,
     )
-    board = StatusBoard(queue, startup, egress.counts, sites.status)
-    app = application(config, queue, sessions, board, metrics, sites)
+    board = StatusBoard(queue, startup, egress.counts, sites.status, sessions.now, sites.now)
+    app = application(config, queue, sessions, board, metrics, sites, history)
     app[QUEUE], app[STARTUP], app[SITES] = queue, startup, sites
 
     async def life(_: web.Application) -> AsyncIterator[None]:

@@ -58,6 +58,17 @@ EgressFailure = Literal[
 
 
 @dataclass(frozen=True)
+class BrowserNow:
+    """One browser that runs."""
+
+    age: Annotated[float, Field(description="seconds")]
+    tasks: Annotated[int, Field(description="tasks that have a page in it now")]
+    served: Annotated[int, Field(description="tasks that it has taken")]
+    bytes: Annotated[int, Field(description="memory when it was looked at last; 0: not yet")]
+    sessions: Annotated[int, Field(description="sessions that live in it")]
+
+
+@dataclass(frozen=True)
 class Browsers:
     """The browsers of the service, in numbers."""
 
@@ -76,6 +87,9 @@ class Browsers:
         list[int],
         Field(description="memory that each held when it was looked at last; 0: not yet"),
     ] = field(default_factory=list)
+    each: Annotated[list[BrowserNow], Field(description="those that run, the oldest first")] = (
+        field(default_factory=list)
+    )
 
 
 @dataclass
@@ -107,6 +121,19 @@ class Fetches:
 
 
 @dataclass(frozen=True)
+class SessionNow:
+    """A session of one owner.
+
+    Attributes:
+        name: What its user calls it; of a session that is kept for a site, the site's origin.
+        idle: Seconds since it was last used; 0 while it is.
+    """
+
+    name: str
+    idle: float
+
+
+@dataclass(frozen=True)
 class Status:
     """How the service stands at one moment."""
 
@@ -117,6 +144,10 @@ class Status:
     browsers: Browsers
     egress: Egress
     fetches: Fetches = Fetches()
+    #: Of the owner that it is for, the oldest first.
+    sessions: tuple[SessionNow, ...] = ()
+    #: Those that are kept for sites of that owner's.
+    sites: tuple[SessionNow, ...] = ()
 
     @property
     def obstacle(self) -> str | None:
@@ -134,12 +165,18 @@ class BrowserSource(Protocol):
         """Return how many there are."""
 
 
+#: Returns an owner's sessions.
+SessionSource = Callable[[str], tuple[SessionNow, ...]]
+
+
 class StatusBoard:
     """Puts the status together.
 
     Args:
         egress: Where the service's guards count.
         fetches: Counts requests through the browser.
+        sessions: Returns the sessions that an owner has begun.
+        sites: Returns those that are kept for an owner's sites.
     """
 
     def __init__(
@@ -148,14 +185,22 @@ class StatusBoard:
         source: BrowserSource,
         egress: Egress,
         fetches: Callable[[], Fetches] = Fetches,
+        sessions: SessionSource = lambda owner: (),
+        sites: SessionSource = lambda owner: (),
     ) -> None:
         self._fetches = fetches
+        self._sessions = sessions
+        self._sites = sites
         self._queue = queue
         self._source = source
         self._egress = egress
 
-    async def now(self) -> Status:
-        """Return the status of this moment; what it holds does not change any more."""
+    async def now(self, owner: str | None = None) -> Status:
+        """Return the status of this moment; what it holds does not change any more.
+
+        Args:
+            owner: With the sessions of this one; None: without any.
+        """
         tasks = await self._queue.stats()
         return Status(
             tasks=tasks,
@@ -164,4 +209,6 @@ class StatusBoard:
             browsers=self._source.browsers(),
             egress=replace(self._egress, failures=dict(self._egress.failures)),
             fetches=self._fetches(),
+            sessions=() if owner is None else self._sessions(owner),
+            sites=() if owner is None else self._sites(owner),
         )

@@ -17,6 +17,7 @@ from captcha_bypass.api.native.routes import OPEN_PATHS, NativeApi
 from captcha_bypass.api.refusals import Refusals
 from captcha_bypass.api.sessions import Sessions
 from captcha_bypass.config import Config
+from captcha_bypass.history import History
 from captcha_bypass.metrics import Metrics
 from captcha_bypass.status import StatusBoard
 from captcha_bypass.tasks.base import TaskQueue
@@ -34,8 +35,13 @@ def application(
     board: StatusBoard,
     metrics: Metrics,
     fetching: Fetching,
+    history: History | None = None,
 ) -> web.Application:
-    """Return the API over a queue; `app[DOOR]` makes the protocols of its connections."""
+    """Return the API over a queue; `app[DOOR]` makes the protocols of its connections.
+
+    Args:
+        history: What the queue is observed by.
+    """
     refusals = Refusals(metrics.refused)
     door = Door(refusals)
     app = web.Application(
@@ -48,7 +54,7 @@ def application(
         refusals.close()
 
     app.on_cleanup.append(close)
-    app.add_routes(NativeApi(config, queue, sessions, board).routes())
+    app.add_routes(NativeApi(config, queue, sessions, board, history or History()).routes())
     places = FetchPlaces(config, fetching, metrics.fetch_ended)
     app.add_routes(FetchApi(config, places).routes())
     drop_in = FlareSolverrApi(config, queue, sessions, board, places, report=metrics.v1_request)

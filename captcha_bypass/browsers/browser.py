@@ -17,6 +17,7 @@ from captcha_bypass.browsers.tabs import Means, Tab, Tabs
 from captcha_bypass.concurrency import uninterrupted
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import BrowserLost, TaskError, Unguarded
+from captcha_bypass.status import BrowserNow
 
 
 class Browser:
@@ -109,6 +110,16 @@ class Browser:
     def bytes(self) -> int:
         """The memory that it held when it was weighed last; 0: it was not yet."""
         return self._bytes
+
+    def now(self) -> BrowserNow:
+        """Return its numbers, without asking it."""
+        return BrowserNow(
+            age=round(self.seconds, 1),
+            tasks=self.occupants.tasks,
+            served=self.occupants.served,
+            bytes=self._bytes,
+            sessions=self.occupants.sessions,
+        )
 
     async def weigh(self) -> int:
         """Return the bytes of memory that it holds; only of one that has started."""

@@ -124,6 +124,7 @@ class Fleet:
             starting=len(self._browsers) - len(started),
             restarts=dict(self._restarts),
             bytes=[browser.bytes for browser in started],
+            each=[browser.now() for browser in started],
         )
 
     def lend(self, *, alone: bool) -> Lease:

@@ -75,6 +75,11 @@ class Session:
         """When it was last used, on the event loop's clock."""
         return self._used
 
+    @property
+    def idle(self) -> float:
+        """Seconds since it was last used; 0 while a task has it."""
+        return 0.0 if self.is_lent else round(_now() - self._used, 1)
+
     def touch(self) -> None:
         """Count as used just now."""
         self._used = _now()

@@ -17,6 +17,7 @@ from captcha_bypass.concurrency import Background, uninterrupted
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import TaskError, TooManySessions
+from captcha_bypass.status import SessionNow
 from captcha_bypass.wire.models import SessionKey
 
 #: Seconds between two looks for sessions that have ended by themselves.
@@ -61,6 +62,17 @@ class Sessions:
         """Return the names of an owner's that are alive, oldest first."""
         self._expire()
         return [key.name for key in self._sessions if key.owner == owner and not key.of_site]
+
+    def now(self, owner: str) -> tuple[SessionNow, ...]:
+        """Return how an owner's that are alive stand, oldest first."""
+        return tuple(
+            SessionNow(name, self.idle(SessionKey(owner, name))) for name in self.names(owner)
+        )
+
+    def idle(self, key: SessionKey) -> float:
+        """Return for how many seconds a session was not used; 0: it is, or there is none."""
+        session = self._sessions.get(key)
+        return 0.0 if session is None or key in self._kept else session.idle
 
     @property
     def sites(self) -> int:

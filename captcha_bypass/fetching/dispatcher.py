@@ -36,6 +36,9 @@ class Keeper(Protocol):
     def is_retiring(self, key: SessionKey) -> bool:
         """See Sessions."""
 
+    def idle(self, key: SessionKey) -> float:
+        """See Sessions."""
+
 
 class Sending(Protocol):
     """Sends a request once, in a session; see Sender."""

@@ -20,7 +20,7 @@ from captcha_bypass.fetching.sender import Wanted
 from captcha_bypass.fetching.site import Site
 from captcha_bypass.solving.blocked_ports import check_port
 from captcha_bypass.solving.cookies import browser_cookie
-from captcha_bypass.status import Fetches
+from captcha_bypass.status import Fetches, SessionNow
 from captcha_bypass.tasks.base import TaskQueue
 from captcha_bypass.wire.fetch import Fetched, FetchRequest
 from captcha_bypass.wire.models import SessionKey
@@ -70,6 +70,14 @@ class Sites:
     def status(self) -> Fetches:
         """Count requests under way, and sites that have a session."""
         return Fetches(running=self._running, sites=self._sessions.sites)
+
+    def now(self, owner: str) -> tuple[SessionNow, ...]:
+        """Return the sites of an owner that have a session of their own, by their origins."""
+        return tuple(
+            SessionNow(identity.origin, self._sessions.idle(site.key))
+            for identity, site in self._sites.items()
+            if identity.owner == owner and site.key.of_site and self._sessions.is_settled(site.key)
+        )
 
     async def drain(self, seconds: float) -> None:
         """Return once no request is under way, or so many seconds later."""

@@ -54,6 +54,25 @@ class Stats:
     oldest: float = field(default=0.0, compare=False)
 
 
+class Observer(Protocol):
+    """Told of what becomes of each task, at once; must be quick, and not raise.
+
+    A payload may hold secrets, and must not be kept.
+    """
+
+    def submitted(self, task_id: str, payload: JsonDict, owner: str) -> None:
+        """Note that a task is pending."""
+
+    def started(self, task_id: str, payload: JsonDict, owner: str, waited: float) -> None:
+        """Note that a slot has taken a task which was pending for so many seconds."""
+
+    def ended(self, task_id: str, outcome: JsonDict) -> None:
+        """Note that a task has ended as its handler, or the queue, says."""
+
+    def removed(self, task_id: str) -> None:
+        """Note that a task is forgotten: it is cancelled if it had not ended, or its result is gone."""
+
+
 class TaskQueue(Protocol):
     """A FIFO queue of JSON tasks with a fixed number of slots and a bound on each group.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from captcha_bypass.errors import QueueFull, ShuttingDown
-from captcha_bypass.tasks.base import Handler, JsonDict, Record, State, Stats, weigh
+from captcha_bypass.tasks.base import Handler, JsonDict, Observer, Record, State, Stats, weigh
 from captcha_bypass.tasks.pending import PendingOrder
 
 logger = logging.getLogger(__name__)
@@ -68,6 +68,7 @@ class MemoryQueue:
         max_results_bytes: What all results may hold together; the oldest finished go first, the
             newest is always kept.
         on_start: Called with the seconds that a task was pending, when a slot takes it.
+        observer: Told of every task.
     """
 
     def __init__(
@@ -77,11 +78,13 @@ class MemoryQueue:
         result_ttl: float,
         max_results_bytes: int,
         on_start: Callable[[float], None] = lambda seconds: None,
+        observer: Observer | None = None,
     ) -> None:
         self._max_pending = max_pending
         self._result_ttl = result_ttl
         self._max_results_bytes = max_results_bytes
         self._on_start = on_start
+        self._observer = observer
         self._handler: Handler | None = None
         self._slots = 0
         self._stopping = False
@@ -134,6 +137,8 @@ class MemoryQueue:
         entry = self._entries[task_id] = _Entry(task_id, payload, timeout, owner)
         entry.came_at = asyncio.get_running_loop().time()
         entry.ticket = self._pending.add(entry, bounds or {})
+        if self._observer is not None:
+            self._observer.submitted(task_id, payload, owner)
         self._dispatch()
 
     async def get(self, task_id: str) -> Record | None:
@@ -186,6 +191,8 @@ class MemoryQueue:
                 return
             entry.state = State.RUNNING
             self._on_start(entry.waited)
+            if self._observer is not None:
+                self._observer.started(entry.task_id, entry.payload, entry.owner, entry.waited)
             task = asyncio.create_task(self._run(self._handler, entry), name=entry.task_id)
             self._running[task] = entry
             # Not a `finally` in _run: a task cancelled before its first step never enters it.
@@ -220,6 +227,8 @@ class MemoryQueue:
         entry.weight = weigh(outcome)
         self._finished[entry.task_id] = entry
         self._result_bytes += entry.weight
+        if self._observer is not None:
+            self._observer.ended(entry.task_id, outcome)
         while self._result_bytes > self._max_results_bytes and len(self._finished) > 1:
             oldest = next(iter(self._finished.values()))
             logger.warning(
@@ -237,6 +246,8 @@ class MemoryQueue:
         self._pending.discard(entry.ticket)
         if self._finished.pop(entry.task_id, None) is not None:
             self._result_bytes -= entry.weight
+        if self._observer is not None:
+            self._observer.removed(entry.task_id)
         entry.done.set()
 
     def _is_past(self, entry: _Entry) -> bool:

@@ -35,6 +35,7 @@ from captcha_bypass.errors import (
     TooManyWaiting,
     UnsupportedMediaType,
 )
+from captcha_bypass.history import History
 from captcha_bypass.status import StatusBoard
 from captcha_bypass.tasks.base import Record, TaskQueue
 from captcha_bypass.wire.models import SessionKey, SolveRequest
@@ -53,12 +54,18 @@ class NativeApi:
     """The routes, over a queue."""
 
     def __init__(
-        self, config: Config, queue: TaskQueue, sessions: Sessions, board: StatusBoard
+        self,
+        config: Config,
+        queue: TaskQueue,
+        sessions: Sessions,
+        board: StatusBoard,
+        history: History,
     ) -> None:
         self._config = config
         self._queue = queue
         self._sessions = sessions
         self._board = board
+        self._history = history
         self._openapi = document(config.max_timeout)
         self._waiting = 0
         self._reading = asyncio.Lock()

@@ -74,6 +74,9 @@ class World:
     def is_retiring(self, key: SessionKey) -> bool:
         return key in self.retiring
 
+    def idle(self, key: SessionKey) -> float:
+        return 7.0
+
     # Sender
 
     async def send(self, key: SessionKey, permit: Permit, wanted: Wanted, deadline: float) -> Sent:

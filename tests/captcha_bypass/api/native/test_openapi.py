@@ -26,6 +26,7 @@ from captcha_bypass.api.native.routes import MAX_WAIT, NativeApi
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
 from captcha_bypass.errors import RequestError, RequestErrorCode, TaskErrorCode
+from captcha_bypass.history import History
 from captcha_bypass.metrics import Metrics
 from captcha_bypass.status import Browsers, Egress, Readiness, StatusBoard
 from captcha_bypass.tasks.base import JsonDict
@@ -157,7 +158,7 @@ def test_every_route_is_described() -> None:
     queue = MemoryQueue(max_pending=1, result_ttl=1, max_results_bytes=1)
     board = StatusBoard(queue, ToldBrowsers(), Egress())
     config = Config(workers=1)
-    api = NativeApi(config, queue, Sessions(most=1, ttl=1.0), board)
+    api = NativeApi(config, queue, Sessions(most=1, ttl=1.0), board, History())
     fetch = FetchApi(config, FetchPlaces(config, FineFetches(), Metrics().fetch_ended))
     table = api.routes() + fetch.routes() + MetricsApi(Metrics(), board).routes()
     plain = [(route.path.replace(":[^/]+}", "}"), route.method) for route in table]

@@ -30,7 +30,13 @@ async def test_health_counts_workers_running_and_queued_tasks(make_service: Make
         "queue": 3,
         "browser": "firefox 140.0",
         "version": __version__,
-        "browsers": {"tasks": [3], "starting": 0, "restarts": {"tasks": 2}, "bytes": []},
+        "browsers": {
+            "tasks": [3],
+            "starting": 0,
+            "restarts": {"tasks": 2},
+            "bytes": [],
+            "each": [],
+        },
         "egress": {"bytes_sent": 0, "bytes_received": 7, "connections": 1, "failures": {}},
         "fetches": {"running": 0, "sites": 0},
     }
