@@ -5,6 +5,8 @@ CaptchaBypassError
 │   ├── InvalidRequest         400 invalid_request, with the fields at fault
 │   ├── Unauthorized           401 unauthorized
 │   ├── HostNotAllowed         403 host_not_allowed
+│   ├── OriginNotAllowed       403 origin_not_allowed
+│   ├── DashboardClosed        403 dashboard_closed
 │   ├── NotFound               404 not_found
 │   ├── MethodNotAllowed       405 method_not_allowed
 │   ├── BodyTooLarge           413 body_too_large
@@ -54,6 +56,8 @@ RequestErrorCode = Literal[
     "invalid_request",
     "unauthorized",
     "host_not_allowed",
+    "origin_not_allowed",
+    "dashboard_closed",
     "not_found",
     "method_not_allowed",
     "body_too_large",
@@ -123,6 +127,20 @@ class HostNotAllowed(RequestError):
     """The request names a host that is not this machine, as a rebound DNS name does."""
 
     code = "host_not_allowed"
+    status = 403
+
+
+class OriginNotAllowed(RequestError):
+    """A page of another origin sent what only the dashboard's own page may."""
+
+    code = "origin_not_allowed"
+    status = 403
+
+
+class DashboardClosed(RequestError):
+    """There is no dashboard: others can reach the service, and it has no API key."""
+
+    code = "dashboard_closed"
     status = 403
 
 

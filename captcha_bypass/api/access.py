@@ -16,6 +16,8 @@ from captcha_bypass.config import Config, is_loopback
 from captcha_bypass.errors import HostNotAllowed, Unauthorized
 
 _OWNER = web.RequestKey("OWNER", str)
+#: Who has no key, where keys are asked for: owns nothing, and sees nothing.
+_NOBODY = "nobody"
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([0-9a-z._-]+))(?::[0-9]*)?", re.ASCII | re.IGNORECASE)
 
 
@@ -32,15 +34,22 @@ class KeyPlace:
     hint: str
 
 
-def guards(config: Config, *, open_paths: frozenset[str], elsewhere: KeyPlace) -> list[Middleware]:
+def guards(
+    config: Config,
+    *,
+    is_open: Callable[[web.Request], bool],
+    elsewhere: KeyPlace,
+    by_cookie: Callable[[web.Request], int | None],
+) -> list[Middleware]:
     """Return what lets only those requests through that may use the API.
 
     Args:
-        open_paths: What anybody may get who reaches the port.
+        is_open: Whether anybody may have it who reaches the port.
         elsewhere: Where a key may be, beside the headers.
+        by_cookie: Returns the place of the key that a request's cookie stands for, if any.
     """
     if config.api_keys:
-        return [_key_guard(config.api_keys, open_paths, elsewhere)]
+        return [_key_guard(config.api_keys, is_open, elsewhere, by_cookie)]
     # Beyond loopback the names by which clients call this machine are not known.
     return [_host_guard] if config.loopback_only else []
 
@@ -65,21 +74,30 @@ def owner_of(request: web.Request) -> str:
     return owner
 
 
+def is_known(request: web.Request) -> bool:
+    """Whether a request came with an API key that counts, or with what stands for one."""
+    return owner_of(request) not in ("", _NOBODY)
+
+
 def _key_guard(
-    keys: tuple[SecretStr, ...], open_paths: frozenset[str], elsewhere: KeyPlace
+    keys: tuple[SecretStr, ...],
+    is_open: Callable[[web.Request], bool],
+    elsewhere: KeyPlace,
+    by_cookie: Callable[[web.Request], int | None],
 ) -> Middleware:
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        is_open = request.path in open_paths and request.method in ("GET", "HEAD")
         given = [*_in_headers(request), *elsewhere.find(request)]
         places = (which_key(presented, keys) for presented in given)
         place = next((place for place in places if place is not None), None)
-        if place is None and not is_open:
+        if place is None:
+            place = by_cookie(request)
+        if place is None and not is_open(request):
             raise Unauthorized(
                 "An API key is needed: send Authorization: Bearer KEY or X-API-Key: KEY, "
                 f"or {elsewhere.hint}."
             )
-        request[_OWNER] = f"key {place}"
+        request[_OWNER] = _NOBODY if place is None else f"key {place}"
         return await handler(request)
 
     return guard

@@ -6,6 +6,10 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from captcha_bypass.api.access import guards
+from captcha_bypass.api.dashboard.access import DashboardAccess
+from captcha_bypass.api.dashboard.logins import Logins
+from captcha_bypass.api.dashboard.pages import DashboardPages, add_headers
+from captcha_bypass.api.dashboard.routes import DashboardApi
 from captcha_bypass.api.door import Door
 from captcha_bypass.api.errors import answered_as_json, refused
 from captcha_bypass.api.fetch import FetchApi
@@ -44,13 +48,16 @@ def application(
     """
     refusals = Refusals(metrics.refused)
     door = Door(refusals)
+    access = DashboardAccess(config, Logins())
     app = web.Application(
-        middlewares=[door.middleware(), *middlewares(config, refusals)],
+        middlewares=[door.middleware(), *middlewares(config, refusals, access)],
         client_max_size=MAX_BODY_BYTES,
     )
     app[DOOR] = door
+    app.on_response_prepare.append(add_headers)
 
     async def close(_: web.Application) -> None:
+        access.logins.close()
         refusals.close()
 
     app.on_cleanup.append(close)
@@ -60,18 +67,32 @@ def application(
     drop_in = FlareSolverrApi(config, queue, sessions, board, places, report=metrics.v1_request)
     app.add_routes(drop_in.routes())
     app.add_routes(MetricsApi(metrics, board).routes())
+    app.add_routes(DashboardPages().routes())
+    app.add_routes(DashboardApi(config, access).routes())
     return app
 
 
-def middlewares(config: Config, refusals: Refusals) -> list[Middleware]:
+def middlewares(config: Config, refusals: Refusals, access: DashboardAccess) -> list[Middleware]:
     """Return what every request passes before its route, the outermost first.
 
     Args:
         refusals: Told of each request that is refused.
+        access: Says what of the dashboard is open, and which cookies stand for keys.
     """
+
+    def is_open(request: web.Request) -> bool:
+        reading = request.method in ("GET", "HEAD")
+        return (reading and request.path in OPEN_PATHS) or access.is_open(request)
+
     return [
         answered_as_json,
         flaresolverr.answered,
         refused(refusals),
-        *guards(config, open_paths=OPEN_PATHS, elsewhere=flaresolverr.KEY_IN_URL),
+        access.middleware(),
+        *guards(
+            config,
+            is_open=is_open,
+            elsewhere=flaresolverr.KEY_IN_URL,
+            by_cookie=access.key_place,
+        ),
     ]

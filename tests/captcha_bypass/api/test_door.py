@@ -18,6 +18,8 @@ from aiohttp import web
 from captcha_bypass.api import connection as connection_module
 from captcha_bypass.api import submission
 from captcha_bypass.api.application import middlewares
+from captcha_bypass.api.dashboard.access import DashboardAccess
+from captcha_bypass.api.dashboard.logins import Logins
 from captcha_bypass.api.door import Door
 from captcha_bypass.api.large import json_response
 from captcha_bypass.api.refusals import MAX_LINES, Refusals
@@ -58,7 +60,9 @@ async def serving(files: int = FILES) -> AsyncIterator[Served]:
     codes: list[str] = []
     refusals = Refusals(codes.append)
     door = Door(refusals)
-    app = web.Application(middlewares=[door.middleware(), *middlewares(Config(), refusals)])
+    access = DashboardAccess(Config(), Logins())
+    passed = middlewares(Config(), refusals, access)
+    app = web.Application(middlewares=[door.middleware(), *passed])
 
     async def health(request: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})

@@ -14,6 +14,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from captcha_bypass.api import refusals as module
 from captcha_bypass.api.application import middlewares
+from captcha_bypass.api.dashboard.access import DashboardAccess
+from captcha_bypass.api.dashboard.logins import Logins
 from captcha_bypass.api.refusals import MAX_LINES, MAX_MESSAGE_CHARS, Refusals
 from captcha_bypass.config import Config
 from captcha_bypass.errors import FieldError, InvalidRequest, QueueFull, RequestError
@@ -39,7 +41,8 @@ async def api(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Api]:
     counts: Counter[str] = Counter()
     refusals = Refusals(lambda code: counts.update([code]))
     config = Config(api_key=("canary-key-1",))
-    app = web.Application(middlewares=middlewares(config, refusals))
+    access = DashboardAccess(config, Logins())
+    app = web.Application(middlewares=middlewares(config, refusals, access))
 
     async def solve(request: web.Request) -> web.Response:
         raise found.error

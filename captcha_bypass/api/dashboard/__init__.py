@@ -1,0 +1,1 @@
+"""The operator's page: its files, its login, and what it shows and does."""

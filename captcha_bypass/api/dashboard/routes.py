@@ -1,0 +1,93 @@
+"""The dashboard's API: login, and what its page asks for."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+from pydantic import Field, SecretStr, ValidationError
+
+from captcha_bypass import __version__
+from captcha_bypass.api.access import is_known, which_key
+from captcha_bypass.api.dashboard.access import LOGIN, LOGOUT, SESSION, DashboardAccess
+from captcha_bypass.api.errors import invalid
+from captcha_bypass.api.submission import read_body
+from captcha_bypass.config import Config
+from captcha_bypass.errors import TooManyWaiting, Unauthorized, UnsupportedMediaType
+from captcha_bypass.wire.models import Wire
+
+#: Seconds that the answer to a wrong key takes; they are given one after the other.
+FAILED_SECONDS = 1.0
+#: Wrong keys that may wait for their answer.
+MAX_FAILED = 10
+
+
+class LoginRequest(Wire):
+    """Body of POST /dashboard/login."""
+
+    key: SecretStr = Field(max_length=4096)
+
+
+class DashboardApi:
+    """The routes."""
+
+    def __init__(self, config: Config, access: DashboardAccess) -> None:
+        self._keys = config.api_keys
+        self._access = access
+        self._failed = 0
+        self._failing = asyncio.Lock()
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the route table."""
+        return [
+            web.post(LOGIN, self.log_in),
+            web.post(LOGOUT, self.log_out),
+            web.get(SESSION, self.session, allow_head=False),
+        ]
+
+    async def session(self, request: web.Request) -> web.Response:
+        """Say whether whoever asks may see the rest."""
+        return self._session(known=is_known(request) or not self._keys)
+
+    async def log_in(self, request: web.Request) -> web.Response:
+        """Let in whoever has a key."""
+        # A page of another origin may send any other type without being asked for leave.
+        if request.content_type != "application/json":
+            raise UnsupportedMediaType("Send JSON with the header Content-Type: application/json.")
+        try:
+            login = LoginRequest.model_validate_json(await read_body(request))
+        except ValidationError as error:
+            raise invalid(error) from None
+        response = self._session(known=True)
+        if self._keys:
+            place = which_key(login.key.get_secret_value(), self._keys)
+            if place is None:
+                await self._slow_down()
+                raise Unauthorized("That is none of the service's API keys.")
+            self._access.log_in(request, response, place)
+        return response
+
+    async def log_out(self, request: web.Request) -> web.Response:
+        """End the login of whoever asks."""
+        response = self._session(known=not self._keys)
+        self._access.log_out(request, response)
+        return response
+
+    def _session(self, *, known: bool) -> web.Response:
+        return web.json_response(
+            {
+                "authenticated": known,
+                "needs_key": bool(self._keys),
+                "version": __version__,
+            }
+        )
+
+    async def _slow_down(self) -> None:
+        if self._failed >= MAX_FAILED:
+            raise TooManyWaiting("Too many wrong keys were tried; try again in some seconds.")
+        self._failed += 1
+        try:
+            async with self._failing:
+                await asyncio.sleep(FAILED_SECONDS)
+        finally:
+            self._failed -= 1
