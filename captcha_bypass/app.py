@@ -30,6 +30,7 @@ from captcha_bypass.errors import StartupError
 from captcha_bypass.fetching.sender import Sender
 from captcha_bypass.fetching.sites import Sites
 from captcha_bypass.history import History
+from captcha_bypass.human.waits import Waits
 from captcha_bypass.metrics import Metrics
 from captcha_bypass.solving import isolated
 from captcha_bypass.solving.worker import Worker, permit_of
@@ -47,6 +48,7 @@ LINGER_SECONDS = 2.0
 QUEUE = web.AppKey("QUEUE", MemoryQueue)
 STARTUP = web.AppKey("STARTUP", Startup)
 SITES = web.AppKey("SITES", Sites)
+WAITS = web.AppKey("WAITS", Waits)
 
 
 def create_app(config: Config, find: Find) -> web.Application:
@@ -77,13 +79,20 @@ def create_app(config: Config, find: Find) -> web.Application:
         at_once=at_once,
         max_per_host=config.max_per_host,
     )
+    waits = Waits(
+        queue,
+        most=config.max_waiting_pages,
+        seconds=config.human_timeout,
+        link_base=config.dashboard_url,
+    )
     board = StatusBoard(queue, startup, egress.counts, sites.status, sessions.now, sites.now)
-    app = application(config, queue, sessions, board, metrics, sites, history)
+    app = application(config, queue, sessions, board, metrics, sites, history, waits)
     app[QUEUE], app[STARTUP], app[SITES] = queue, startup, sites
+    app[WAITS] = waits
 
     async def life(_: web.Application) -> AsyncIterator[None]:
         async with startup:
-            worker = Worker(startup, config.max_html_bytes, proxy, metrics.task_ended)
+            worker = Worker(startup, config.max_html_bytes, proxy, metrics.task_ended, waits)
             await queue.start(worker, config.workers)
             yield
             await queue.stop(0)
@@ -151,7 +160,9 @@ async def serve(config: Config) -> None:
         stack.callback(listening.close)
         _warn_if_open(config)
         # Clients wait for this line, and for the browser by /health.
-        line = f"captcha-bypass {__version__} listening on {_address(listening)}"
+        address = _address(listening)
+        app[WAITS].link_base = config.dashboard_url or _reachable(address)
+        line = f"captcha-bypass {__version__} listening on {address}"
         print(f"{line} (workers: {config.workers})", flush=True)
         await _until_asked(asked, app[STARTUP].begin())
         await _drain(app, config.shutdown_timeout, insisted)
@@ -172,6 +183,11 @@ async def _listen(door: Door, config: Config) -> asyncio.Server:
 def _address(listening: asyncio.Server) -> str:
     host, port = listening.sockets[0].getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _reachable(address: str) -> str:
+    """Return an address of a service that listens on all of them by which this machine reaches it."""
+    return address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
 def _warn_if_open(config: Config) -> None:
@@ -198,13 +214,14 @@ async def _drain(app: web.Application, grace: float, insisted: asyncio.Event) ->
     queue = app[QUEUE]
     stats = await queue.stats()
     fetches = app[SITES].status().running
-    if not app[STARTUP].is_ready or not (stats.running or stats.queued or fetches):
+    running = stats.running + stats.waiting_for_human
+    if not app[STARTUP].is_ready or not (running or stats.queued or fetches):
         await queue.stop(0)  # no task has a page that it could lose
         return
     logger.info(
         "stopping: %d tasks and %d fetches running, %d pending; waiting up to %g s for those that "
         "run, a second Ctrl-C or SIGTERM ends them now",
-        stats.running,
+        running,
         fetches,
         stats.queued,
         grace,

@@ -35,6 +35,9 @@ GROUPS = {
     "sessions and requests through the browser": (
         *("max_sessions", "session_ttl", "max_fetch_bytes", "max_fetches_per_host"),
     ),
+    "challenges that a person must pass": (
+        *("on_challenge", "human_timeout", "max_waiting_pages", "human_webhook", "dashboard_url"),
+    ),
     "the proxy of tasks that name none": (
         *("proxy_url", "proxy_username", "proxy_password", "proxy_password_file"),
     ),
@@ -46,6 +49,8 @@ _WORDS = {
     "port": "PORT",
     "api_key": "KEY",
     "allow_private_host": "HOST",
+    "human_webhook": "URL",
+    "dashboard_url": "URL",
     "proxy_url": "URL",
     "proxy_username": "NAME",
     "proxy_password": "PASSWORD",

@@ -22,6 +22,7 @@ from captcha_bypass.api.refusals import Refusals
 from captcha_bypass.api.sessions import Sessions
 from captcha_bypass.config import Config
 from captcha_bypass.history import History
+from captcha_bypass.human.waits import Waits
 from captcha_bypass.metrics import Metrics
 from captcha_bypass.status import StatusBoard
 from captcha_bypass.tasks.base import TaskQueue
@@ -40,11 +41,13 @@ def application(
     metrics: Metrics,
     fetching: Fetching,
     history: History | None = None,
+    waits: Waits | None = None,
 ) -> web.Application:
     """Return the API over a queue; `app[DOOR]` makes the protocols of its connections.
 
     Args:
         history: What the queue is observed by.
+        waits: Pages that wait for a person, whom the dashboard shows them to.
     """
     refusals = Refusals(metrics.refused)
     door = Door(refusals)

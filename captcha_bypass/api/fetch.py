@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from captcha_bypass.api.access import owner_of
 from captcha_bypass.api.errors import invalid
 from captcha_bypass.api.fetch_places import FetchPlaces
-from captcha_bypass.api.submission import BODY_SECONDS, check_timeout
+from captcha_bypass.api.submission import BODY_SECONDS, check_timeout, decided
 from captcha_bypass.config import Config
 from captcha_bypass.errors import (
     BodyTooLarge,
@@ -61,7 +61,7 @@ class FetchApi:
         if size > self._most_body:
             raise self._too_large()
         with self._places.place(size):
-            fetch = await self._parsed(await self._body(request))
+            fetch = decided(await self._parsed(await self._body(request)), self._config)
             check_timeout(fetch.timeout, self._config)
             return await self._answered(fetch, owner_of(request))
 

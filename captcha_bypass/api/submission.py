@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TypeVar
 from uuid import uuid4
 
 from aiohttp import web
@@ -10,6 +11,7 @@ from aiohttp import web
 from captcha_bypass.config import Config
 from captcha_bypass.errors import FieldError, InvalidRequest, SlowBody
 from captcha_bypass.tasks.base import TaskQueue
+from captcha_bypass.wire.fetch import FetchRequest
 from captcha_bypass.wire.models import SolveRequest, Task
 
 #: Seconds for a body: 256 KiB at 10 kB a second.
@@ -38,6 +40,16 @@ def check_timeout(timeout: float, config: Config) -> None:
     if timeout > config.max_timeout:
         message = f"must be at most {config.max_timeout:g} seconds (--max-timeout)"
         raise InvalidRequest([FieldError("timeout", message)])
+
+
+Request = TypeVar("Request", SolveRequest, FetchRequest)
+
+
+def decided(request: Request, config: Config) -> Request:
+    """Return a request with what the settings say where it says nothing."""
+    if request.on_challenge is not None or config.on_challenge == "report":
+        return request
+    return request.model_copy(update={"on_challenge": config.on_challenge})
 
 
 async def submit(queue: TaskQueue, config: Config, request: SolveRequest, owner: str) -> str:

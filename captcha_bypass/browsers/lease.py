@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from playwright.async_api import Error, Page
 
@@ -75,6 +75,7 @@ class Lease:
         self._tab: Tab | None = None
         self._closed = False
         self._over = False
+        self._interrupted = False
         #: What this page did to its browser, or what has become of it.
         self._fault: TaskError | None = None
         #: The browser is dead, and this page is not to blame, as far as can be told.
@@ -108,6 +109,7 @@ class Lease:
         """Open the page; see Place."""
         self._tab = await self.place.open(permit)
         self._tab.guard.on_overrun = self.interrupt
+        self._tab.extend = self.extend
         return self._tab
 
     def end(self) -> None:
@@ -143,8 +145,17 @@ class Lease:
 
     def interrupt(self) -> None:
         """End the time it is lent at once, whatever its user waits for."""
-        if self._scope is not None and not self._over and not self._scope.expired():
+        if self._may_end_otherwise(self._scope):
+            self._interrupted = True
             self._scope.reschedule(asyncio.get_running_loop().time())
+
+    def extend(self, when: float) -> None:
+        """Move the end of the time it is lent, unless that is over already; see `until`."""
+        if self._may_end_otherwise(self._scope) and not self._interrupted:
+            self._scope.reschedule(when)
+
+    def _may_end_otherwise(self, scope: asyncio.Timeout | None) -> TypeGuard[asyncio.Timeout]:
+        return scope is not None and not self._over and not scope.expired()
 
     def raise_if_dead(self) -> None:
         """Raise what happened to the page, if anything did.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -35,12 +35,18 @@ EMPTY_SECONDS = 1.0
 SESSIONS_CLOSE_SECONDS = 6.0
 
 
-@dataclass(frozen=True, eq=False)
+def _keep(until: float) -> None:
+    """Be nobody's page."""
+
+
+@dataclass(eq=False)
 class Tab:
     """A page, alone in its context, and the guard that all its traffic goes through."""
 
     page: Page
     guard: Guard
+    #: Moves the moment, on the event loop's clock, from which its task may have it no longer.
+    extend: Callable[[float], None] = _keep
 
 
 @dataclass(frozen=True)

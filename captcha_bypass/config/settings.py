@@ -29,7 +29,7 @@ from captcha_bypass.config.cpus import usable_cpus
 from captcha_bypass.config.environment import BARE_NAMES, BareEnvironment, PrefixedEnvironment
 from captcha_bypass.config.secret_files import read_keys, read_password
 from captcha_bypass.egress.rules import AllowedHost
-from captcha_bypass.wire.fields import ProxyServer, checked_password, checked_username
+from captcha_bypass.wire.fields import ProxyServer, check_url, checked_password, checked_username
 
 
 def is_loopback(host: str) -> bool:
@@ -64,6 +64,23 @@ def _private_host(value: str) -> str:
 
 
 PrivateHost = Annotated[str, AfterValidator(_private_host)]
+
+
+def _webhook(value: SecretStr) -> SecretStr:
+    check_url(value.get_secret_value())
+    return value
+
+
+def _link_base(value: str) -> str:
+    url = check_url(value)
+    if url.username or url.password or url.query or url.fragment:
+        raise ValueError("must be scheme://host:port, or that and a path")
+    return value.rstrip("/")
+
+
+#: May hold a secret, in any part.
+WebhookUrl = Annotated[SecretStr, AfterValidator(_webhook)]
+LinkBase = Annotated[str, AfterValidator(_link_base)]
 
 
 class Config(BaseSettings):
@@ -136,6 +153,21 @@ class Config(BaseSettings):
     )
     session_ttl: Seconds = Field(
         1800.0, description="seconds without a task after which a session ends"
+    )
+    on_challenge: Annotated[Literal["report", "wait"], Lowered] = Field(
+        "report",
+        description="what is done about challenges for a person where a request does not say it; "
+        "wait: the page is kept for one",
+    )
+    human_timeout: Seconds = Field(600.0, description="seconds that a page waits for a person")
+    max_waiting_pages: int = Field(
+        4, ge=0, le=256, description="pages that may wait for a person at once, beside the workers"
+    )
+    human_webhook: WebhookUrl | None = Field(
+        None, description="URL that is sent a JSON object when a page waits for a person"
+    )
+    dashboard_url: LinkBase | None = Field(
+        None, description="what links to the dashboard begin with, as people reach this service"
     )
     max_fetch_bytes: int = Field(
         10 * 1024 * 1024, ge=1024, description="largest answer of POST /fetch, decoded"

@@ -71,6 +71,13 @@ class History:
         entry.timeline = Timeline(partial(self._touch, task_id))
         self._add(entry)
 
+    def waiting(self, task_id: str) -> None:
+        """See Observer."""
+        entry = self._entries.get(task_id)
+        if entry is not None:
+            entry.state = State.WAITING_FOR_HUMAN
+            self._touch(task_id)
+
     def ended(self, task_id: str, outcome: JsonDict) -> None:
         """See Observer."""
         entry = self._entries.get(task_id)

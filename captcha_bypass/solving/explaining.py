@@ -51,6 +51,11 @@ MESSAGES: Mapping[HintCode, str] = {
     "or give it more time.",
     "captcha_widget": "The page has a captcha that waits for a person; "
     "this service clicks nothing.",
+    "no_human_room": "A person should have been waited for, but as many pages wait for one as may: "
+    "see to those, or raise --max-waiting-pages.",
+    "human_left": "A person was waited for, and has given up.",
+    "human_timeout": "A person was waited for, and none passed the challenge in time: "
+    "see who is told (--human-webhook), or raise --human-timeout.",
 }
 #: As the codes of a frame stand: the closest first.
 _ORDER = list(MESSAGES)
@@ -108,12 +113,18 @@ class Explainer:
             for number, selector in enumerate(selectors)
             if any(answer["selectors"][number] for answer in answers)
         ]
-        widget = any(
-            answer is not None and _is_waiting(frame, answer) for frame, answer in told.items()
-        )
+        widget = _has_widget(told)
         hints += [hint_of(code) for code in self._of_page(told, widget=widget)]
         hints.sort(key=lambda hint: _ORDER.index(hint.code))
         return Explanation(tuple(hints), widget)
+
+    async def has_widget(self) -> bool:
+        """Whether the page has a captcha that waits for a person; bounded by EXPLAIN_SECONDS.
+
+        Raises:
+            playwright.async_api.Error: the page is gone.
+        """
+        return _has_widget(await self._ask_all((), ()))
 
     def _of_page(self, told: Mapping[Frame, Told | None], *, widget: bool) -> Iterator[HintCode]:
         main = self._page.main_frame
@@ -200,6 +211,10 @@ def _without_tags(source: str) -> str:
 
 def _unescaped(source: str) -> str:
     return fold(_ENTITY.sub(lambda entity: unescape(entity[0]), source))
+
+
+def _has_widget(told: Mapping[Frame, Told | None]) -> bool:
+    return any(answer is not None and _is_waiting(frame, answer) for frame, answer in told.items())
 
 
 def _is_waiting(frame: Frame, told: Told) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +10,9 @@ from playwright.async_api import Error, Route
 
 from captcha_bypass.browsers.tabs import Tab
 from captcha_bypass.errors import TaskError
+from captcha_bypass.human.waits import Waits
 from captcha_bypass.solving import first_request
+from captcha_bypass.solving.attending import Attendant
 from captcha_bypass.solving.bounds import Bounds
 from captcha_bypass.solving.collecting import Collector
 from captcha_bypass.solving.conditions import Conditions
@@ -24,11 +25,15 @@ from captcha_bypass.solving.watcher import Watcher
 from captcha_bypass.wire.models import Task
 
 
-async def solve(tab: Tab, task: Task, bounds: Bounds) -> Outcome:
+async def solve(
+    tab: Tab, task: Task, bounds: Bounds, task_id: str = "", waits: Waits | None = None
+) -> Outcome:
     """Open the task's URL, wait for its conditions until the deadline, return what is there.
 
     Args:
         tab: With a fresh page; whoever lent it closes it.
+        bounds: Moved where a person is waited for.
+        waits: Where such pages are kept; None: nobody is waited for.
 
     Raises:
         TaskError: there is nothing to return; reaching the deadline is not an error, and of a file
@@ -38,21 +43,26 @@ async def solve(tab: Tab, task: Task, bounds: Bounds) -> Outcome:
     conditions = Conditions.of(task)
     tracker, jar = DocumentTracker(tab.page, tab.guard.failure), Jar(tab.page)
     failed = FailedRequests(tab.page, tab.guard.failure)
-    watcher = Watcher(tab.page, tracker, conditions, bounds)
+    watcher = Watcher(tab.page, tracker, conditions, bounds, judges_always=task.waits_for_human)
+    explainer = Explainer(tab.page, tracker, conditions)
     collector = Collector(tab.page, tracker, jar, task, bounds)
+    attendant = Attendant(waits, task_id, task, tab, watcher, explainer, bounds)
     try:
-        in_time = await _is_in_time(_go(tab, task, tracker, jar, watcher), bounds.deadline)
-        while True:
-            tracker.raise_if_failed()
-            if not in_time:
-                explainer = Explainer(tab.page, tracker, conditions)
-                return await _unfinished(tracker, watcher, collector, explainer, failed)
-            found = await collector.collect()
-            if found.document is watcher.held:
-                reasons = Reasons(failed_requests=failed.counts)
-                return Outcome(found, met=watcher.met, reasons=reasons)
-            # The page has moved on: for what it shows now, the conditions have to hold, too.
-            in_time = await _is_in_time(watcher.until_through(), bounds.deadline)
+        async with attendant:
+            in_time = await bounds.in_time(_go(tab, task, tracker, jar, watcher))
+            while True:
+                tracker.raise_if_failed()
+                if not in_time:
+                    attendant.end("timeout")
+                    late = await _unfinished(tracker, watcher, collector, explainer, failed)
+                    return attendant.explained(late)
+                found = await collector.collect()
+                if found.document is watcher.held:
+                    attendant.end("solved")
+                    reasons = Reasons(failed_requests=failed.counts)
+                    return Outcome(found, met=watcher.met, reasons=reasons)
+                # The page has moved on: for what it shows now, the conditions have to hold, too.
+                in_time = await bounds.in_time(watcher.until_through())
     except (Error, TaskError) as error:
         explained = tracker.explain(error)
         if explained.code != "not_a_page":
@@ -91,16 +101,6 @@ async def _unfinished(
     unmet = watcher.unmet(found.document, challenged=obstacle is not None and obstacle.solvable)
     reasons = Reasons(unmet, why.hints, failed.counts)
     return Outcome(found, timeout_reached=True, met=watcher.met, reasons=reasons)
-
-
-async def _is_in_time(part: Awaitable[None], deadline: float) -> bool:
-    """Whether a part of the task was done by its deadline."""
-    try:
-        async with asyncio.timeout_at(deadline):
-            await part
-    except TimeoutError:
-        return False
-    return True
 
 
 async def _go(tab: Tab, task: Task, tracker: DocumentTracker, jar: Jar, watcher: Watcher) -> None:

@@ -57,12 +57,23 @@ class Watcher:
 
     A frame that does not answer (a script that spins, 50 MB of text) is asked once and not again
     before it answers, so that questions do not pile up in it.
+
+    Args:
+        judges_always: Whether each look is to say whether a challenge stands, and not just one at
+            each document.
     """
 
     def __init__(
-        self, page: Page, tracker: DocumentTracker, conditions: Conditions, bounds: Bounds
+        self,
+        page: Page,
+        tracker: DocumentTracker,
+        conditions: Conditions,
+        bounds: Bounds,
+        *,
+        judges_always: bool = False,
     ) -> None:
         self._page = page
+        self._judges_always = judges_always or conditions.no_challenge
         self._bounds = bounds
         self._tracker = tracker
         self._conditions = conditions
@@ -72,7 +83,7 @@ class Watcher:
         self.met: challenges.Challenge | None = None
         #: The document that was last seen to be a challenge or none, and that challenge.
         self._judged: Document | None = None
-        self._standing: challenges.Challenge | None = None
+        self.standing: challenges.Challenge | None = None
         #: The document that was last looked at, and the conditions that did not hold for it.
         self._seen: Document | None = None
         self._unmet: tuple[Condition, ...] = ()
@@ -167,7 +178,7 @@ class Watcher:
         self._unmet = self._conditions.unmet(
             text=any(look["text"] for look in looks.values()),
             selector=any(look["selector"] for look in looks.values()),
-            unchallenged=self._judged is document and self._standing is None,
+            unchallenged=self._judged is document and self.standing is None,
         )
         if not self._unmet:
             self.held = document
@@ -190,15 +201,15 @@ class Watcher:
         found = challenges.detect(document.status or 200, document.headers, look["html"])
         self._judged = document
         self._seen_first = self._seen_first or document is self._tracker.first
-        self._standing = found if found is not None and found.solvable else None
-        self.met = self._standing or self.met
+        self.standing = found if found is not None and found.solvable else None
+        self.met = self.standing or self.met
 
     def _raise_if_file(self, document: Document) -> None:
         """Say that the task's address leads to a file, where the document only stands before it."""
         file = self._tracker.file
         if file is None or asyncio.get_running_loop().time() - file.since < FILE_SECONDS:
             return
-        challenged = self._judged is document and self._standing is not None
+        challenged = self._judged is document and self.standing is not None
         if challenged or same_page(file.asked, document.asked):
             raise TaskError("not_a_page", NOT_A_PAGE)
 
@@ -216,8 +227,8 @@ class Watcher:
         return {frame: look for frame, look in looks.items() if look is not None}
 
     async def _ask(self, frame: Frame) -> Look | None:
-        # Without `no_challenge` one look at each document tells what was met on the way.
-        new = self._conditions.no_challenge or self._judged is not self._tracker.document
+        # Where nobody waits for its end one look at each document tells what was met on the way.
+        new = self._judges_always or self._judged is not self._tracker.document
         wants_html = new and frame == self._page.main_frame
         argument = {
             "texts": self._conditions.texts,

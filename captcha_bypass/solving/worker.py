@@ -14,6 +14,7 @@ from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import BrowserLost, TaskError
+from captcha_bypass.human.waits import Waits
 from captcha_bypass.solving.blocked_ports import check_port
 from captcha_bypass.solving.bounds import Bounds
 from captcha_bypass.solving.conditions import Conditions
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 #: How often a task starts again whose browser was lost, as far as can be told by no fault of its
 #: own. If any page of that browser may have killed it, each gets a browser for itself next.
 RESTARTS = 2
+#: Not again: what the person did in it is lost, and they may have left.
+LOST_WAIT = "The browser was lost while its page waited for a person; send the task again."
 #: Told of each task that ends: the outcome (`completed`, `timeout`, `cancelled` or the code of its
 #: error), the seconds since it was taken, and the data of its result, empty if there is none.
 Report = Callable[[str, float, JsonDict], None]
@@ -57,6 +60,7 @@ class Worker:
         max_html_bytes: See Config.
         proxy: That of tasks that name none.
         report: Called once for each task.
+        waits: Where pages wait for a person; None: none does.
     """
 
     def __init__(
@@ -65,11 +69,13 @@ class Worker:
         max_html_bytes: int,
         proxy: Upstream | None = None,
         report: Report = lambda outcome, seconds, data: None,
+        waits: Waits | None = None,
     ) -> None:
         self._pages = pages
         self._max_html_bytes = max_html_bytes
         self._proxy = proxy
         self._report = report
+        self._waits = waits
 
     async def __call__(self, task_id: str, payload: JsonDict) -> JsonDict:
         """Run one task. Cancelling it closes its page, or kills its browser."""
@@ -88,6 +94,7 @@ class Worker:
 
     def _job(self, task_id: str, task: Task, started: float) -> _Job:
         return _Job(
+            task_id,
             task,
             permit_of(task, self._proxy),
             Bounds(started + task.timeout, self._max_html_bytes),
@@ -122,6 +129,8 @@ class Worker:
                 outcome = await self._attempt(job, alone=alone)
                 break
             except BrowserLost as error:
+                if job.bounds.was_moved:
+                    raise TaskError("browser_crashed", LOST_WAIT) from error
                 lost, alone = True, alone or error.suspect
                 logger.info("task starts again: its browser was lost", extra=job.event)
         else:
@@ -145,7 +154,7 @@ class Worker:
             ) as tab:
                 seconds = round(clock() - asked, 4)
                 logger.debug("page lent", extra={**job.event, "seconds": seconds})
-                return await solve(tab, job.task, job.bounds)
+                return await solve(tab, job.task, job.bounds, job.task_id, self._waits)
         except TimeoutError:
             # It had a page, which could not be read within five seconds past the deadline.
             reasons = Reasons(Conditions.of(job.task).unmet(), (hint_of("page_busy"),))
@@ -156,6 +165,7 @@ class Worker:
 class _Job:
     """A task, and what it may do."""
 
+    task_id: str
     task: Task
     permit: Permit
     bounds: Bounds

@@ -20,6 +20,8 @@ class State(StrEnum):
 
     PENDING = "pending"
     RUNNING = "running"
+    #: It runs, but has no slot: a person must do something on its page.
+    WAITING_FOR_HUMAN = "waiting_for_human"
     COMPLETED = "completed"
     ERROR = "error"
 
@@ -52,6 +54,8 @@ class Stats:
     slots: int
     #: Seconds that the oldest pending task has waited; 0: none is pending.
     oldest: float = field(default=0.0, compare=False)
+    #: Tasks that wait for a person; none of them has a slot.
+    waiting_for_human: int = 0
 
 
 class Observer(Protocol):
@@ -65,6 +69,9 @@ class Observer(Protocol):
 
     def started(self, task_id: str, payload: JsonDict, owner: str, waited: float) -> None:
         """Note that a slot has taken a task which was pending for so many seconds."""
+
+    def waiting(self, task_id: str) -> None:
+        """Note that a running task has left its slot, and waits for a person."""
 
     def ended(self, task_id: str, outcome: JsonDict) -> None:
         """Note that a task has ended as its handler, or the queue, says."""
@@ -114,6 +121,13 @@ class TaskQueue(Protocol):
         Raises:
             QueueFull: as many tasks are pending as the bound allows.
             ShuttingDown: the queue is stopping.
+        """
+
+    async def leave_slot(self, task_id: str, seconds: float) -> bool:
+        """Let a running task wait for a person: its slot serves others, its groups stay held.
+
+        Its handler calls this, which promises then to end about `seconds` from now. False: it does
+        not run, or has left its slot before.
         """
 
     async def get(self, task_id: str) -> Record | None:

@@ -48,6 +48,8 @@ class _Entry:
     came_at: float = 0.0
     ended_at: float = 0.0
     weight: int = 0
+    #: What ends a handler that does not end by itself.
+    backstop: asyncio.Timeout | None = None
 
     @property
     def waited(self) -> float:
@@ -92,7 +94,9 @@ class MemoryQueue:
         self._pending: PendingOrder[_Entry] = PendingOrder()
         # In the order they ended, so that the first is always the next to go.
         self._finished: OrderedDict[str, _Entry] = OrderedDict()
+        #: Those that wait for a person among them; how many these are is counted beside.
         self._running: dict[asyncio.Task[JsonDict], _Entry] = {}
+        self._waiting = 0
         self._result_bytes = 0
         self._expiry: asyncio.TimerHandle | None = None
 
@@ -141,6 +145,20 @@ class MemoryQueue:
             self._observer.submitted(task_id, payload, owner)
         self._dispatch()
 
+    async def leave_slot(self, task_id: str, seconds: float) -> bool:
+        """See TaskQueue."""
+        entry = self._entries.get(task_id)
+        if entry is None or entry.state is not State.RUNNING or entry.backstop is None:
+            return False
+        entry.state = State.WAITING_FOR_HUMAN
+        self._waiting += 1
+        until = asyncio.get_running_loop().time() + seconds
+        entry.backstop.reschedule(until + BACKSTOP_SECONDS)
+        if self._observer is not None:
+            self._observer.waiting(task_id)
+        self._dispatch()
+        return True
+
     async def get(self, task_id: str) -> Record | None:
         """See TaskQueue."""
         entry = self._entries.get(task_id)
@@ -179,13 +197,19 @@ class MemoryQueue:
         oldest = self._pending.oldest
         return Stats(
             queued=len(self._pending),
-            running=len(self._running),
+            running=self._busy,
             slots=self._slots,
             oldest=0.0 if oldest is None else oldest.waited,
+            waiting_for_human=self._waiting,
         )
 
+    @property
+    def _busy(self) -> int:
+        """Slots that are taken."""
+        return len(self._running) - self._waiting
+
     def _dispatch(self) -> None:
-        while self._handler is not None and len(self._running) < self._slots:
+        while self._handler is not None and self._busy < self._slots:
             entry = self._pending.take()
             if entry is None:
                 return
@@ -200,7 +224,7 @@ class MemoryQueue:
 
     async def _run(self, handler: Handler, entry: _Entry) -> JsonDict:
         try:
-            async with asyncio.timeout(entry.timeout + BACKSTOP_SECONDS):
+            async with asyncio.timeout(entry.timeout + BACKSTOP_SECONDS) as entry.backstop:
                 return await handler(entry.task_id, entry.payload)
         except Exception:
             logger.exception("task %s: the handler broke its promise not to raise", entry.task_id)
@@ -208,6 +232,7 @@ class MemoryQueue:
 
     def _ended(self, task: asyncio.Task[JsonDict]) -> None:
         entry = self._running.pop(task)
+        self._waiting -= entry.state is State.WAITING_FOR_HUMAN
         self._pending.release(entry.ticket)
         if task.cancelled():
             # Not stopping and not removed: the handler cancelled itself, which breaks its promise.

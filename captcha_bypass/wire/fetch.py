@@ -29,7 +29,7 @@ from captcha_bypass.wire.fields import (
     host_of,
     matching,
 )
-from captcha_bypass.wire.models import MAX_COOKIES, Cookie, Proxy, Task, Wire
+from captcha_bypass.wire.models import MAX_COOKIES, Cookie, OnChallenge, Proxy, Task, Wire
 from captcha_bypass.wire.results import Hint
 
 #: More than any browser sends.
@@ -100,6 +100,10 @@ class FetchRequest(Wire):
     success_text: SuccessText | None = Field(None, description="see SolveRequest")
     success_selector: SuccessSelector | None = Field(None, description="see SolveRequest")
     no_challenge: bool = Field(True, description="see SolveRequest")
+    on_challenge: OnChallenge | None = Field(
+        None,
+        description="see SolveRequest; the time that a person is waited for is added to timeout",
+    )
 
     @field_validator("cookies")
     @classmethod
@@ -164,6 +168,7 @@ class FetchRequest(Wire):
             session=session,
             owner=owner,
             of_site=of_site,
+            on_challenge=self.on_challenge,
         )
 
 

@@ -58,8 +58,17 @@ def _parse_url(value: str, schemes: tuple[str, ...]) -> AnyUrl:
     return url
 
 
+def check_url(value: str) -> AnyUrl:
+    """Return a URL of http or https, taken apart.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return _parse_url(value, ("http", "https"))
+
+
 def _page_url(value: str) -> str:
-    url = _parse_url(value, ("http", "https"))
+    url = check_url(value)
     if url.username is not None or url.password is not None or "@" in urlsplit(value).netloc:
         raise ValueError("must not contain user:password; send an Authorization header instead")
     normalised = str(url)

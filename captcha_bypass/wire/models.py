@@ -35,6 +35,8 @@ from captcha_bypass.wire.fields import (
 #: As many as Firefox keeps (`network.cookie.maxNumber`).
 MAX_COOKIES = 3000
 MAX_HEADERS = 50
+#: What is done about a challenge that needs a person.
+OnChallenge = Literal["report", "wait"]
 
 
 def _few(headers: object) -> object:
@@ -166,6 +168,12 @@ class SolveRequest(Wire):
         default_factory=list, max_length=16, description="resource types not to load"
     )
 
+    on_challenge: OnChallenge | None = Field(
+        None,
+        description="wait: a challenge that needs a person keeps the page open for one, so that the "
+        "task may last --human-timeout longer than its timeout; report: it does not; default: "
+        "--on-challenge",
+    )
     session: SessionName | None = Field(
         None, description="name of a context that is kept: cookies and storage of its earlier tasks"
     )
@@ -217,6 +225,11 @@ class Task(SolveRequest):
     def of(cls, request: SolveRequest, owner: str) -> Task:
         """Return a request, which was checked when it came, as a task of its owner's."""
         return cls.model_construct(**{**dict(request), "owner": owner})
+
+    @property
+    def waits_for_human(self) -> bool:
+        """Whether its page is kept for a person where its challenge needs one."""
+        return self.on_challenge == "wait"
 
     @property
     def session_key(self) -> SessionKey | None:

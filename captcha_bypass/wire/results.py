@@ -21,6 +21,9 @@ HintCode = Literal[
     "page_loading",
     "page_busy",
     "captcha_widget",
+    "no_human_room",
+    "human_left",
+    "human_timeout",
 ]
 
 

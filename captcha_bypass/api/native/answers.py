@@ -49,7 +49,9 @@ class SolveAnswer(BaseModel):
 class TaskView(BaseModel):
     """Answer of GET /result/{task_id}."""
 
-    status: Literal["pending", "running", "completed", "error", "not_found"]
+    status: Literal[
+        "pending", "running", "waiting_for_human", "completed", "error", "not_found"
+    ] = Field(description="waiting_for_human: it runs, and a person must pass its challenge")
     error: TaskErrorBody | None = None
     data: Solution | None = Field(
         None,

@@ -25,7 +25,7 @@ from captcha_bypass.api.native.answers import (
 )
 from captcha_bypass.api.native.openapi import document
 from captcha_bypass.api.sessions import Sessions
-from captcha_bypass.api.submission import read_body, submit
+from captcha_bypass.api.submission import decided, read_body, submit
 from captcha_bypass.concurrency import uninterrupted
 from captcha_bypass.config import Config
 from captcha_bypass.errors import (
@@ -92,9 +92,10 @@ class NativeApi:
         if self._queue.stopping:
             raise ShuttingDown
         try:
-            solve_request = await self._parsed(await read_body(request))
+            parsed = await self._parsed(await read_body(request))
         except ValidationError as error:
             raise invalid(error) from None
+        solve_request = decided(parsed, self._config)
         owner = owner_of(request)
         if not wait:
             return _queued(await submit(self._queue, self._config, solve_request, owner))

@@ -1,0 +1,1 @@
+"""Tasks whose pages wait for a person: which there are, and who is told."""
