@@ -4,6 +4,8 @@
 SHELL := /bin/bash
 PYTHON_ENV := .venv/bin/python
 INSTALLED := .venv/.installed
+# What checks the operator's page, and what it is made of.
+NODE_MODULES := node_modules/.package-lock.json
 # A file's tests stay together, for what they share. Without a browser they wait more than they work; with one,
 # more workers than cores make browsers late, and tests fail.
 WITHOUT_BROWSER := -n 4 --dist loadfile -m "not browser and not soak"
@@ -14,7 +16,7 @@ OR_NONE := || [ $$? -eq 5 ]
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test soak bench run lint lock verify-camoufox clean
+.PHONY: help demo check test soak bench run lint lock vendor verify-camoufox clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 14
@@ -27,8 +29,8 @@ check: lint ## Run `make lint` and all tests that need no browser: a few minutes
 	@bash .ci/setup networks curl
 	$(PYTHON_ENV) -m pytest $(WITHOUT_BROWSER) $(ARGS)
 
-test: $(INSTALLED) ## Run all tests, those with a real Firefox too
-	@bash .ci/setup firefox xvfb networks curl
+test: $(INSTALLED) $(NODE_MODULES) ## Run all tests, those with a real browser too
+	@bash .ci/setup firefox chromium xvfb networks curl
 	$(PYTHON_ENV) -m pytest $(WITHOUT_BROWSER) $(ARGS) $(OR_NONE)
 	$(PYTHON_ENV) -m pytest $(WITH_BROWSER) $(ARGS) $(OR_NONE)
 
@@ -44,10 +46,11 @@ run: $(INSTALLED) ## Run the service in the foreground (ARGS="--workers 2 ...")
 	@bash .ci/setup browser
 	$(PYTHON_ENV) -m captcha_bypass $(ARGS)
 
-lint: $(INSTALLED) ## Check style, formatting, types, imports, the Dockerfile and the workflows
+lint: $(INSTALLED) $(NODE_MODULES) ## Check style, formatting, types, imports, the Dockerfile and the workflows
 	$(PYTHON_ENV) -m ruff check
 	$(PYTHON_ENV) -m ruff format --check
 	$(PYTHON_ENV) -m mypy -n 2
+	.venv/bin/node node_modules/typescript/bin/tsc --project jsconfig.json
 	.venv/bin/lint-imports --no-logo
 	.venv/bin/hadolint Dockerfile
 	.venv/bin/zizmor --offline --no-progress .github
@@ -58,13 +61,22 @@ lock: $(INSTALLED) ## Write the image's dependencies anew, as docker/requirement
 	.venv/bin/uv pip compile pyproject.toml --extra server --group build --universal --python-version 3.13 --generate-hashes \
 		--no-emit-index-url --custom-compile-command "make lock" --quiet -o docker/requirements.txt $(ARGS)
 
+vendor: $(INSTALLED) ## Write the libraries of the operator's page anew, from package-lock.json (ARGS=--upgrade for newer ones)
+	$(if $(findstring --upgrade,$(ARGS)),.venv/bin/npm update --package-lock-only)
+	@bash .ci/setup page
+	$(PYTHON_ENV) .ci/vendor.py
+
 verify-camoufox: $(INSTALLED) ## Check what only Camoufox itself can show, with internet (ARGS=--images with Docker): a table and a report
 	@bash .ci/setup browser
 	$(PYTHON_ENV) -m tests.verify $(ARGS)
 
 clean: ## Remove .venv and everything else that was generated
-	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis benchmarks/results
+	rm -rf .venv node_modules dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis benchmarks/results
 	find captcha_bypass captcha_bypass_scrapy benchmarks demo examples tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(NODE_MODULES): package-lock.json $(INSTALLED)
+	@bash .ci/setup page
+	@touch $@
 
 $(INSTALLED): pyproject.toml .ci/setup
 	@bash .ci/setup venv

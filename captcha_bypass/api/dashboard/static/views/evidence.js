@@ -1,0 +1,92 @@
+// What was kept of a page: a picture, and its HTML as text. It is rendered only on request, in a
+// frame that can neither run scripts nor load anything.
+
+import * as api from "../api.js";
+import { bytes, shown } from "../format.js";
+import { html } from "../html.js";
+import { useEffect, useRef, useState } from "../vendor/preact-hooks.js";
+
+/** Characters of the source that are shown at first. */
+const FIRST = 20000;
+const NOTHING_LOADS =
+  "<!doctype html><meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; form-action 'none'; base-uri 'none'\">";
+/** What hints at hosts to connect to, which no policy forbids, nests documents, or is refused anyway. */
+const LOADERS = "link, meta, base, script, style, noscript, iframe, frame, object, embed, template, portal, fencedframe";
+/** Attributes that lead elsewhere, or are refused anyway. */
+const NAMES = ["href", "xlink:href", "ping", "target", "action", "formaction", "style", "src", "srcset", "poster", "background"];
+
+/** @param {{id: string, size: {html_bytes: number, jpeg_bytes: number}}} props */
+export function Evidence({ id, size }) {
+  return html`<section aria-labelledby="evidence-title">
+    <h2 id="evidence-title">Evidence</h2>
+    ${size.jpeg_bytes > 0 &&
+    html`<figure class="picture">
+      <figcaption>The page as it was at the end (${bytes(size.jpeg_bytes)})</figcaption>
+      <img src=${api.evidenceUrl(id, "jpeg")} alt="Screenshot of the page at the task's end" loading="lazy" />
+    </figure>`}
+    ${size.html_bytes > 0 && html`<${Source} id=${id} size=${size.html_bytes} />`}
+  </section>`;
+}
+
+/** @param {{id: string, size: number}} props */
+function Source({ id, size }) {
+  const [source, setSource] = useState(/** @type {string | null} */ (null));
+  const [error, setError] = useState("");
+  const [view, setView] = useState(/** @type {"" | "text" | "frame"} */ (""));
+  const ended = useRef(new AbortController());
+  useEffect(() => () => ended.current.abort(), []);
+
+  /** @param {"text" | "frame"} wanted */
+  async function open(wanted) {
+    setError("");
+    try {
+      if (source === null) setSource(await api.evidenceHtml(id, ended.current.signal));
+      setView(view === wanted ? "" : wanted);
+    } catch (refused) {
+      if (!ended.current.signal.aborted) setError(refused instanceof Error ? refused.message : String(refused));
+    }
+  }
+
+  return html`<div class="source">
+    <h3>HTML (${bytes(size)})</h3>
+    <p class="actions">
+      <button type="button" aria-expanded=${view === "text"} onClick=${() => open("text")}>Source</button>
+      <button type="button" aria-expanded=${view === "frame"} onClick=${() => open("frame")}>Render without scripts, styles and network</button>
+      <span class="error" role="alert">${shown(error, 300)}</span>
+    </p>
+    ${source !== null && view === "text" && html`<${Text} source=${source} />`}
+    ${source !== null && view === "frame" && html`<${Rendered} source=${source} />`}
+  </div>`;
+}
+
+/** @param {{source: string}} props */
+function Text({ source }) {
+  const [all, setAll] = useState(false);
+  const rest = source.length - FIRST;
+  return html`<pre tabindex="0" role="region" aria-label="Source of the page"><code>${all ? source : source.slice(0, FIRST)}</code></pre>
+    ${rest > 0 && !all && html`<button type="button" onClick=${() => setAll(true)}>Show all (${rest} more characters)</button>`}`;
+}
+
+/** @param {{source: string}} props */
+function Rendered({ source }) {
+  return html`<iframe
+    class="rendered" title="The page, without scripts and network" sandbox="" referrerpolicy="no-referrer"
+    csp="default-src 'none'" srcdoc=${harmless(source)}
+  ></iframe>`;
+}
+
+/**
+ * Returns HTML for the sandboxed frame. The sandbox and the policy are what make it safe; this takes out
+ * what they do not cover: hints to connect to a host.
+ *
+ * @param {string} source
+ */
+export function harmless(source) {
+  // A document made this way runs and loads nothing.
+  const parsed = new DOMParser().parseFromString(source, "text/html");
+  for (const element of parsed.querySelectorAll(LOADERS)) element.remove();
+  for (const element of parsed.querySelectorAll("*")) {
+    for (const name of NAMES) element.removeAttribute(name);
+  }
+  return NOTHING_LOADS + parsed.documentElement.outerHTML;
+}

@@ -1,0 +1,279 @@
+"""A stand-in for the service behind the operator's page: it says what a test wants it to say.
+
+For what the real one says only now and then: hostile texts, lost connections, a thousand tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+
+from aiohttp import WSMsgType, web
+from aiohttp.test_utils import TestServer
+from aiohttp.typedefs import Handler
+
+from tests.support.dashboard_data import Json, details, minutes, status
+from tests.support.repository import ROOT
+
+STATIC = ROOT / "captcha_bypass/api/dashboard/static"
+#: As strict as the service's own.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; frame-src 'none'"
+)
+COOKIE = "operator"
+
+
+class Watcher:
+    """One connection of the live view, from the service's side."""
+
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        self.socket = socket
+        self.received: list[Json] = []
+        self._came = asyncio.Event()
+
+    async def state(self, **changes: object) -> None:
+        """Tell how the page and its control stand."""
+        until = time.time() + 500
+        shown = {"width": 640, "height": 360, "watchers": 1, "control": "free", "until": until}
+        await self.say(type="state", vendor="demo", host="shop.example", **(shown | changes))
+
+    async def say(self, **message: object) -> None:
+        await self.socket.send_json(message)
+
+    async def picture(self, jpeg: bytes) -> None:
+        await self.socket.send_bytes(jpeg)
+
+    def of(self, kind: str) -> list[Json]:
+        """Return the messages of a type that came so far."""
+        return [message for message in self.received if message["type"] == kind]
+
+    async def until(self, kind: str, count: int = 1) -> list[Json]:
+        """Wait for messages of a type."""
+        async with asyncio.timeout(10):
+            while len(self.of(kind)) < count:
+                self._came.clear()
+                await self._came.wait()
+        return self.of(kind)
+
+    async def listen(self) -> None:
+        async for message in self.socket:
+            if message.type is WSMsgType.TEXT:
+                self.received.append(json.loads(message.data))
+                self._came.set()
+
+
+class StandIn:
+    """What the page talks to; a test changes its attributes and pushes events.
+
+    Attributes:
+        key: The API key to log in with; None: none is needed.
+        refusal: Why nothing is shown, with HTTP 403; None: it is.
+        away: Whether connections are cut, as of a service that has died.
+        requests: Method and path of each request that was answered.
+    """
+
+    def __init__(self) -> None:
+        self.key: str | None = None
+        self.refusal: str | None = None
+        self.away = False
+        self.status = status()
+        self.tasks: dict[str, Json] = {}
+        self.details: dict[str, Json] = {}
+        self.minutes = minutes()
+        self.html: dict[str, str] = {}
+        self.jpeg: dict[str, bytes] = {}
+        self.requests: list[tuple[str, str]] = []
+        self.watchers: list[Watcher] = []
+        self._streams: set[web.StreamResponse] = set()
+        self._changed = asyncio.Event()
+        self.server = TestServer(self._application())
+
+    @property
+    def url(self) -> str:
+        return str(self.server.make_url("/dashboard"))
+
+    @property
+    def listeners(self) -> int:
+        return len(self._streams)
+
+    def add(self, *entries: Json, **changes: object) -> None:
+        """Add tasks to the list, with details to be had."""
+        for entry in entries:
+            self.tasks[entry["id"]] = entry
+            self.details[entry["id"]] = details(entry, **changes)
+
+    async def push(self, name: str, data: object) -> None:
+        """Send an event to each page that listens."""
+        for stream in list(self._streams):
+            await _event(stream, name, data)
+
+    async def change(self, entry: Json, **changes: object) -> None:
+        """Change a task, and tell of it."""
+        self.add(entry, **changes)
+        await self.push("tasks", {"reset": False, "tasks": [entry], "removed": []})
+
+    def go_away(self) -> None:
+        """Cut all connections, and every one to come."""
+        self.away = True
+        for stream in list(self._streams):
+            _cut(stream)
+        for watcher in self.watchers:
+            _cut(watcher.socket)
+
+    async def until_listeners(self, count: int) -> None:
+        await self.until(lambda: self.listeners == count)
+
+    async def watcher(self, count: int = 1) -> Watcher:
+        """Wait for the live view to connect, and return its newest connection."""
+        await self.until(lambda: len(self.watchers) >= count)
+        return self.watchers[-1]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition holds; it is looked at whenever something was asked."""
+        async with asyncio.timeout(15):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    def _application(self) -> web.Application:
+        app = web.Application(middlewares=[self._met])
+        app.router.add_get("/dashboard", self._index)
+        app.router.add_static("/dashboard/static", STATIC)
+        app.router.add_get("/dashboard/api/session", self._session)
+        app.router.add_post("/dashboard/login", self._login)
+        app.router.add_post("/dashboard/logout", self._logout)
+        app.router.add_get("/dashboard/api/events", self._events)
+        app.router.add_get("/dashboard/api/tasks/{id}", self._task)
+        app.router.add_get("/dashboard/api/tasks/{id}/live", self._live)
+        app.router.add_get("/task/{id}/evidence", self._evidence)
+        app.router.add_delete("/task/{id}", self._delete)
+        app.router.add_delete("/sessions/{name}", self._end_session)
+        return app
+
+    @web.middleware
+    async def _met(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self.away:
+            assert request.transport is not None
+            request.transport.abort()
+            raise web.HTTPServiceUnavailable
+        self.requests.append((request.method, request.path))
+        self._changed.set()
+        known = self.key is None or request.cookies.get(COOKIE) == "1"
+        guarded = request.path.startswith(("/dashboard/api", "/task", "/sessions"))
+        if guarded and not known and request.path != "/dashboard/api/session":
+            return _refused(401, "unauthorized", "A key is needed.")
+        response = await handler(request)
+        self._changed.set()
+        return response
+
+    async def _index(self, _: web.Request) -> web.FileResponse:
+        headers = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
+        return web.FileResponse(STATIC / "index.html", headers=headers)
+
+    async def _session(self, request: web.Request) -> web.Response:
+        if self.refusal:
+            return _refused(403, "forbidden", self.refusal)
+        known = self.key is None or request.cookies.get(COOKIE) == "1"
+        needs = self.key is not None
+        return web.json_response({"authenticated": known, "needs_key": needs, "version": "0.0.0"})
+
+    async def _login(self, request: web.Request) -> web.Response:
+        if (await request.json())["key"] != self.key:
+            return _refused(401, "unauthorized", "That is no key of this service.")
+        response = web.json_response({})
+        response.set_cookie(COOKIE, "1", httponly=True, samesite="Strict")
+        return response
+
+    async def _logout(self, _: web.Request) -> web.Response:
+        response = web.json_response({})
+        response.del_cookie(COOKIE)
+        return response
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await stream.prepare(request)
+        await _event(stream, "status", self.status | {"now": time.time()})
+        whole = {"reset": True, "tasks": list(self.tasks.values()), "removed": []}
+        await _event(stream, "tasks", whole)
+        await _event(stream, "minutes", self.minutes)
+        self._streams.add(stream)
+        self._changed.set()
+        try:
+            await asyncio.Event().wait()  # until the page hangs up, which cancels this
+        finally:
+            self._streams.discard(stream)
+            self._changed.set()
+        return stream
+
+    async def _task(self, request: web.Request) -> web.Response:
+        found = self.details.get(request.match_info["id"])
+        if found is None:
+            return _refused(404, "not_found", "No such task.")
+        return web.json_response(found)
+
+    async def _live(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        watcher = Watcher(socket)
+        self.watchers.append(watcher)
+        self._changed.set()
+        await watcher.listen()
+        return socket
+
+    async def _evidence(self, request: web.Request) -> web.Response:
+        task_id = request.match_info["id"]
+        if request.query.get("part") == "jpeg" and task_id in self.jpeg:
+            return web.Response(body=self.jpeg[task_id], content_type="image/jpeg")
+        if request.query.get("part") == "html" and task_id in self.html:
+            return web.Response(text=self.html[task_id], content_type="text/plain")
+        return _refused(404, "no_evidence", "Nothing was kept of this task.")
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        entry = self.tasks.get(request.match_info["id"])
+        if entry is None:
+            return _refused(404, "not_found", "No such task.")
+        if entry["outcome"] is None:
+            ended = entry | {"state": "error", "outcome": "cancelled"}
+            await self.change(ended, error={"code": "cancelled", "message": "Cancelled."})
+        else:
+            del self.tasks[entry["id"]], self.details[entry["id"]]
+            gone = {"reset": False, "tasks": [], "removed": [entry["id"]]}
+            await self.push("tasks", gone)
+        return web.json_response({})
+
+    async def _end_session(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        left = [session for session in self.status["sessions"] if session["name"] != name]
+        if len(left) == len(self.status["sessions"]):
+            return _refused(404, "not_found", f"There is no session {name!r}.")
+        self.status["sessions"] = left
+        await self.push("status", self.status)
+        return web.json_response({})
+
+
+def _refused(code: int, name: str, message: str) -> web.Response:
+    return web.json_response({"error": {"code": name, "message": message}}, status=code)
+
+
+async def _event(stream: web.StreamResponse, name: str, data: object) -> None:
+    with contextlib.suppress(ConnectionError):
+        await stream.write(f"event: {name}\ndata: {json.dumps(data)}\n\n".encode())
+
+
+def _cut(response: web.StreamResponse) -> None:
+    request = getattr(response, "_req", None)
+    if request is not None and request.transport is not None:
+        request.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def stand_in() -> AsyncIterator[StandIn]:
+    """Serve a stand-in until the block ends."""
+    service = StandIn()
+    await service.server.start_server(shutdown_timeout=0.1)
+    async with service.server:
+        yield service
