@@ -240,9 +240,7 @@ class StandIn:
             ended = entry | {"state": "error", "outcome": "cancelled"}
             await self.change(ended, error={"code": "cancelled", "message": "Cancelled."})
         else:
-            del self.tasks[entry["id"]], self.details[entry["id"]]
-            gone = {"reset": False, "tasks": [], "removed": [entry["id"]]}
-            await self.push("tasks", gone)
+            await self.change(entry | {"kept": False, "evidence": False})
         return web.json_response({})
 
     async def _end_session(self, request: web.Request) -> web.Response:

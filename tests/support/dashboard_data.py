@@ -52,6 +52,7 @@ def task(number: int, **changes: object) -> Json:
         "ended_at": ended,
         "seconds": 3.5,
         "evidence": False,
+        "kept": True,
     } | changes
 
 

@@ -96,7 +96,9 @@ async def test_evidence_has_a_thumbnail(page: Page, service: StandIn) -> None:
     service.jpeg[task(1)["id"]] = await page.screenshot(type="jpeg")
     await page.goto(service.url)
     thumbnail = page.get_by_role("link", name="Evidence of shop-1.example").locator("img")
-    assert await thumbnail.evaluate("async image => { await image.decode(); return image.naturalWidth }")
+    assert await thumbnail.evaluate(
+        "async image => { await image.decode(); return image.naturalWidth }"
+    )
     await expect(page.locator(".thumbnail")).to_have_count(1)
 
 

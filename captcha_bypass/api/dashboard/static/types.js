@@ -16,6 +16,7 @@
  * @property {number | null} ended_at
  * @property {number | null} seconds
  * @property {boolean} evidence
+ * @property {boolean} kept whether there is a result or evidence to delete, or a task to cancel
  *
  * @typedef {object} PageDocument
  * @property {number} at seconds since the task started
@@ -34,7 +35,7 @@
  * @property {Record<string, unknown>} [asked]
  * @property {PageDocument[]} [documents]
  * @property {string[] | null} [unmet]
- * @property {{code: string, message: string, value: string | null}[] | null} [hints]
+ * @property {{code: string, message: string, value: string | string[] | null}[] | null} [hints]
  * @property {Record<string, number> | null} [failed_requests]
  * @property {{code: string, message: string} | null} [error]
  * @property {number | null} [status_code]

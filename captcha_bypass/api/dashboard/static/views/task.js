@@ -13,16 +13,17 @@ import { Careful, Counts, Figure, Standing, When } from "./parts.js";
 
 /** @param {{id: string}} props */
 export function TaskView({ id }) {
-  const { task, error, deleted, setDeleted } = useTask(id);
-  if (deleted || error || !task) {
+  const { task, error } = useTask(id);
+  if (!task) {
     return html`<h1 tabindex="-1">Task</h1>
-      <p role="status">${deleted ? "The task and its result are deleted." : error || "Loading…"}</p>
+      <p role="status">${error || "Loading…"}</p>
       <p><a href="#/">To the overview</a></p>`;
   }
   return html`<article class="task">
     <h1 tabindex="-1"><bdi>${shown(task.host, 253)}</bdi> <${Standing} task=${task} /></h1>
     <p class="quiet">Task <code>${shown(task.id, 100)}</code></p>
-    <${Actions} task=${task} deleted=${() => setDeleted(true)} />
+    ${error && html`<p class="notice warn" role="status">${error}</p>`}
+    <${Actions} task=${task} />
     <${Live} id=${id} waiting=${task.state === "waiting_for_human"} />
     <${Outcome} task=${task} />
     <div class="columns">
@@ -40,9 +41,7 @@ function useTask(id) {
   const connected = useStore((state) => state.connection === "live");
   const [task, setTask] = useState(/** @type {TaskPage | null} */ (null));
   const [error, setError] = useState("");
-  const [deleted, setDeleted] = useState(false);
   useEffect(() => {
-    if (deleted) return undefined;
     const ended = new AbortController();
     api
       .task(id, ended.signal)
@@ -57,26 +56,23 @@ function useTask(id) {
         setError(gone ? "There is no such task any more: it was deleted, or its time was up." : refused.message);
       });
     return () => ended.abort();
-  }, [id, entry, connected, deleted]);
-  return { task, error, deleted, setDeleted };
+  }, [id, entry, connected]);
+  return { task, error };
 }
 
-/** @param {{task: TaskPage, deleted: () => void}} props */
-function Actions({ task, deleted }) {
+/** What is shown afterwards comes with the next event. @param {{task: TaskPage}} props */
+function Actions({ task }) {
   const host = shown(task.host, 100);
   async function remove() {
+    const what = task.outcome === null ? "task" : "result";
     await api.deleteTask(task.id);
-    if (task.outcome === null) {
-      store.say(`The task of ${host} is cancelled.`);
-      return;
-    }
-    store.say(`The task of ${host} is deleted.`);
-    deleted();
+    store.say(what === "task" ? `The task of ${host} is cancelled.` : `The result of ${host} is deleted.`);
   }
+  if (!task.kept) return html`<p class="quiet">Its result is not there any more.</p>`;
   return html`<p class="actions">
     ${task.outcome === null
       ? html`<${Careful} key="cancel" label="Cancel task" question="Its page is closed." yes="Cancel it" act=${remove} />`
-      : html`<${Careful} key="delete" label="Delete task" question="Result and evidence go." yes="Delete it" act=${remove} />`}
+      : html`<${Careful} key="delete" label="Delete result" question="The evidence goes, too." yes="Delete it" act=${remove} />`}
   </p>`;
 }
 
@@ -158,7 +154,7 @@ function Reasons({ task }) {
       ? html`<ul>${hints.map(
           (hint, i) => html`<li key=${i}>
             <bdi>${shown(hint.message, 500)}</bdi> <code>${shown(hint.code, 60)}</code>
-            ${hint.value && html` <q><bdi>${shown(hint.value, 200)}</bdi></q>`}
+            ${hint.value && html` <q><bdi>${shown([hint.value].flat().join(", "), 200)}</bdi></q>`}
           </li>`,
         )}</ul>`
       : html`<p class="quiet">None.</p>`}
