@@ -7,6 +7,7 @@ from aiohttp.typedefs import Middleware
 
 from captcha_bypass.api.access import guards
 from captcha_bypass.api.dashboard.access import DashboardAccess
+from captcha_bypass.api.dashboard.feed import Feeds
 from captcha_bypass.api.dashboard.logins import Logins
 from captcha_bypass.api.dashboard.pages import DashboardPages, add_headers
 from captcha_bypass.api.dashboard.routes import DashboardApi
@@ -59,19 +60,27 @@ def application(
     app[DOOR] = door
     app.on_response_prepare.append(add_headers)
 
+    history = history or History()
+    feeds = Feeds(board, history)
+
+    async def hang_up(_: web.Application) -> None:
+        feeds.hang_up()  # or a shutdown would wait for those who listen
+
     async def close(_: web.Application) -> None:
+        await feeds.close()
         access.logins.close()
         refusals.close()
 
+    app.on_shutdown.append(hang_up)
     app.on_cleanup.append(close)
-    app.add_routes(NativeApi(config, queue, sessions, board, history or History()).routes())
+    app.add_routes(NativeApi(config, queue, sessions, board, history).routes())
     places = FetchPlaces(config, fetching, metrics.fetch_ended)
     app.add_routes(FetchApi(config, places).routes())
     drop_in = FlareSolverrApi(config, queue, sessions, board, places, report=metrics.v1_request)
     app.add_routes(drop_in.routes())
     app.add_routes(MetricsApi(metrics, board).routes())
     app.add_routes(DashboardPages().routes())
-    app.add_routes(DashboardApi(config, access).routes())
+    app.add_routes(DashboardApi(config, access, feeds, history).routes())
     return app
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from captcha_bypass.api.application import application
 from captcha_bypass.config import Config
+from captcha_bypass.history import History, Minute, TaskEntry
 from captcha_bypass.metrics import Metrics
-from captcha_bypass.status import Egress, Readiness, StatusBoard
+from captcha_bypass.status import Egress, Readiness, Status, StatusBoard
 from captcha_bypass.tasks.memory import MemoryQueue
 from tests.support.fetching import NoFetches
 from tests.support.flaresolverr_service import FakeSessions
@@ -24,12 +26,65 @@ from tests.support.status import ToldBrowsers
 A, B = "CANARY-key-a", "CANARY-key-b"
 
 
+class CountedBoard(StatusBoard):
+    """Tells how often it was asked."""
+
+    asked = 0
+
+    async def now(self, owner: str | None = None) -> Status:
+        self.asked += 1
+        return await super().now(owner)
+
+
+class CountedHistory(History):
+    """Tells how often its tasks and minutes were summed up."""
+
+    listed = summed = 0
+
+    def entries(self, owner: str, since: int = 0) -> list[TaskEntry]:
+        self.listed += 1
+        return super().entries(owner, since)
+
+    def minutes(self, owner: str) -> list[Minute]:
+        self.summed += 1
+        return super().minutes(owner)
+
+
+class Events:
+    """Server-sent events, read one after the other."""
+
+    def __init__(self, response: ClientResponse) -> None:
+        self.response = response
+
+    async def next(self, *names: str) -> tuple[str, Any]:
+        """Return the next event, or the next of these names; raises EOFError at the end."""
+        while True:
+            fields = {}
+            while line := (await self.response.content.readline()).decode().rstrip("\n"):
+                name, _, value = line.partition(": ")
+                fields[name] = value
+            if not fields:
+                raise EOFError
+            if not names or fields["event"] in names:
+                return fields["event"], json.loads(fields["data"])
+
+    async def of(self, name: str) -> Any:  # noqa: ANN401 - whatever JSON
+        return (await self.next(name))[1]
+
+
 @dataclass
 class Dashboard:
     client: TestClient[web.Request, web.Application]
     queue: MemoryQueue
     script: Script
     sessions: FakeSessions
+    board: CountedBoard
+    history: CountedHistory
+    browsers: ToldBrowsers
+
+    @property
+    def app(self) -> web.Application:
+        return self.client.app
 
     @property
     def origin(self) -> str:
@@ -52,6 +107,14 @@ class Dashboard:
             method, path, json=json, headers=fields, allow_redirects=False
         )
 
+    @asynccontextmanager
+    async def listening(self, cookie: str | None = None, **headers: str) -> AsyncIterator[Events]:
+        response = await self.ask("GET", "/dashboard/api/events", cookie, **headers)
+        async with response:
+            assert response.status == 200, await response.text()
+            assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+            yield Events(response)
+
     async def log_in(self, key: str) -> str:
         """Log in as the page does, and return the cookie as it is sent back."""
         response = await self.ask("POST", "/dashboard/login", json={"key": key}, Origin=self.origin)
@@ -72,16 +135,19 @@ MakeDashboard = Callable[..., Awaitable[Dashboard]]
 async def serving(**settings: Any) -> AsyncIterator[Dashboard]:  # noqa: ANN401
     """Run the service."""
     config = Config(**{"workers": 1, **settings})
+    history = CountedHistory()
     queue = MemoryQueue(
         max_pending=config.max_queue,
         result_ttl=config.result_ttl,
         max_results_bytes=config.max_results_bytes,
+        observer=history,
     )
     script, sessions = Script(), FakeSessions()
-    board = StatusBoard(queue, ToldBrowsers(Readiness(browser="firefox 140.0")), Egress())
-    app = application(config, queue, sessions, board, Metrics(), NoFetches())
+    browsers = ToldBrowsers(Readiness(browser="firefox 140.0"))
+    board = CountedBoard(queue, browsers, Egress(failures={"dns_error": 2}))
+    app = application(config, queue, sessions, board, Metrics(), NoFetches(), history)
     await queue.start(script, config.workers)
     server = TestServer(app, handler_cancellation=True)
     async with TestClient(server, cookie_jar=DummyCookieJar()) as client:
-        yield Dashboard(client, queue, script, sessions)
+        yield Dashboard(client, queue, script, sessions, board, history, browsers)
     await queue.stop(0)

@@ -13,8 +13,8 @@ from captcha_bypass.config import Config
 from captcha_bypass.errors import DashboardClosed, OriginNotAllowed
 
 PATH = "/dashboard"
-LOGIN, LOGOUT, SESSION = f"{PATH}/login", f"{PATH}/logout", f"{PATH}/api/session"
-_API = f"{PATH}/api/"
+LOGIN, LOGOUT, API = f"{PATH}/login", f"{PATH}/logout", f"{PATH}/api/"
+SESSION = f"{API}session"
 #: What the cookie is good for, beside the dashboard's own API.
 _ACTIONS = re.compile(r"DELETE /(?:task|sessions)/[^/]+|(?:GET|HEAD) /task/[^/]+/evidence")
 _READING = frozenset({"GET", "HEAD"})
@@ -38,7 +38,7 @@ class DashboardAccess:
         path = request.path
         if request.method in _READING:
             own = path == PATH or path.startswith(f"{PATH}/")
-            return own and (path == SESSION or not path.startswith(_API))
+            return own and (path == SESSION or not path.startswith(API))
         return request.method == "POST" and path in (LOGIN, LOGOUT)
 
     def key_place(self, request: web.Request) -> int | None:
@@ -53,7 +53,7 @@ class DashboardAccess:
 
     def login_of(self, request: web.Request) -> Login | None:
         """Return the login of a request, if its cookie counts here; raises as `key_place` does."""
-        if not (request.path.startswith((_API, LOGOUT)) or _ACTIONS.fullmatch(_line(request))):
+        if not (request.path.startswith((API, LOGOUT)) or _ACTIONS.fullmatch(_line(request))):
             return None
         login = self.logins.find(request.cookies.get(cookie_name(request), ""))
         if login is not None and _needs_proof(request) and not _is_ours(request):
@@ -89,7 +89,7 @@ class DashboardAccess:
                         "Others can reach this service, and it has no API key: start it with "
                         "--api-key to have a dashboard, or with --host 127.0.0.1."
                     )
-                own = request.path.startswith((_API, LOGIN, LOGOUT))
+                own = request.path.startswith((API, LOGIN, LOGOUT))
                 if own and _is_from_elsewhere(request):
                     raise OriginNotAllowed(_NOT_OURS)
             return await handler(request)
