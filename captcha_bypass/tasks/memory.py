@@ -233,6 +233,7 @@ class MemoryQueue:
     def _ended(self, task: asyncio.Task[JsonDict]) -> None:
         entry = self._running.pop(task)
         self._waiting -= entry.state is State.WAITING_FOR_HUMAN
+        entry.backstop = None
         self._pending.release(entry.ticket)
         if task.cancelled():
             # Not stopping and not removed: the handler cancelled itself, which breaks its promise.
