@@ -31,6 +31,7 @@ from captcha_bypass.fetching.sender import Sender
 from captcha_bypass.fetching.sites import Sites
 from captcha_bypass.history import History
 from captcha_bypass.human.waits import Waits
+from captcha_bypass.human.webhook import Webhook
 from captcha_bypass.metrics import Metrics
 from captcha_bypass.solving import isolated
 from captcha_bypass.solving.worker import Worker, permit_of
@@ -84,6 +85,7 @@ def create_app(config: Config, find: Find) -> web.Application:
         most=config.max_waiting_pages,
         seconds=config.human_timeout,
         link_base=config.dashboard_url,
+        report=metrics.wait_ended,
     )
     board = StatusBoard(queue, startup, egress.counts, sites.status, sessions.now, sites.now)
     app = application(config, queue, sessions, board, metrics, sites, history, waits)
@@ -91,7 +93,7 @@ def create_app(config: Config, find: Find) -> web.Application:
     app[WAITS] = waits
 
     async def life(_: web.Application) -> AsyncIterator[None]:
-        async with startup:
+        async with startup, _webhook(config, waits):
             worker = Worker(startup, config.max_html_bytes, proxy, metrics.task_ended, waits)
             await queue.start(worker, config.workers)
             yield
@@ -101,6 +103,17 @@ def create_app(config: Config, find: Find) -> web.Application:
 
     app.cleanup_ctx.append(life)
     return app
+
+
+@asynccontextmanager
+async def _webhook(config: Config, waits: Waits) -> AsyncIterator[None]:
+    """Have somebody told of each wait that begins within the block, if the settings name them."""
+    if config.human_webhook is None:
+        yield
+        return
+    async with Webhook(config.human_webhook.get_secret_value()) as webhook:
+        waits.announce = webhook.announce
+        yield
 
 
 def _startup(config: Config, find: Find, egress: Egress, sessions: Sessions) -> Startup:

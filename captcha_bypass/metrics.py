@@ -26,7 +26,7 @@ from captcha_bypass.errors import (
     RequestErrorCode,
     TaskErrorCode,
 )
-from captcha_bypass.status import EgressFailure, RestartCause, Status
+from captcha_bypass.status import EgressFailure, Ending, RestartCause, Status
 
 #: Seconds, from a page without a challenge to the longest timeout that is usual.
 SOLVE_BUCKETS = (0.2, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300)
@@ -115,6 +115,12 @@ class Metrics:
             ["direction"],
             registry=registry,
         )
+        self._waits = Counter(
+            f"{_PREFIX}human_waits",
+            "Pages that have waited for a person, by how that ended, and those that found no room",
+            ["outcome"],
+            registry=registry,
+        )
         self._refused = Counter(
             f"{_PREFIX}refused",
             "Requests that were refused and connections that were closed, by the reason's code",
@@ -144,6 +150,8 @@ class Metrics:
             self._fetches.labels(outcome)
         for direction in ("sent", "received"):
             self._fetch_bytes.labels(direction)
+        for ending in get_args(Ending):
+            self._waits.labels(ending)
         for code in (*get_args(RequestErrorCode), *get_args(ConnectionErrorCode)):
             self._refused.labels(code)
         if self._domains is None:
@@ -182,6 +190,10 @@ class Metrics:
         self._fetch_seconds.labels(kind).observe(seconds)
         self._fetch_bytes.labels("sent").inc(sent)
         self._fetch_bytes.labels("received").inc(received)
+
+    def wait_ended(self, ending: Ending) -> None:
+        """Count a page that waits for a person no more, or found no room to."""
+        self._waits.labels(ending).inc()
 
     def refused(self, code: str) -> None:
         """Count a request that was refused, or a connection that was closed.
@@ -234,6 +246,8 @@ class _StatusCollector(Collector):
         yield _gauge("queue_depth", "Tasks that wait for a worker", tasks.queued)
         yield _gauge("queue_oldest_seconds", "Age of the task that waits for longest", tasks.oldest)
         yield _gauge("tasks_running", "Tasks that a worker has", tasks.running)
+        text = "Tasks whose pages wait for a person"
+        yield _gauge("waiting_for_human", text, tasks.waiting_for_human)
         fetches = self.status.fetches
         yield _gauge(
             "fetches_running", "Requests of POST /fetch without an answer", fetches.running

@@ -54,6 +54,10 @@ EgressFailure = Literal[
     "too_many_connections",
 ]
 
+#: How the wait for a person ends: the task's conditions hold; the person gives up; the time is up; the
+#: task was cancelled; the page or its browser is gone. `no_room`: it never began.
+Ending = Literal["solved", "left", "timeout", "cancelled", "failed", "no_room"]
+
 # The next two are part of the API: names and descriptions are those of its documentation.
 
 

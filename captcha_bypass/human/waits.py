@@ -7,17 +7,13 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Literal
 
 from playwright.async_api import Page
 
+from captcha_bypass.status import Ending
 from captcha_bypass.tasks.base import JsonDict, TaskQueue
 
 logger = logging.getLogger(__name__)
-
-#: How a wait ends: the task's conditions hold; the person gives up; the time is up; the task was
-#: cancelled; the page or its browser is gone. `no_room`: it never began.
-Ending = Literal["solved", "left", "timeout", "cancelled", "failed", "no_room"]
 
 
 class NoRoom(Exception):
@@ -99,7 +95,6 @@ class Waits:
         most: How many there may be.
         seconds: How long each may last.
         link_base: What links begin with; where it is None, whoever listens sets it.
-        announce: Told of each that begins; must neither raise nor take time.
         report: Told how each has ended, and of each that found no room.
     """
 
@@ -110,16 +105,16 @@ class Waits:
         most: int,
         seconds: float,
         link_base: str | None = None,
-        announce: Callable[[Wait], None] = lambda wait: None,
         report: Callable[[Ending], None] = lambda ending: None,
     ) -> None:
         self._queue = queue
         self._most = most
         self._seconds = seconds
-        self._announce = announce
         self._report = report
         self._waits: dict[str, Wait] = {}
         self.link_base = link_base
+        #: Told of each that begins; must neither raise nor take time.
+        self.announce: Callable[[Wait], None] = lambda wait: None
 
     @property
     def count(self) -> int:
@@ -147,7 +142,7 @@ class Waits:
         try:
             await self._queue.leave_slot(task_id, self._seconds)
             logger.info("a person is needed", extra={**wait.event, "link": link})
-            self._announce(wait)
+            self.announce(wait)
             yield wait
         except asyncio.CancelledError:
             wait.end("cancelled")

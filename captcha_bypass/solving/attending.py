@@ -12,11 +12,12 @@ from playwright.async_api import Error
 from captcha_bypass.browsers.pool import KILL_GRACE
 from captcha_bypass.browsers.tabs import Tab
 from captcha_bypass.challenges import Challenge
-from captcha_bypass.human.waits import Ending, NoRoom, Wait, Waits
+from captcha_bypass.human.waits import NoRoom, Wait, Waits
 from captcha_bypass.solving.bounds import Bounds
 from captcha_bypass.solving.explaining import Explainer, hint_of
 from captcha_bypass.solving.outcome import Outcome
 from captcha_bypass.solving.watcher import Watcher
+from captcha_bypass.status import Ending
 from captcha_bypass.wire.models import Task
 from captcha_bypass.wire.results import HintCode
 

@@ -57,6 +57,7 @@ async def test_health_names_the_browser_and_the_version(service: Service) -> Non
         "browsers",
         "egress",
         "fetches",
+        "waiting_for_human",
     }
 
 

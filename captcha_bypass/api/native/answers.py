@@ -114,6 +114,9 @@ class Health(BaseModel):
     workers: int
     running: int
     queue: int
+    waiting_for_human: int = Field(
+        description="tasks without a worker whose pages wait for a person"
+    )
     browser: str = Field(description="name and version of the browser in use")
     version: str
     browsers: Browsers

@@ -204,6 +204,7 @@ class NativeApi:
             workers=status.tasks.slots,
             running=status.tasks.running,
             queue=status.tasks.queued,
+            waiting_for_human=status.tasks.waiting_for_human,
             browser=status.readiness.browser,
             version=__version__,
             warning=status.readiness.warning,

@@ -122,7 +122,7 @@ class Pages:
         self.permits.append(permit)
         yield None
 
-    async def solve(self, _tab: object, task: Task, _bounds: object) -> Outcome:
+    async def solve(self, _tab: object, task: Task, *_: object) -> Outcome:
         kind = task.url.rpartition("/")[2].partition("?")[0]
         found = Findings(task.url)
         if kind == "hang":
@@ -306,7 +306,7 @@ def test_numbers_of_browsers_and_egress_are_passed_on() -> None:
             metrics,
             replace(
                 NOTHING,
-                tasks=Stats(1, 2, 3, oldest=2.5),
+                tasks=Stats(1, 2, 3, oldest=2.5, waiting_for_human=6),
                 browsers=BROWSERS,
                 egress=EGRESS,
                 fetches=Fetches(4, 5),
@@ -319,6 +319,7 @@ def test_numbers_of_browsers_and_egress_are_passed_on() -> None:
             key("captcha_bypass_queue_oldest_seconds"): 2.5,
             key("captcha_bypass_browsers_bytes"): 300,
             key("captcha_bypass_tasks_running"): 2,
+            key("captcha_bypass_waiting_for_human"): 6,
             key("captcha_bypass_fetches_running"): 4,
             key("captcha_bypass_fetch_sites"): 5,
             key("captcha_bypass_workers"): 3,

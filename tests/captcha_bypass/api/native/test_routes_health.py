@@ -28,6 +28,7 @@ async def test_health_counts_workers_running_and_queued_tasks(make_service: Make
         "workers": 2,
         "running": 2,
         "queue": 3,
+        "waiting_for_human": 0,
         "browser": "firefox 140.0",
         "version": __version__,
         "browsers": {
