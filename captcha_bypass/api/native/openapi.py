@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -31,21 +33,9 @@ _SECURITY: list[dict[str, list[str]]] = [{}, {"bearer": []}, {"header": []}]
 
 def document(max_timeout: float = Config.model_fields["max_timeout"].default) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of a service with that `--max-timeout` as a JSON dict."""
-    answers = (
-        *(SolveAnswer, TaskView, RemoveAnswer, SessionsAnswer),
-        *(FetchAnswer, FetchErrorAnswer),
-        *(Health, Unavailable, Live, ErrorAnswer),
-    )
-    _, schemas = models_json_schema(
-        [
-            (SolveRequest, "validation"),
-            (FetchRequest, "validation"),
-            *((model, "validation") for model in answers),
-        ],
-        ref_template=_REF,
-    )
+    schemas = deepcopy(_schemas())
     for name in ("SolveRequest", "FetchRequest"):
-        schemas["$defs"][name]["properties"]["timeout"]["maximum"] = max_timeout
+        schemas[name]["properties"]["timeout"]["maximum"] = max_timeout
     return {
         "openapi": "3.1.0",
         "info": {
@@ -66,13 +56,33 @@ def document(max_timeout: float = Config.model_fields["max_timeout"].default) ->
             "/metrics": {"get": _metrics()},
         },
         "components": {
-            "schemas": schemas["$defs"],
+            "schemas": schemas,
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             },
         },
     }
+
+
+@cache
+def _schemas() -> dict[str, Any]:
+    """Return the models' schemas by name; they are the same in each service."""
+    answers = (
+        *(SolveAnswer, TaskView, RemoveAnswer, SessionsAnswer),
+        *(FetchAnswer, FetchErrorAnswer),
+        *(Health, Unavailable, Live, ErrorAnswer),
+    )
+    _, schemas = models_json_schema(
+        [
+            (SolveRequest, "validation"),
+            (FetchRequest, "validation"),
+            *((model, "validation") for model in answers),
+        ],
+        ref_template=_REF,
+    )
+    definitions: dict[str, Any] = schemas["$defs"]
+    return definitions
 
 
 def _content(model: type[BaseModel]) -> dict[str, Any]:
