@@ -33,6 +33,8 @@ from captcha_bypass.history import History
 from captcha_bypass.human.waits import Waits
 from captcha_bypass.human.webhook import Webhook
 from captcha_bypass.metrics import Metrics
+from captcha_bypass.sharing.clearances import Clearances
+from captcha_bypass.sharing.queue import SharedQueue
 from captcha_bypass.solving import isolated
 from captcha_bypass.solving.worker import Worker, permit_of
 from captcha_bypass.status import StatusBoard
@@ -46,7 +48,7 @@ BACKLOG = 1024
 #: Seconds in which clients can still fetch the results of tasks that ended during a shutdown.
 LINGER_SECONDS = 2.0
 
-QUEUE = web.AppKey("QUEUE", MemoryQueue)
+QUEUE = web.AppKey("QUEUE", SharedQueue)
 STARTUP = web.AppKey("STARTUP", Startup)
 SITES = web.AppKey("SITES", Sites)
 WAITS = web.AppKey("WAITS", Waits)
@@ -62,12 +64,18 @@ def create_app(config: Config, find: Find) -> web.Application:
     sessions = Sessions(most=config.max_sessions, ttl=config.session_ttl)
     startup = _startup(config, find, egress, sessions)
     history = History()
-    queue = MemoryQueue(
-        max_pending=config.max_queue,
-        result_ttl=config.result_ttl,
-        max_results_bytes=config.max_results_bytes,
-        on_start=metrics.task_started,
-        observer=history,
+    clearances = Clearances(config.clearance_ttl, metrics.clearance)
+    queue = SharedQueue(
+        MemoryQueue(
+            max_pending=config.max_queue,
+            result_ttl=config.result_ttl,
+            max_results_bytes=config.max_results_bytes,
+            on_start=metrics.task_started,
+            observer=history,
+        ),
+        clearances,
+        most_joined=config.max_queue,
+        report=metrics.clearance,
     )
     proxy = default_proxy(config)
     at_once = config.max_fetches_per_host
@@ -88,7 +96,7 @@ def create_app(config: Config, find: Find) -> web.Application:
         report=metrics.wait_ended,
     )
     board = StatusBoard(queue, startup, egress.counts, sites.status, sessions.now, sites.now)
-    app = application(config, queue, sessions, board, metrics, sites, history, waits)
+    app = application(config, queue, sessions, board, metrics, sites, history, waits, clearances)
     app[QUEUE], app[STARTUP], app[SITES] = queue, startup, sites
     app[WAITS] = waits
 
@@ -251,7 +259,7 @@ async def _drain(app: web.Application, grace: float, insisted: asyncio.Event) ->
         await asyncio.gather(stop, hurry, return_exceptions=True)
 
 
-async def _stop(queue: MemoryQueue, sites: Sites, grace: float) -> None:
+async def _stop(queue: SharedQueue, sites: Sites, grace: float) -> None:
     await asyncio.gather(queue.stop(grace), sites.drain(grace))
 
 

@@ -121,6 +121,12 @@ class Metrics:
             ["outcome"],
             registry=registry,
         )
+        self._clearances = Counter(
+            f"{_PREFIX}clearances",
+            "What became of clearances and of tasks that may reuse them, by event",
+            ["event"],
+            registry=registry,
+        )
         self._refused = Counter(
             f"{_PREFIX}refused",
             "Requests that were refused and connections that were closed, by the reason's code",
@@ -152,6 +158,8 @@ class Metrics:
             self._fetch_bytes.labels(direction)
         for ending in get_args(Ending):
             self._waits.labels(ending)
+        for event in ("kept", "refused", "hit", "joined", "solved"):
+            self._clearances.labels(event)
         for code in (*get_args(RequestErrorCode), *get_args(ConnectionErrorCode)):
             self._refused.labels(code)
         if self._domains is None:
@@ -194,6 +202,14 @@ class Metrics:
     def wait_ended(self, ending: Ending) -> None:
         """Count a page that waits for a person no more, or found no room to."""
         self._waits.labels(ending).inc()
+
+    def clearance(self, event: str) -> None:
+        """Count what became of a clearance, or of a task that may reuse one.
+
+        Args:
+            event: See sharing.clearances.Event.
+        """
+        self._clearances.labels(event).inc()
 
     def refused(self, code: str) -> None:
         """Count a request that was refused, or a connection that was closed.

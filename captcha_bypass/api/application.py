@@ -25,6 +25,7 @@ from captcha_bypass.config import Config
 from captcha_bypass.history import History
 from captcha_bypass.human.waits import Waits
 from captcha_bypass.metrics import Metrics
+from captcha_bypass.sharing.clearances import Clearances
 from captcha_bypass.status import StatusBoard
 from captcha_bypass.tasks.base import TaskQueue
 
@@ -43,13 +44,17 @@ def application(
     fetching: Fetching,
     history: History | None = None,
     waits: Waits | None = None,
+    clearances: Clearances | None = None,
 ) -> web.Application:
     """Return the API over a queue; `app[DOOR]` makes the protocols of its connections.
 
     Args:
         history: What the queue is observed by.
         waits: Pages that wait for a person, whom the dashboard shows them to.
+        clearances: Those that the queue answers from; None: it does not.
     """
+    if clearances is None:
+        clearances = Clearances(config.clearance_ttl)
     refusals = Refusals(metrics.refused)
     door = Door(refusals)
     access = DashboardAccess(config, Logins())
@@ -73,7 +78,8 @@ def application(
 
     app.on_shutdown.append(hang_up)
     app.on_cleanup.append(close)
-    app.add_routes(NativeApi(config, queue, sessions, board, history).routes())
+    native = NativeApi(config, queue, sessions, board, history, clearances)
+    app.add_routes(native.routes())
     places = FetchPlaces(config, fetching, metrics.fetch_ended)
     app.add_routes(FetchApi(config, places).routes())
     drop_in = FlareSolverrApi(config, queue, sessions, board, places, report=metrics.v1_request)

@@ -112,6 +112,9 @@ class Config(BaseSettings):
         description="file with more such keys, one a line; blank lines and #-comments are ignored",
     )
     result_ttl: Seconds = Field(600.0, description="seconds a finished result is kept")
+    clearance_ttl: Seconds = Field(
+        3600.0, description="seconds a clearance is kept at most, for tasks that may reuse it"
+    )
     browser: Annotated[Literal["auto", "camoufox", "firefox"], Lowered] = Field(
         "auto",
         description="auto: Camoufox if installed or fetchable, else an installed Firefox",

@@ -130,6 +130,9 @@ class TaskQueue(Protocol):
         not run, or has left its slot before.
         """
 
+    async def put(self, task_id: str, outcome: JsonDict, *, owner: str = "") -> None:
+        """Keep what a Handler returns as the result of a task that has ended and never ran here."""
+
     async def get(self, task_id: str) -> Record | None:
         """Return the task, or None if it is unknown, removed or expired."""
 

@@ -159,6 +159,11 @@ class MemoryQueue:
         self._dispatch()
         return True
 
+    async def put(self, task_id: str, outcome: JsonDict, *, owner: str = "") -> None:
+        """See TaskQueue."""
+        entry = self._entries[task_id] = _Entry(task_id, {}, 0.0, owner)
+        self._finish(entry, outcome)
+
     async def get(self, task_id: str) -> Record | None:
         """See TaskQueue."""
         entry = self._entries.get(task_id)

@@ -177,6 +177,12 @@ class SolveRequest(Wire):
     session: SessionName | None = Field(
         None, description="name of a context that is kept: cookies and storage of its earlier tasks"
     )
+    reuse: float | None = Field(
+        None,
+        ge=0,
+        description="the answer may be a clearance of the same site and proxy that is at most so many "
+        "seconds old, or that of a solve under way",
+    )
 
     @model_validator(mode="after")
     def _has_condition(self) -> SolveRequest:

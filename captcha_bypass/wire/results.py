@@ -54,6 +54,16 @@ class Hint(BaseModel):
     )
 
 
+class SharedClearance(BaseModel):
+    """What others may be answered with, too: the cookies and the user-agent of a result."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str = Field(description="names it in POST /clearances/refused")
+    age: float = Field(description="seconds since the browser got it, when the task ended")
+    reused: bool = Field(description="true: another task has got it, and no page came with it")
+
+
 class Solution(BaseModel):
     """What the browser shows when the conditions hold or the time is up."""
 
@@ -93,3 +103,6 @@ class Solution(BaseModel):
         None, description="PNG, base64; null if the page moved on meanwhile"
     )
     elapsed: float = Field(description="seconds since a worker took the task")
+    clearance: SharedClearance | None = Field(
+        None, description="what this result shares with other tasks; null: nothing"
+    )

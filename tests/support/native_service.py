@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient
 
+from captcha_bypass.sharing.queue import SharedQueue
 from captcha_bypass.tasks.base import Record
 from captcha_bypass.tasks.memory import MemoryQueue
 from tests.support.native_tasks import BASE, SOLUTION
@@ -35,7 +36,9 @@ class WatchedQueue(MemoryQueue):
 @dataclass
 class Service:
     client: TestClient[web.Request, web.Application]
+    #: What runs the tasks, and what the API asks in its place.
     queue: WatchedQueue
+    shared: SharedQueue
     script: Script
     browsers: ToldBrowsers
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from captcha_bypass.errors import FetchErrorCode, RequestErrorCode, TaskErrorCode
 from captcha_bypass.status import Browsers, Egress, Fetches
 from captcha_bypass.wire.fetch import Obstacle
+from captcha_bypass.wire.models import Wire
 from captcha_bypass.wire.results import Solution
 
 
@@ -99,6 +100,20 @@ class RemoveAnswer(BaseModel):
 
     success: bool
     message: str
+
+
+class RefusedClearance(Wire):
+    """Body of POST /clearances/refused."""
+
+    id: str = Field(max_length=64, description="the field clearance.id of a result")
+
+
+class RefusedAnswer(BaseModel):
+    """Answer of POST /clearances/refused."""
+
+    ended: bool = Field(
+        description="false: it was over already, or there was none of that id; nothing has changed"
+    )
 
 
 class SessionsAnswer(BaseModel):

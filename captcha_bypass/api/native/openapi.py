@@ -16,6 +16,8 @@ from captcha_bypass.api.native.answers import (
     FetchErrorAnswer,
     Health,
     Live,
+    RefusedAnswer,
+    RefusedClearance,
     RemoveAnswer,
     SessionsAnswer,
     SolveAnswer,
@@ -49,6 +51,7 @@ def document(max_timeout: float = Config.model_fields["max_timeout"].default) ->
             "/fetch": {"post": _fetch()},
             "/result/{task_id}": {"get": _result()},
             "/task/{task_id}": {"delete": _remove()},
+            "/clearances/refused": {"post": _refuse_clearance()},
             "/sessions": {"get": _sessions()},
             "/sessions/{name}": {"delete": _destroy_session()},
             "/health": {"get": _health()},
@@ -70,13 +73,14 @@ def _schemas() -> dict[str, Any]:
     """Return the models' schemas by name; they are the same in each service."""
     answers = (
         *(SolveAnswer, TaskView, RemoveAnswer, SessionsAnswer),
-        *(FetchAnswer, FetchErrorAnswer),
+        *(FetchAnswer, FetchErrorAnswer, RefusedAnswer),
         *(Health, Unavailable, Live, ErrorAnswer),
     )
     _, schemas = models_json_schema(
         [
             (SolveRequest, "validation"),
             (FetchRequest, "validation"),
+            (RefusedClearance, "validation"),
             *((model, "validation") for model in answers),
         ],
         ref_template=_REF,
@@ -184,6 +188,22 @@ def _remove() -> dict[str, Any]:
             "200": _answer("gone", RemoveAnswer),
             **_refused(),
             "404": _answer("no such task", RemoveAnswer),
+        },
+    }
+
+
+def _refuse_clearance() -> dict[str, Any]:
+    return {
+        "operationId": "refuseClearance",
+        "summary": "End a clearance that its site does not take any more",
+        "requestBody": {"required": True, "content": _content(RefusedClearance)},
+        "responses": {
+            "200": _answer("nobody gets it any more", RefusedAnswer),
+            "400": _answer("invalid_request", ErrorAnswer),
+            **_refused(),
+            "408": _answer("body_timeout", ErrorAnswer),
+            "413": _answer("body_too_large", ErrorAnswer),
+            "415": _answer("unsupported_media_type", ErrorAnswer),
         },
     }
 

@@ -1,4 +1,4 @@
-"""The native API: /solve, /result, /task, /sessions, /health, /live, /openapi.json."""
+"""The native API: /solve, /result, /task, /clearances, /sessions, /health, /live, /openapi.json."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from captcha_bypass.api.large import Outbox
 from captcha_bypass.api.native.answers import (
     Health,
     Live,
+    RefusedAnswer,
+    RefusedClearance,
     RemoveAnswer,
     SessionsAnswer,
     SolveAnswer,
@@ -36,6 +38,7 @@ from captcha_bypass.errors import (
     UnsupportedMediaType,
 )
 from captcha_bypass.history import History
+from captcha_bypass.sharing.clearances import Clearances
 from captcha_bypass.status import StatusBoard
 from captcha_bypass.tasks.base import Record, TaskQueue
 from captcha_bypass.wire.models import SessionKey, SolveRequest
@@ -60,9 +63,11 @@ class NativeApi:
         sessions: Sessions,
         board: StatusBoard,
         history: History,
+        clearances: Clearances,
     ) -> None:
         self._config = config
         self._queue = queue
+        self._clearances = clearances
         self._sessions = sessions
         self._board = board
         self._history = history
@@ -77,6 +82,7 @@ class NativeApi:
             web.post("/solve", self.solve),
             web.get(f"/result/{{task_id{_ANY}}}", self.result, allow_head=False),
             web.delete(f"/task/{{task_id{_ANY}}}", self.remove),
+            web.post("/clearances/refused", self.refuse_clearance),
             web.get("/sessions", self.list_sessions, allow_head=False),
             web.delete(f"/sessions/{{name{_ANY}}}", self.destroy_session),
             web.get("/health", self.health),
@@ -86,8 +92,7 @@ class NativeApi:
 
     async def solve(self, request: web.Request) -> web.Response:
         """Queue a task; with `wait`, answer with its result if it ends within so many seconds."""
-        if request.content_type != "application/json":
-            raise UnsupportedMediaType("Send JSON with the header Content-Type: application/json.")
+        _check_json(request)
         wait = _wait(request)
         if self._queue.stopping:
             raise ShuttingDown
@@ -181,6 +186,17 @@ class NativeApi:
         message = "No such task; it may have expired or been deleted."
         return _json(RemoveAnswer(success=False, message=message), status=404)
 
+    async def refuse_clearance(self, request: web.Request) -> web.Response:
+        """End a clearance that its site does not take any more, for all who would get it."""
+        _check_json(request)
+        try:
+            refused = RefusedClearance.model_validate_json(await read_body(request))
+        except ValidationError as error:
+            raise invalid(error) from None
+        return _json(
+            RefusedAnswer(ended=await self._clearances.refuse(owner_of(request), refused.id))
+        )
+
     async def list_sessions(self, request: web.Request) -> web.Response:
         """Return the names of the caller's open sessions, oldest first."""
         return _json(SessionsAnswer(sessions=self._sessions.names(owner_of(request))))
@@ -221,6 +237,11 @@ class NativeApi:
     async def openapi(self, request: web.Request) -> web.Response:
         """Return the description of this API."""
         return web.json_response(self._openapi)
+
+
+def _check_json(request: web.Request) -> None:
+    if request.content_type != "application/json":
+        raise UnsupportedMediaType("Send JSON with the header Content-Type: application/json.")
 
 
 def _wait(request: web.Request) -> float:

@@ -20,6 +20,7 @@ BAD = {
     ],
     "api_key_file": ["/does/not/exist", "/"],
     "result_ttl": ["0", "-1", "nan", "inf", "ten"],
+    "clearance_ttl": ["0", "-1", "nan", "inf", "ten"],
     "browser": ["chrome", "Chrome", "true"],
     "browser_path": ["/does/not/exist", "/"],
     "headless": ["yes", "1", "headful"],

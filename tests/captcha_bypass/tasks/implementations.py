@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from captcha_bypass.sharing.clearances import Clearances
+from captcha_bypass.sharing.queue import SharedQueue
 from captcha_bypass.tasks.base import Record, TaskQueue
 from captcha_bypass.tasks.memory import MemoryQueue
 
@@ -21,6 +23,15 @@ IMPLEMENTATIONS = {
     "memory": Implementation(
         make=lambda max_pending, ttl: MemoryQueue(
             max_pending=max_pending, result_ttl=ttl, max_results_bytes=2**28
+        ),
+        backstop="captcha_bypass.tasks.memory.BACKSTOP_SECONDS",
+    ),
+    # Tasks that share nothing are to see no difference.
+    "shared": Implementation(
+        make=lambda max_pending, ttl: SharedQueue(
+            MemoryQueue(max_pending=max_pending, result_ttl=ttl, max_results_bytes=2**28),
+            Clearances(ttl),
+            most_joined=max_pending,
         ),
         backstop="captcha_bypass.tasks.memory.BACKSTOP_SECONDS",
     ),

@@ -40,6 +40,20 @@ async def test_error_outcome_is_a_record_in_state_error(
     assert await ended(queue, "a") == Record("a", State.ERROR, error=error)
 
 
+async def test_result_that_is_put_there_is_read_and_removed_like_any(
+    make_queue: MakeQueue, script: Script
+) -> None:
+    queue = make_queue()
+    await queue.start(script, 1)
+    await queue.put("a", {"data": {"answer": 42}}, owner="me")
+    expected = Record("a", State.COMPLETED, data={"answer": 42}, owner="me")
+    assert await known(queue, "a") == await ended(queue, "a") == expected
+    assert await queue.stats() == Stats(queued=0, running=0, slots=1)
+    assert script.started == []
+    assert await queue.remove("a")
+    assert await queue.get("a") is None
+
+
 async def test_one_slot_runs_tasks_strictly_in_the_order_they_came(make_queue: MakeQueue) -> None:
     queue = make_queue()
     order: list[str] = []

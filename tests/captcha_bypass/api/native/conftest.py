@@ -13,6 +13,8 @@ from captcha_bypass.api.application import application
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
 from captcha_bypass.metrics import Metrics
+from captcha_bypass.sharing.clearances import Clearances
+from captcha_bypass.sharing.queue import SharedQueue
 from captcha_bypass.status import Browsers, Egress, Readiness, StatusBoard
 from tests.support.fetching import NoFetches
 from tests.support.native_service import MakeService, Service, WatchedQueue
@@ -38,12 +40,19 @@ async def make_service() -> AsyncIterator[MakeService]:
             )
             board = StatusBoard(queue, browsers, Egress(bytes_received=7, connections=1))
             sessions = Sessions(most=1, ttl=1.0)
-            app = application(config, queue, sessions, board, Metrics(), NoFetches())
-            await queue.start(script, config.workers)
-            stack.push_async_callback(queue.stop, 0)
+            metrics = Metrics()
+            clearances = Clearances(config.clearance_ttl, metrics.clearance)
+            shared = SharedQueue(
+                queue, clearances, most_joined=config.max_queue, report=metrics.clearance
+            )
+            app = application(
+                config, shared, sessions, board, metrics, NoFetches(), clearances=clearances
+            )
+            await shared.start(script, config.workers)
+            stack.push_async_callback(shared.stop, 0)
             server = TestServer(app, handler_cancellation=True)
             client = await stack.enter_async_context(TestClient(server))
-            return Service(client, queue, script, browsers)
+            return Service(client, queue, shared, script, browsers)
 
         yield make
 

@@ -28,6 +28,7 @@ from captcha_bypass.config import Config
 from captcha_bypass.errors import RequestError, RequestErrorCode, TaskErrorCode
 from captcha_bypass.history import History
 from captcha_bypass.metrics import Metrics
+from captcha_bypass.sharing.clearances import Clearances
 from captcha_bypass.status import Browsers, Egress, Readiness, StatusBoard
 from captcha_bypass.tasks.base import JsonDict
 from captcha_bypass.tasks.memory import MemoryQueue
@@ -158,7 +159,8 @@ def test_every_route_is_described() -> None:
     queue = MemoryQueue(max_pending=1, result_ttl=1, max_results_bytes=1)
     board = StatusBoard(queue, ToldBrowsers(), Egress())
     config = Config(workers=1)
-    api = NativeApi(config, queue, Sessions(most=1, ttl=1.0), board, History())
+    sessions, clearances = Sessions(most=1, ttl=1.0), Clearances(60)
+    api = NativeApi(config, queue, sessions, board, History(), clearances)
     fetch = FetchApi(config, FetchPlaces(config, FineFetches(), Metrics().fetch_ended))
     table = api.routes() + fetch.routes() + MetricsApi(Metrics(), board).routes()
     plain = [(route.path.replace(":[^/]+}", "}"), route.method) for route in table]
@@ -210,11 +212,14 @@ def test_unknown_fields_are_excluded_by_the_description(model: type) -> None:
     ("model", "fields"),
     [
         ("SolveRequest", ["url", "success_text", "success_selector", "no_challenge", "timeout"]),
-        ("SolveRequest", ["headers", "screenshot", "block"]),
+        ("SolveRequest", ["headers", "screenshot", "block", "reuse"]),
         ("Proxy", ["server"]),
         ("Cookie", ["url", "expires", "secure"]),
         ("ResultCookie", ["expires"]),
-        ("Solution", ["headers", "status_code", "challenge", "screenshot", "elapsed"]),
+        ("Solution", ["headers", "status_code", "challenge", "screenshot", "elapsed", "clearance"]),
+        ("SharedClearance", ["id", "age", "reused"]),
+        ("RefusedClearance", ["id"]),
+        ("RefusedAnswer", ["ended"]),
         ("Health", ["browser", "warning"]),
         ("RequestErrorBody", ["fields"]),
         ("FetchErrorBody", ["challenge", "challenge_kind", "unmet", "hints"]),

@@ -37,7 +37,9 @@ async def test_completed_result_is_the_whole_contract(service: Service) -> None:
     response = await service.client.get(f"/result/{task_id}")
     assert response.status == 200
     assert response.content_type == "application/json"
-    assert await response.json() == {
+    answer = await response.json()
+    assert UUID(answer["data"]["clearance"].pop("id")).version == 4
+    assert answer == {
         "status": "completed",
         "error": None,
         "data": {
@@ -58,6 +60,7 @@ async def test_completed_result_is_the_whole_contract(service: Service) -> None:
             "failed_requests": {},
             "screenshot": None,
             "elapsed": 1.5,
+            "clearance": {"age": 0.0, "reused": False},
         },
     }
 
