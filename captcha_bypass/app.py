@@ -29,7 +29,7 @@ from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import StartupError
 from captcha_bypass.fetching.sender import Sender
 from captcha_bypass.fetching.sites import Sites
-from captcha_bypass.history import History
+from captcha_bypass.history import EvidenceStore, History
 from captcha_bypass.human.waits import Waits
 from captcha_bypass.human.webhook import Webhook
 from captcha_bypass.metrics import Metrics
@@ -63,7 +63,13 @@ def create_app(config: Config, find: Find) -> web.Application:
     egress = _egress(config)
     sessions = Sessions(most=config.max_sessions, ttl=config.session_ttl)
     startup = _startup(config, find, egress, sessions)
-    history = History()
+    history = History(
+        EvidenceStore(
+            most=config.keep_evidence,
+            max_bytes=config.max_evidence_bytes,
+            seconds=config.result_ttl,
+        )
+    )
     clearances = Clearances(config.clearance_ttl, metrics.clearance)
     queue = SharedQueue(
         MemoryQueue(
@@ -102,7 +108,9 @@ def create_app(config: Config, find: Find) -> web.Application:
 
     async def life(_: web.Application) -> AsyncIterator[None]:
         async with startup, _webhook(config, waits):
-            worker = Worker(startup, config.max_html_bytes, proxy, metrics.task_ended, waits)
+            worker = Worker(
+                startup, config.max_html_bytes, proxy, metrics.task_ended, history, waits
+            )
             await queue.start(worker, config.workers)
             yield
             await queue.stop(0)

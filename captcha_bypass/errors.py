@@ -8,6 +8,7 @@ CaptchaBypassError
 │   ├── OriginNotAllowed       403 origin_not_allowed
 │   ├── DashboardClosed        403 dashboard_closed
 │   ├── NotFound               404 not_found
+│   ├── NoEvidence             404 no_evidence
 │   ├── MethodNotAllowed       405 method_not_allowed
 │   ├── BodyTooLarge           413 body_too_large
 │   ├── SlowBody               408 body_timeout
@@ -59,6 +60,7 @@ RequestErrorCode = Literal[
     "origin_not_allowed",
     "dashboard_closed",
     "not_found",
+    "no_evidence",
     "method_not_allowed",
     "body_too_large",
     "body_timeout",
@@ -148,6 +150,13 @@ class NotFound(RequestError):
     """No such route."""
 
     code = "not_found"
+    status = 404
+
+
+class NoEvidence(RequestError):
+    """Nothing is kept of that task's page, or the task is somebody else's."""
+
+    code = "no_evidence"
     status = 404
 
 

@@ -31,7 +31,7 @@ GROUPS = {
     "tasks": (
         *("max_timeout", "max_per_host", "max_queue", "max_waiting", "max_html_bytes"),
         *("max_task_bytes", "result_ttl", "max_results_bytes", "clearance_ttl"),
-        "shutdown_timeout",
+        *("shutdown_timeout", "keep_evidence", "max_evidence_bytes"),
     ),
     "sessions and requests through the browser": (
         *("max_sessions", "session_ttl", "max_fetch_bytes", "max_fetches_per_host"),

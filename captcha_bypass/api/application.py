@@ -18,6 +18,7 @@ from captcha_bypass.api.fetch_places import Fetching, FetchPlaces
 from captcha_bypass.api.flaresolverr import errors as flaresolverr
 from captcha_bypass.api.flaresolverr.routes import FlareSolverrApi
 from captcha_bypass.api.metrics import MetricsApi
+from captcha_bypass.api.native.evidence import EvidenceApi
 from captcha_bypass.api.native.routes import OPEN_PATHS, NativeApi
 from captcha_bypass.api.refusals import Refusals
 from captcha_bypass.api.sessions import Sessions
@@ -65,7 +66,7 @@ def application(
     app[DOOR] = door
     app.on_response_prepare.append(add_headers)
 
-    history = history or History()
+    history = History() if history is None else history
     feeds = Feeds(board, history)
 
     async def hang_up(_: web.Application) -> None:
@@ -80,6 +81,7 @@ def application(
     app.on_cleanup.append(close)
     native = NativeApi(config, queue, sessions, board, history, clearances)
     app.add_routes(native.routes())
+    app.add_routes(EvidenceApi(config, history.evidence).routes())
     places = FetchPlaces(config, fetching, metrics.fetch_ended)
     app.add_routes(FetchApi(config, places).routes())
     drop_in = FlareSolverrApi(config, queue, sessions, board, places, report=metrics.v1_request)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,6 +45,25 @@ class Outbox:
             return web.json_response(value)
         self._check(task_id, size)
         return _response(self._send(task_id, size, value))
+
+    def body(self, name: str, body: bytes, headers: Mapping[str, str]) -> web.Response:
+        """Return a response with a body that is there already.
+
+        Args:
+            name: Whose it is: a task, and what of it.
+
+        Raises:
+            TooManyWaiting: see `answer`.
+        """
+        if len(body) < LARGE_BYTES:
+            return web.Response(body=body, headers=headers)
+        self._check(name, len(body))
+        return web.Response(body=self._send_body(name, body), headers=headers)
+
+    async def _send_body(self, name: str, body: bytes) -> AsyncGenerator[bytes, None]:
+        with self._hold(name, len(body)):
+            for start in range(0, len(body), CHUNK_BYTES):
+                yield body[start : start + CHUNK_BYTES]
 
     def _check(self, task_id: str, size: int) -> None:
         readers = sum(count for count, _ in self._sending.values())

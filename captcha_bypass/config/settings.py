@@ -148,6 +148,17 @@ class Config(BaseSettings):
         ge=1024**2,
         description="memory for all results together; past it the oldest finished go first",
     )
+    keep_evidence: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="unfinished and failed tasks whose HTML and picture are kept, the last ones",
+    )
+    max_evidence_bytes: int = Field(
+        64 * 1024**2,
+        ge=1024**2,
+        description="memory for all of that together; past it the oldest goes first",
+    )
     max_html_bytes: int = Field(
         10 * 1024 * 1024, ge=1024, description="larger pages end in error page_too_large"
     )

@@ -13,6 +13,7 @@ from playwright.async_api import BrowserContext, Error, Page, Request, Response
 
 from captcha_bypass.browsers.failures import is_abort, is_error_page, translate, translate_page
 from captcha_bypass.errors import TaskError
+from captcha_bypass.history import Timeline
 
 #: Answers that leave the document as it is.
 _NO_DOCUMENT = frozenset({204, 205})
@@ -92,9 +93,16 @@ class DocumentTracker:
 
     Args:
         failure: Tells why a URL could not be reached; the browser only knows that its proxy failed.
+        timeline: Told of each document.
     """
 
-    def __init__(self, page: Page, failure: Callable[[str], TaskError | None]) -> None:
+    def __init__(
+        self,
+        page: Page,
+        failure: Callable[[str], TaskError | None],
+        timeline: Timeline | None = None,
+    ) -> None:
+        self.timeline = timeline or Timeline()
         self._page = page
         self._why = failure
         self._stored = _stored.setdefault(page.context, _Stored())
@@ -188,6 +196,7 @@ class DocumentTracker:
             Document(None, None, {}) if response is None else self._stored.document(response)
         )
         self.first = self.first or self.document
+        self.timeline.add(self.document.status, event["url"])
 
     def _on_left_out(self, response: Response | None, error: str) -> None:
         if response is None:

@@ -10,6 +10,7 @@ from playwright.async_api import Error, Route
 
 from captcha_bypass.browsers.tabs import Tab
 from captcha_bypass.errors import TaskError
+from captcha_bypass.history import Timeline
 from captcha_bypass.human.waits import Waits
 from captcha_bypass.solving import first_request
 from captcha_bypass.solving.attending import Attendant
@@ -26,7 +27,12 @@ from captcha_bypass.wire.models import Task
 
 
 async def solve(
-    tab: Tab, task: Task, bounds: Bounds, task_id: str = "", waits: Waits | None = None
+    tab: Tab,
+    task: Task,
+    bounds: Bounds,
+    task_id: str = "",
+    waits: Waits | None = None,
+    timeline: Timeline | None = None,
 ) -> Outcome:
     """Open the task's URL, wait for its conditions until the deadline, return what is there.
 
@@ -34,6 +40,7 @@ async def solve(
         tab: With a fresh page; whoever lent it closes it.
         bounds: Moved where a person is waited for.
         waits: Where such pages are kept; None: nobody is waited for.
+        timeline: Told of the documents that the page shows.
 
     Raises:
         TaskError: there is nothing to return; reaching the deadline is not an error, and of a file
@@ -41,7 +48,7 @@ async def solve(
         TimeoutError: past the deadline the browser does not answer at all.
     """
     conditions = Conditions.of(task)
-    tracker, jar = DocumentTracker(tab.page, tab.guard.failure), Jar(tab.page)
+    tracker, jar = DocumentTracker(tab.page, tab.guard.failure, timeline), Jar(tab.page)
     failed = FailedRequests(tab.page, tab.guard.failure)
     watcher = Watcher(tab.page, tracker, conditions, bounds, judges_always=task.waits_for_human)
     explainer = Explainer(tab.page, tracker, conditions)

@@ -200,6 +200,7 @@ class Watcher:
             return
         found = challenges.detect(document.status or 200, document.headers, look["html"])
         self._judged = document
+        self._tracker.timeline.judge(found)
         self._seen_first = self._seen_first or document is self._tracker.first
         self.standing = found if found is not None and found.solvable else None
         self.met = self.standing or self.met

@@ -14,9 +14,11 @@ from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import BrowserLost, TaskError
+from captcha_bypass.history import History
 from captcha_bypass.human.waits import Waits
 from captcha_bypass.solving.blocked_ports import check_port
 from captcha_bypass.solving.bounds import Bounds
+from captcha_bypass.solving.capturing import capture
 from captcha_bypass.solving.conditions import Conditions
 from captcha_bypass.solving.explaining import hint_of
 from captcha_bypass.solving.outcome import Findings, Outcome, Reasons
@@ -60,6 +62,7 @@ class Worker:
         max_html_bytes: See Config.
         proxy: That of tasks that name none.
         report: Called once for each task.
+        history: Told what tasks' pages show, and left with those that came to nothing.
         waits: Where pages wait for a person; None: none does.
     """
 
@@ -69,6 +72,7 @@ class Worker:
         max_html_bytes: int,
         proxy: Upstream | None = None,
         report: Report = lambda outcome, seconds, data: None,
+        history: History | None = None,
         waits: Waits | None = None,
     ) -> None:
         self._pages = pages
@@ -76,6 +80,7 @@ class Worker:
         self._proxy = proxy
         self._report = report
         self._waits = waits
+        self._history = history or History()
 
     async def __call__(self, task_id: str, payload: JsonDict) -> JsonDict:
         """Run one task. Cancelling it closes its page, or kills its browser."""
@@ -154,11 +159,37 @@ class Worker:
             ) as tab:
                 seconds = round(clock() - asked, 4)
                 logger.debug("page lent", extra={**job.event, "seconds": seconds})
-                return await solve(tab, job.task, job.bounds, job.task_id, self._waits)
+                return await self._witnessed(job, tab)
         except TimeoutError:
             # It had a page, which could not be read within five seconds past the deadline.
             reasons = Reasons(Conditions.of(job.task).unmet(), (hint_of("page_busy"),))
             return Outcome(Findings(job.task.url), timeout_reached=True, reasons=reasons)
+
+    async def _witnessed(self, job: _Job, tab: Tab) -> Outcome:
+        """Solve a task on its page, and keep what the page shows if it came to nothing."""
+        timeline = self._history.timeline(job.task_id)
+        try:
+            outcome = await solve(tab, job.task, job.bounds, job.task_id, self._waits, timeline)
+        except TaskError as error:
+            if error.code == "browser_crashed" or not timeline.documents:
+                raise
+            await self._keep(job, tab, "")
+            raise
+        if timeline.documents and (outcome.timeout_reached or outcome.error is not None):
+            await self._keep(job, tab, outcome.findings.html if outcome.findings else "")
+        return outcome
+
+    async def _keep(self, job: _Job, tab: Tab, html: str) -> None:
+        """Keep what a page shows, where that is wanted.
+
+        Args:
+            html: Its HTML, if the result has it.
+        """
+        if not self._history.evidence.is_open:
+            return
+        evidence = await capture(tab.page, html, job.bounds, job.task.owner)
+        if evidence is not None:
+            self._history.keep(job.task_id, evidence)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient
 
+from captcha_bypass.history import History
 from captcha_bypass.sharing.queue import SharedQueue
 from captcha_bypass.tasks.base import Record
 from captcha_bypass.tasks.memory import MemoryQueue
@@ -41,6 +42,7 @@ class Service:
     shared: SharedQueue
     script: Script
     browsers: ToldBrowsers
+    history: History
 
     async def solve(self, **fields: object) -> str:
         """Submit a good request and return the task's id."""

@@ -102,6 +102,18 @@ class RemoveAnswer(BaseModel):
     message: str
 
 
+class EvidenceAnswer(BaseModel):
+    """Answer of GET /task/{task_id}/evidence; all in it is of the site's making."""
+
+    url: str
+    html: str | None = Field(description="null: it could not be had in time, or is too large")
+    jpeg: str | None = Field(
+        description="base64; null: it could not be had in time",
+        json_schema_extra={"contentEncoding": "base64"},
+    )
+    at: float = Field(description="epoch seconds")
+
+
 class RefusedClearance(Wire):
     """Body of POST /clearances/refused."""
 

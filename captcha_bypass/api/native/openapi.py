@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from captcha_bypass import __version__
 from captcha_bypass.api.native.answers import (
     ErrorAnswer,
+    EvidenceAnswer,
     FetchAnswer,
     FetchErrorAnswer,
     Health,
@@ -52,6 +53,7 @@ def document(max_timeout: float = Config.model_fields["max_timeout"].default) ->
             "/result/{task_id}": {"get": _result()},
             "/task/{task_id}": {"delete": _remove()},
             "/clearances/refused": {"post": _refuse_clearance()},
+            "/task/{task_id}/evidence": {"get": _evidence()},
             "/sessions": {"get": _sessions()},
             "/sessions/{name}": {"delete": _destroy_session()},
             "/health": {"get": _health()},
@@ -72,7 +74,7 @@ def document(max_timeout: float = Config.model_fields["max_timeout"].default) ->
 def _schemas() -> dict[str, Any]:
     """Return the models' schemas by name; they are the same in each service."""
     answers = (
-        *(SolveAnswer, TaskView, RemoveAnswer, SessionsAnswer),
+        *(SolveAnswer, TaskView, RemoveAnswer, EvidenceAnswer, SessionsAnswer),
         *(FetchAnswer, FetchErrorAnswer, RefusedAnswer),
         *(Health, Unavailable, Live, ErrorAnswer),
     )
@@ -188,6 +190,25 @@ def _remove() -> dict[str, Any]:
             "200": _answer("gone", RemoveAnswer),
             **_refused(),
             "404": _answer("no such task", RemoveAnswer),
+        },
+    }
+
+
+def _evidence() -> dict[str, Any]:
+    part: dict[str, Any] = {"name": "part", "in": "query", "schema": {"enum": ["html", "jpeg"]}}
+    found = _answer("what the task's page showed in the end; with part one of both", EvidenceAnswer)
+    found["content"]["text/plain"] = {"schema": {"type": "string"}}
+    found["content"]["image/jpeg"] = {"schema": {"type": "string", "format": "binary"}}
+    return {
+        "operationId": "evidence",
+        "summary": "The page of an unfinished or failed task",
+        "parameters": [_task_id(), part],
+        "responses": {
+            "200": found,
+            "400": _answer("invalid_request", ErrorAnswer),
+            **_refused(),
+            "404": _answer("no_evidence", ErrorAnswer),
+            "503": _busy("too_many_waiting"),
         },
     }
 

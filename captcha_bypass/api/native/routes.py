@@ -180,8 +180,12 @@ class NativeApi:
 
     async def remove(self, request: web.Request) -> web.Response:
         """Cancel a task or delete its result."""
+        task_id, owner = request.match_info["task_id"], owner_of(request)
         record = await self._own(request)
-        if record is not None and await self._queue.remove(record.task_id):
+        # Of a task whose result is gone there may still be evidence.
+        kept = self._history.evidence
+        had_evidence = kept.get(task_id, owner) is not None and kept.drop(task_id)
+        if (record is not None and await self._queue.remove(task_id)) or had_evidence:
             return _json(RemoveAnswer(success=True, message="The task is gone."))
         message = "No such task; it may have expired or been deleted."
         return _json(RemoveAnswer(success=False, message=message), status=404)

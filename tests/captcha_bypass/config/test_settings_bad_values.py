@@ -31,6 +31,8 @@ BAD = {
     "max_queue": ["0", "-1", "many"],
     "max_waiting": ["0", "-1", "many"],
     "max_results_bytes": ["0", "-1", "1048575", "1G"],
+    "keep_evidence": ["-1", "10001", "1.5", "all"],
+    "max_evidence_bytes": ["0", "1048575", "64M"],
     "max_html_bytes": ["0", "1023", "10MB"],
     "max_sessions": ["0", "-1", "many"],
     "session_ttl": ["0", "-1", "nan", "inf", "ten"],

@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from captcha_bypass.api.application import application
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
+from captcha_bypass.history import EvidenceStore, History
 from captcha_bypass.metrics import Metrics
 from captcha_bypass.sharing.clearances import Clearances
 from captcha_bypass.sharing.queue import SharedQueue
@@ -28,10 +29,18 @@ async def make_service() -> AsyncIterator[MakeService]:
 
         async def make(*, warning: str | None = None, **settings: Any) -> Service:  # noqa: ANN401
             config = Config(**{"workers": 1, "max_timeout": 300.0, **settings})
+            history = History(
+                EvidenceStore(
+                    most=config.keep_evidence,
+                    max_bytes=config.max_evidence_bytes,
+                    seconds=config.result_ttl,
+                )
+            )
             queue = WatchedQueue(
                 max_pending=config.max_queue,
                 result_ttl=config.result_ttl,
                 max_results_bytes=config.max_results_bytes,
+                observer=history,
             )
             script = Script()
             browsers = ToldBrowsers(
@@ -46,13 +55,20 @@ async def make_service() -> AsyncIterator[MakeService]:
                 queue, clearances, most_joined=config.max_queue, report=metrics.clearance
             )
             app = application(
-                config, shared, sessions, board, metrics, NoFetches(), clearances=clearances
+                config,
+                shared,
+                sessions,
+                board,
+                metrics,
+                NoFetches(),
+                history,
+                clearances=clearances,
             )
             await shared.start(script, config.workers)
             stack.push_async_callback(shared.stop, 0)
             server = TestServer(app, handler_cancellation=True)
             client = await stack.enter_async_context(TestClient(server))
-            return Service(client, queue, shared, script, browsers)
+            return Service(client, queue, shared, script, browsers, history)
 
         yield make
 

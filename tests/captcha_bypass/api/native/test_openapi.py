@@ -21,12 +21,13 @@ from captcha_bypass.api.application import application
 from captcha_bypass.api.fetch import FetchApi
 from captcha_bypass.api.fetch_places import FetchPlaces
 from captcha_bypass.api.metrics import MetricsApi
+from captcha_bypass.api.native.evidence import EvidenceApi
 from captcha_bypass.api.native.openapi import document
 from captcha_bypass.api.native.routes import MAX_WAIT, NativeApi
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
 from captcha_bypass.errors import RequestError, RequestErrorCode, TaskErrorCode
-from captcha_bypass.history import History
+from captcha_bypass.history import Evidence, EvidenceStore, History
 from captcha_bypass.metrics import Metrics
 from captcha_bypass.sharing.clearances import Clearances
 from captcha_bypass.status import Browsers, Egress, Readiness, StatusBoard
@@ -53,7 +54,10 @@ async def serve(ready: threading.Event, found: dict[str, Any]) -> None:
     config = Config(workers=4)
     browsers = ToldBrowsers(Readiness(browser="firefox 140.0"), Browsers([3], 0, {"tasks": 2}))
     board = StatusBoard(queue, browsers, Egress())
-    app = application(config, queue, Sessions(most=1, ttl=1.0), board, Metrics(), FineFetches())
+    history = History(EvidenceStore(most=1, max_bytes=10_000, seconds=600))
+    history.keep(FAILED, Evidence("", "http://site.test/", b"<p>", b"jpeg", at=1.0))
+    sessions = Sessions(most=1, ttl=1.0)
+    app = application(config, queue, sessions, board, Metrics(), FineFetches(), history)
     await queue.start(handler, 4)
     for task_id in (COMPLETED, FAILED):
         await queue.submit(task_id, {}, 5)
@@ -128,6 +132,8 @@ def test_answers_to_any_request_keep_to_the_description(
 @pytest.mark.parametrize(
     ("method", "path", "parameters"),
     [
+        ("GET", "/task/{task_id}/evidence", {"task_id": FAILED}),
+        ("GET", "/task/{task_id}/evidence", {"task_id": "unknown"}),
         ("GET", "/result/{task_id}", {"task_id": COMPLETED}),
         ("GET", "/result/{task_id}", {"task_id": FAILED}),
         ("GET", "/result/{task_id}", {"task_id": "unknown"}),
@@ -162,7 +168,9 @@ def test_every_route_is_described() -> None:
     sessions, clearances = Sessions(most=1, ttl=1.0), Clearances(60)
     api = NativeApi(config, queue, sessions, board, History(), clearances)
     fetch = FetchApi(config, FetchPlaces(config, FineFetches(), Metrics().fetch_ended))
-    table = api.routes() + fetch.routes() + MetricsApi(Metrics(), board).routes()
+    evidence = EvidenceApi(config, EvidenceStore())
+    table = [*api.routes(), *fetch.routes(), *evidence.routes()]
+    table += MetricsApi(Metrics(), board).routes()
     plain = [(route.path.replace(":[^/]+}", "}"), route.method) for route in table]
     routes = {(path, method.lower()) for path, method in plain}
     described = {(path, method) for path, item in document()["paths"].items() for method in item}
