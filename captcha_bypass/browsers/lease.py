@@ -75,7 +75,8 @@ class Lease:
         self._tab: Tab | None = None
         self._closed = False
         self._over = False
-        self._interrupted = False
+        #: Its user's time was ended by what happened to the page.
+        self.was_ended = False
         #: What this page did to its browser, or what has become of it.
         self._fault: TaskError | None = None
         #: The browser is dead, and this page is not to blame, as far as can be told.
@@ -109,7 +110,7 @@ class Lease:
         """Open the page; see Place."""
         self._tab = await self.place.open(permit)
         self._tab.guard.on_overrun = self.interrupt
-        self._tab.extend = self.extend
+        self._tab.loan = self
         return self._tab
 
     def end(self) -> None:
@@ -146,12 +147,12 @@ class Lease:
     def interrupt(self) -> None:
         """End the time it is lent at once, whatever its user waits for."""
         if self._may_end_otherwise(self._scope):
-            self._interrupted = True
+            self.was_ended = True
             self._scope.reschedule(asyncio.get_running_loop().time())
 
     def extend(self, when: float) -> None:
         """Move the end of the time it is lent, unless that is over already; see `until`."""
-        if self._may_end_otherwise(self._scope) and not self._interrupted:
+        if self._may_end_otherwise(self._scope) and not self.was_ended:
             self._scope.reschedule(when)
 
     def _may_end_otherwise(self, scope: asyncio.Timeout | None) -> TypeGuard[asyncio.Timeout]:

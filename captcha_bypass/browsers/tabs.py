@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -35,8 +35,15 @@ EMPTY_SECONDS = 1.0
 SESSIONS_CLOSE_SECONDS = 6.0
 
 
-def _keep(until: float) -> None:
-    """Be nobody's page."""
+class Loan(Protocol):
+    """What a task has a page by; see lease.Lease."""
+
+    @property
+    def was_ended(self) -> bool:
+        """Whether the page was taken from its task, for what it or its browser did."""
+
+    def extend(self, when: float) -> None:
+        """Move the moment, on the event loop's clock, from which the task may have it no longer."""
 
 
 @dataclass(eq=False)
@@ -45,8 +52,8 @@ class Tab:
 
     page: Page
     guard: Guard
-    #: Moves the moment, on the event loop's clock, from which its task may have it no longer.
-    extend: Callable[[float], None] = _keep
+    #: That of the task that has it, or had it last.
+    loan: Loan | None = None
 
 
 @dataclass(frozen=True)

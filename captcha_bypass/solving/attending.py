@@ -95,7 +95,10 @@ class Attendant:
         if self._work is None:
             return
         if self._wait is not None and error is not None:
-            self.end("cancelled" if isinstance(error, asyncio.CancelledError) else "failed")
+            loan = self._tab.loan
+            was_cancelled = isinstance(error, asyncio.CancelledError)
+            is_lost = loan is not None and loan.was_ended
+            self.end("cancelled" if was_cancelled and not is_lost else "failed")
         self._work.cancel()
         await asyncio.wait({self._work})
         if not self._work.cancelled():
@@ -137,17 +140,20 @@ class Attendant:
                 self._task_id, task.owner, task.host, challenge.vendor, self._tab.page
             ) as wait:
                 self._wait = wait
-                self._bounds.move(wait.deadline)
-                self._tab.extend(wait.deadline + KILL_GRACE)
+                self._move(wait.deadline, KILL_GRACE)
                 try:
                     async with asyncio.timeout_at(wait.deadline):
                         await wait.ended.wait()
                 except TimeoutError:
                     wait.end("timeout")
                 if wait.ending != "solved":
-                    now = asyncio.get_running_loop().time()
-                    self._bounds.move(now)
-                    self._tab.extend(now + END_SECONDS)
+                    self._move(asyncio.get_running_loop().time(), END_SECONDS)
         except NoRoom:
             return False
         return True
+
+    def _move(self, deadline: float, grace: float) -> None:
+        """Let the task last until a deadline, and its page so much longer."""
+        self._bounds.move(deadline)
+        if self._tab.loan is not None:
+            self._tab.loan.extend(deadline + grace)

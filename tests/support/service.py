@@ -222,6 +222,13 @@ class Client:
             await asyncio.sleep(0.02)
         raise AssertionError("it never ran")
 
+    async def until_waiting_for_human(self, task_id: str) -> None:
+        for _ in range(1500):
+            if (await self.result(task_id))["status"] == "waiting_for_human":
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError("it never waited for a person")
+
 
 @asynccontextmanager
 async def client_of(service: Service) -> AsyncIterator[Client]:
