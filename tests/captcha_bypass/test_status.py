@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from captcha_bypass.status import Browsers, Egress, Readiness, StatusBoard
+from captcha_bypass.status import Browsers, Egress, Readiness, SessionNow, StatusBoard
 from captcha_bypass.tasks.base import JsonDict, Stats
 from captcha_bypass.tasks.memory import MemoryQueue
 from tests.support.status import NOTHING, ToldBrowsers
@@ -60,3 +60,18 @@ async def test_status_is_of_one_moment() -> None:
         egress=Egress(bytes_sent=5, failures={"dns_error": 2}),
     )
     assert (await board.now()).stopping
+
+
+async def test_only_who_asks_for_an_owner_is_told_of_its_sessions() -> None:
+    queue = MemoryQueue(max_pending=10, result_ttl=60, max_results_bytes=1_000_000)
+    board = StatusBoard(
+        queue,
+        ToldBrowsers(),
+        Egress(),
+        sessions=lambda owner: (SessionNow(f"of {owner}", 1.0),),
+        sites=lambda owner: (SessionNow(f"http://{owner}.test", 2.0),),
+    )
+    nobody, somebody = await board.now(), await board.now("key0")
+    assert (nobody.sessions, nobody.sites) == ((), ())
+    assert somebody.sessions == (SessionNow("of key0", 1.0),)
+    assert somebody.sites == (SessionNow("http://key0.test", 2.0),)

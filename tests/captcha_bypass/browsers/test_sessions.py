@@ -160,3 +160,61 @@ def test_session_whose_browser_died_is_told_to_its_next_task_and_once(loop: Virt
         assert caught.value.code == "session_lost"
         loop.run(use(busy))
         loop.run(busy.fleet.__aexit__(None, None, None))
+
+
+# What is told of them.
+
+
+def test_an_owner_is_told_how_long_its_sessions_are_idle(loop: VirtualLoop) -> None:
+    site = SessionKey("", "site-1", of_site=True)
+
+    def told(busy: Busy, owner: str = "") -> list[tuple[str, float]]:
+        return [(session.name, session.idle) for session in busy.sessions.now(owner)]
+
+    async def live(busy: Busy) -> None:
+        for key in (KEY, site):
+            assert busy.sessions.create(key, None)
+        await busy.fleet.__aenter__()
+        await asyncio.sleep(5)
+        lease = busy.sessions.lend(KEY, None, None, busy.fleet.home_for_session)
+        assert told(busy) == [("kept", 0.0)]
+        lease.place.release(lease)
+        await asyncio.sleep(3)
+        assert told(busy) == [("kept", 3.0)]
+        assert told(busy, "key 1") == []
+        with busy.sessions.keep(KEY):
+            assert told(busy) == [("kept", 0.0)]
+        assert busy.sessions.idle(site) == 8.0
+        assert busy.sessions.idle(SessionKey("", "unknown")) == 0.0
+        await busy.fleet.__aexit__(None, None, None)
+
+    async def make() -> Busy:
+        return Busy()
+
+    busy = loop.run(make())
+    with patch("captcha_bypass.browsers.browser.kill_marked", busy.world.kill_marked):
+        loop.run(live(busy))
+
+
+def test_each_browser_that_runs_is_told_of_with_its_tasks_and_sessions(loop: VirtualLoop) -> None:
+    async def make() -> Busy:
+        return Busy()
+
+    async def begin(busy: Busy) -> None:
+        await busy.start()
+        lease = busy.sessions.lend(KEY, None, None, busy.fleet.home_for_session)
+        await lease.place.open(PERMIT)
+        lease.place.release(lease)
+        await asyncio.sleep(2)
+
+    busy = loop.run(make())
+    with patch("captcha_bypass.browsers.browser.kill_marked", busy.world.kill_marked):
+        loop.run(begin(busy))
+        counts = busy.fleet.counts()
+        each = [(browser.tasks, browser.served, browser.sessions) for browser in counts.each]
+        assert sorted(each, reverse=True)[:3] == [(1, 1, 0), (1, 1, 0), (0, 1, 1)]
+        assert [browser.served for browser in counts.each] == counts.tasks
+        ages = [browser.age for browser in counts.each]
+        assert ages == sorted(ages, reverse=True)
+        assert ages[0] > 2
+        loop.run(busy.fleet.__aexit__(None, None, None))

@@ -22,6 +22,7 @@ from captcha_bypass.errors import (
 from captcha_bypass.fetching.messages import Answer, ChallengeNotPassed, TimeIsUp
 from captcha_bypass.fetching.sender import NotSent, Sent, Wanted
 from captcha_bypass.fetching.sites import Sites
+from captcha_bypass.status import SessionNow
 from captcha_bypass.tasks.base import JsonDict
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.wire.fetch import Fetched, FetchRequest, NotThrough, Obstacle
@@ -459,3 +460,17 @@ async def test_first_cookies_are_set_where_a_session_begins_and_never_again(make
     first, renewed = running.world.solves
     assert [cookie["name"] for cookie in first["cookies"]] == ["a", "b"]
     assert [cookie["name"] for cookie in renewed["cookies"]] == ["b"]
+
+
+async def test_an_owner_is_told_of_its_sites_that_have_a_session(make: Make) -> None:
+    running = await make()
+    await running.fetch()
+    await running.fetch(url="http://other.test:8080/y")
+    await running.fetch(url="http://named.test/", session="mine")
+    await running.fetch(owner="two", url="http://theirs.test/")
+    assert running.sites.now("one") == (
+        SessionNow("http://site.test", 7.0),
+        SessionNow("http://other.test:8080", 7.0),
+    )
+    running.world.left.clear()
+    assert running.sites.now("one") == ()

@@ -66,6 +66,7 @@ def test_all_that_was_found_is_in_the_result() -> None:
         "failed_requests": {"http_404": 2},
         "screenshot": base64.b64encode(b"PNG").decode(),
         "elapsed": 1.5,
+        "clearance": None,
     }
     assert list(data) == list(Solution.model_fields)
     assert Solution.model_validate(data).model_dump(mode="json") == data
