@@ -11,7 +11,7 @@ from types import TracebackType
 #: What code of this project hands to `extra=`; never a secret, never a URL's query.
 FIELDS = (
     *("task_id", "host", "outcome", "status", "code", "client", "vendor", "kind", "unmet", "hints"),
-    *("bytes", "cause", "tasks", "seconds", "page_seconds", "link", "age"),
+    *("bytes", "cause", "tasks", "seconds", "page_seconds", "link", "age", "who"),
     "joined",
 )
 #: A URL: what follows its host, or is a login before that, may be a secret.

@@ -7,10 +7,8 @@ from aiohttp.typedefs import Middleware
 
 from captcha_bypass.api.access import guards
 from captcha_bypass.api.dashboard.access import DashboardAccess
-from captcha_bypass.api.dashboard.feed import Feeds
+from captcha_bypass.api.dashboard.application import add_dashboard
 from captcha_bypass.api.dashboard.logins import Logins
-from captcha_bypass.api.dashboard.pages import DashboardPages, add_headers
-from captcha_bypass.api.dashboard.routes import DashboardApi
 from captcha_bypass.api.door import Door
 from captcha_bypass.api.errors import answered_as_json, refused
 from captcha_bypass.api.fetch import FetchApi
@@ -64,20 +62,11 @@ def application(
         client_max_size=MAX_BODY_BYTES,
     )
     app[DOOR] = door
-    app.on_response_prepare.append(add_headers)
-
     history = History() if history is None else history
-    feeds = Feeds(board, history)
-
-    async def hang_up(_: web.Application) -> None:
-        feeds.hang_up()  # or a shutdown would wait for those who listen
 
     async def close(_: web.Application) -> None:
-        await feeds.close()
-        access.logins.close()
         refusals.close()
 
-    app.on_shutdown.append(hang_up)
     app.on_cleanup.append(close)
     native = NativeApi(config, queue, sessions, board, history, clearances)
     app.add_routes(native.routes())
@@ -87,8 +76,7 @@ def application(
     drop_in = FlareSolverrApi(config, queue, sessions, board, places, report=metrics.v1_request)
     app.add_routes(drop_in.routes())
     app.add_routes(MetricsApi(metrics, board).routes())
-    app.add_routes(DashboardPages().routes())
-    app.add_routes(DashboardApi(config, access, feeds, history).routes())
+    add_dashboard(app, config, access, queue, board, history, waits)
     return app
 
 

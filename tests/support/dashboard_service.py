@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from captcha_bypass.api.application import application
 from captcha_bypass.config import Config
 from captcha_bypass.history import History, Minute, TaskEntry
+from captcha_bypass.human.waits import Waits
 from captcha_bypass.metrics import Metrics
 from captcha_bypass.status import Egress, Readiness, Status, StatusBoard
 from captcha_bypass.tasks.memory import MemoryQueue
@@ -22,6 +23,7 @@ from tests.support.flaresolverr_service import FakeSessions
 from tests.support.native_tasks import BASE
 from tests.support.scripted_queue import Script
 from tests.support.status import ToldBrowsers
+from tests.support.waiting_pages import WaitingTasks
 
 A, B = "CANARY-key-a", "CANARY-key-b"
 
@@ -132,8 +134,11 @@ MakeDashboard = Callable[..., Awaitable[Dashboard]]
 
 
 @asynccontextmanager
-async def serving(**settings: Any) -> AsyncIterator[Dashboard]:  # noqa: ANN401
-    """Run the service."""
+async def serving(
+    waiting: WaitingTasks | None = None,
+    **settings: Any,  # noqa: ANN401
+) -> AsyncIterator[Dashboard]:
+    """Run the service; its tasks end as a Script says, or wait for a person."""
     config = Config(**{"workers": 1, **settings})
     history = CountedHistory()
     queue = MemoryQueue(
@@ -145,9 +150,12 @@ async def serving(**settings: Any) -> AsyncIterator[Dashboard]:  # noqa: ANN401
     script, sessions = Script(), FakeSessions()
     browsers = ToldBrowsers(Readiness(browser="firefox 140.0"))
     board = CountedBoard(queue, browsers, Egress(failures={"dns_error": 2}))
-    app = application(config, queue, sessions, board, Metrics(), NoFetches(), history)
-    await queue.start(script, config.workers)
+    waits = Waits(queue, most=4, seconds=600.0)
+    app = application(config, queue, sessions, board, Metrics(), NoFetches(), history, waits)
+    if waiting is not None:
+        waiting.waits = waits
+    await queue.start(script if waiting is None else waiting, config.workers)
     server = TestServer(app, handler_cancellation=True)
     async with TestClient(server, cookie_jar=DummyCookieJar()) as client:
         yield Dashboard(client, queue, script, sessions, board, history, browsers)
-    await queue.stop(0)
+        await queue.stop(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
@@ -18,6 +19,7 @@ SESSION = f"{API}session"
 #: What the cookie is good for, beside the dashboard's own API.
 _ACTIONS = re.compile(r"DELETE /(?:task|sessions)/[^/]+|(?:GET|HEAD) /task/[^/]+/evidence")
 _READING = frozenset({"GET", "HEAD"})
+_SITE = "Sec-Fetch-Site"
 _PORT = re.compile(r":([0-9]{1,5})", re.ASCII)
 
 
@@ -30,8 +32,9 @@ class DashboardAccess:
 
     def __init__(self, config: Config, logins: Logins) -> None:
         self._is_closed = not (config.api_keys or config.loopback_only)
-        self.needs_key = bool(config.api_keys)
         self.logins = logins
+        #: Beside the one that a request names; a proxy may change that.
+        self._own_host = urlsplit(config.dashboard_url or "").netloc.lower()
 
     def is_open(self, request: web.Request) -> bool:
         """Whether anybody may have it who reaches the port: there is no secret in the page itself."""
@@ -56,7 +59,7 @@ class DashboardAccess:
         if not (request.path.startswith((API, LOGOUT)) or _ACTIONS.fullmatch(_line(request))):
             return None
         login = self.logins.find(request.cookies.get(cookie_name(request), ""))
-        if login is not None and _needs_proof(request) and not _is_ours(request):
+        if login is not None and _needs_proof(request) and not self._is_ours(request):
             raise OriginNotAllowed(_NOT_OURS)
         return login
 
@@ -90,15 +93,36 @@ class DashboardAccess:
                         "--api-key to have a dashboard, or with --host 127.0.0.1."
                     )
                 own = request.path.startswith((API, LOGIN, LOGOUT))
-                if own and _is_from_elsewhere(request):
+                if own and self._is_from_elsewhere(request):
                     raise OriginNotAllowed(_NOT_OURS)
             return await handler(request)
 
         return guard
 
+    def _is_from_elsewhere(self, request: web.Request) -> bool:
+        """Whether a browser says that another origin's page has sent it; other programs say nothing."""
+        if request.headers.get(_SITE) == "none":
+            return False  # it was typed into the address bar
+        said = _SITE in request.headers or hdrs.ORIGIN in request.headers
+        return said and not self._is_ours(request)
+
+    def _is_ours(self, request: web.Request) -> bool:
+        """Whether a browser says that our own page has sent it.
+
+        No script can set either header. The first is the browser's own judgement, but only over TLS
+        and on loopback, and not every browser's for a WebSocket; an origin has to be compared.
+        """
+        site = request.headers.get(_SITE)
+        if site is not None:
+            return site == "same-origin"
+        scheme, _, host = request.headers.get(hdrs.ORIGIN, "").lower().partition("://")
+        own = {request.headers.get(hdrs.HOST, "").lower(), self._own_host} - {""}
+        return scheme in ("http", "https") and host in own
+
 
 _NOT_OURS = (
-    "Only the dashboard's own page may ask this. Behind a proxy: let it pass the Host header on."
+    "Only the dashboard's own page may ask this. Behind a proxy: let it pass the Host header on, or "
+    "say --dashboard-url."
 )
 
 
@@ -115,27 +139,6 @@ def _line(request: web.Request) -> str:
 def _needs_proof(request: web.Request) -> bool:
     """Whether a request changes something, or may later on."""
     return request.method not in _READING or hdrs.UPGRADE in request.headers
-
-
-def _is_from_elsewhere(request: web.Request) -> bool:
-    """Whether a browser says that another origin's page has sent it; other programs say nothing."""
-    return any(name in request.headers for name in ("Sec-Fetch-Site", hdrs.ORIGIN)) and not (
-        _is_ours(request) or request.headers.get("Sec-Fetch-Site") == "none"
-    )
-
-
-def _is_ours(request: web.Request) -> bool:
-    """Whether a browser says that our own page has sent it.
-
-    No script can set either header. The first is the browser's own judgement, but only over TLS and
-    on loopback, and not every browser's for a WebSocket; an origin has to be compared, and a proxy may
-    have changed the host.
-    """
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site == "same-origin"
-    scheme, _, host = request.headers.get(hdrs.ORIGIN, "").lower().partition("://")
-    return scheme in ("http", "https") and host == request.headers.get(hdrs.HOST, "").lower()
 
 
 def _by_tls(request: web.Request) -> bool:

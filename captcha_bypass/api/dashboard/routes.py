@@ -12,6 +12,7 @@ from captcha_bypass import __version__
 from captcha_bypass.api.access import is_known, owner_of, which_key
 from captcha_bypass.api.dashboard.access import API, LOGIN, LOGOUT, SESSION, DashboardAccess
 from captcha_bypass.api.dashboard.feed import Feeds
+from captcha_bypass.api.dashboard.live import LiveApi
 from captcha_bypass.api.errors import invalid
 from captcha_bypass.api.submission import read_body
 from captcha_bypass.config import Config
@@ -37,12 +38,18 @@ class DashboardApi:
     """The routes."""
 
     def __init__(
-        self, config: Config, access: DashboardAccess, feeds: Feeds, history: History
+        self,
+        config: Config,
+        access: DashboardAccess,
+        feeds: Feeds,
+        history: History,
+        live: LiveApi,
     ) -> None:
         self._keys = config.api_keys
         self._access = access
         self._feeds = feeds
         self._history = history
+        self._live = live
         self._failed = 0
         self._failing = asyncio.Lock()
 
@@ -54,6 +61,7 @@ class DashboardApi:
             web.get(SESSION, self.session, allow_head=False),
             web.get(f"{API}events", self.events, allow_head=False),
             web.get(f"{API}tasks/{{task_id}}", self.task, allow_head=False),
+            web.get(f"{API}tasks/{{task_id}}/live", self._live.live, allow_head=False),
         ]
 
     async def session(self, request: web.Request) -> web.Response:
@@ -109,10 +117,11 @@ class DashboardApi:
 
     async def task(self, request: web.Request) -> web.Response:
         """Return all that is known of a task."""
-        details = self._history.details(request.match_info["task_id"], owner_of(request))
+        task_id = request.match_info["task_id"]
+        details = self._history.details(task_id, owner_of(request))
         if details is None:
             raise NotFound("No such task, or none that is remembered.")
-        return web.json_response({**details, "waiting": None})
+        return web.json_response({**details, "waiting": self._live.waiting(task_id)})
 
     def _session(self, *, known: bool) -> web.Response:
         return web.json_response(

@@ -24,7 +24,7 @@ def view_of(status: Status) -> JsonDict:
             "queued": tasks.queued,
             "running": tasks.running,
             "slots": tasks.slots,
-            "waiting_for_human": 0,
+            "waiting_for_human": tasks.waiting_for_human,
             "oldest": round(tasks.oldest, 1),
         },
         "browsers": [{**asdict(each), "age": round(each.age, 1)} for each in browsers.each],

@@ -226,6 +226,20 @@ async def test_cookie_changes_nothing_unless_our_own_page_asks(
     assert response.status == 200
 
 
+async def test_proxy_that_changes_the_host_is_known_by_the_dashboards_url(
+    make_dashboard: MakeDashboard,
+) -> None:
+    dashboard = await make_dashboard(dashboard_url="https://captcha.example:8443/a", **KEYS)
+    cookie = await dashboard.log_in(A)
+    for origin, status in [
+        ("https://captcha.example:8443", 404),
+        (dashboard.origin, 404),
+        ("https://captcha.example", 403),
+    ]:
+        answer = await dashboard.ask("DELETE", "/task/none", cookie, Origin=origin)
+        assert answer.status == status
+
+
 @pytest.mark.parametrize("settings", [{}, KEYS], ids=["open", "with keys"])
 async def test_page_of_another_origin_gets_nothing_of_the_dashboard(
     make_dashboard: MakeDashboard, settings: dict[str, tuple[str, ...]]
