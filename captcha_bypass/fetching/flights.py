@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -16,8 +17,9 @@ from captcha_bypass.errors import (
     TaskError,
     TooManySessions,
 )
+from captcha_bypass.fetching.deadline import Deadline
 from captcha_bypass.fetching.messages import ChallengeNotPassed, TimeIsUp
-from captcha_bypass.tasks.base import JsonDict, Record, TaskQueue
+from captcha_bypass.tasks.base import JsonDict, Record, State, TaskQueue
 from captcha_bypass.wire.fetch import Obstacle
 from captcha_bypass.wire.models import Task
 
@@ -25,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at a task; it is only looked at again where it has not ended by then.
 LOOK_SECONDS = 30.0
+#: Likewise of one that may wait for a person, until it does: the requests' own time goes on meanwhile.
+HUMAN_LOOK_SECONDS = 0.25
 #: Solves that are begun for one flight: a session may turn out to be lost once one has begun.
 ATTEMPTS = 2
 #: Codes of solves that failed for what the page, or what it was led to, is.
@@ -60,23 +64,42 @@ class Flight:
     """A solve under way; it ends early when nobody waits for it any more.
 
     Args:
-        until: When whoever began it gives up, on the event loop's clock.
+        until: When whoever began it gives up, on the event loop's clock; a person is waited for beyond.
+        waits_for_human: Whether one is, where the challenge needs it.
     """
 
-    def __init__(self, work: asyncio.Task[Outcome], until: float) -> None:
-        self._work = work
+    def __init__(self, until: float, *, waits_for_human: bool) -> None:
+        self._work: asyncio.Task[Outcome]
         self._waiters = 0
+        self._held: list[Deadline] = []
+        #: Whether a person is, or was.
+        self.has_waited = False
         self.until = until
+        self.waits_for_human = waits_for_human
 
-    async def outcome(self) -> Outcome:
+    def begin(self, work: asyncio.Task[Outcome]) -> None:
+        """Be the flight of that work."""
+        self._work = work
+
+    def on_waiting(self) -> None:
+        """Let a person take their time."""
+        self.has_waited = True
+        for deadline in self._held:
+            deadline.hold()
+
+    async def outcome(self, deadline: Deadline | None = None) -> Outcome:
         """Wait for its end.
+
+        Args:
+            deadline: Held while a person is waited for; None: nothing is.
 
         Raises:
             ShuttingDown: the service stops before.
         """
         self._waiters += 1
         try:
-            await asyncio.wait({self._work})
+            with self._holding(deadline):
+                await asyncio.wait({self._work})
         finally:
             self._waiters -= 1
             if not self._waiters and not self._work.done():
@@ -84,6 +107,20 @@ class Flight:
         if self._work.cancelled():
             raise ShuttingDown
         return self._work.result()
+
+    @contextmanager
+    def _holding(self, deadline: Deadline | None) -> Iterator[None]:
+        if deadline is None:
+            yield
+            return
+        self._held.append(deadline)
+        if self.has_waited:
+            deadline.hold()
+        try:
+            yield
+        finally:
+            self._held.remove(deadline)
+            deadline.release()
 
     async def _abandon(self) -> None:
         self._work.cancel()
@@ -115,21 +152,23 @@ class Flights:
             until: See Flight.
             then: Called with how it has ended, before anybody else knows; says how it counts.
         """
-        return Flight(self._background.start(self._run(task, then)), until)
+        flight = Flight(until, waits_for_human=task.waits_for_human)
+        flight.begin(self._background.start(self._run(task, flight, then)))
+        return flight
 
-    async def _run(self, task: Task, then: Callable[[Outcome], Outcome]) -> Outcome:
-        return then(await self._solve(task))
+    async def _run(self, task: Task, flight: Flight, then: Callable[[Outcome], Outcome]) -> Outcome:
+        return then(await self._solve(task, flight))
 
-    async def _solve(self, task: Task) -> Outcome:
+    async def _solve(self, task: Task, flight: Flight) -> Outcome:
         for _ in range(ATTEMPTS):
-            outcome = await self._attempt(task)
+            outcome = await self._attempt(task, flight)
             failure = outcome.failure
             lost = isinstance(failure, TaskError) and failure.code == "session_lost"
             if not (lost and task.of_site):  # whose session is only kept for such solves
                 break
         return outcome
 
-    async def _attempt(self, task: Task) -> Outcome:
+    async def _attempt(self, task: Task, flight: Flight) -> Outcome:
         task_id = str(uuid4())
         bounds = task.groups(self._max_per_host)
         try:
@@ -139,13 +178,21 @@ class Flights:
         except RequestError as error:
             return Outcome(failure=error)
         try:
-            record = await self._queue.wait(task_id, LOOK_SECONDS)
-            while record is not None and not record.finished:
-                record = await self._queue.wait(task_id, LOOK_SECONDS)
+            record = await self._ended(task_id, flight)
         finally:
             # Nobody else knows the id.
             await uninterrupted(self._queue.remove(task_id))
         return _outcome(record)
+
+    async def _ended(self, task_id: str, flight: Flight) -> Record | None:
+        seconds = HUMAN_LOOK_SECONDS if flight.waits_for_human else LOOK_SECONDS
+        while True:
+            record = await self._queue.wait(task_id, seconds)
+            if record is None or record.finished:
+                return record
+            if record.state is State.WAITING_FOR_HUMAN:
+                flight.on_waiting()
+                seconds = LOOK_SECONDS
 
 
 def _outcome(record: Record | None) -> Outcome:

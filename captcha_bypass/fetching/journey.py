@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from captcha_bypass import challenges
 from captcha_bypass.challenges import Challenge
+from captcha_bypass.fetching.deadline import Deadline
 from captcha_bypass.fetching.dispatcher import Dispatcher
 from captcha_bypass.fetching.messages import Answer, ChallengeNotPassed, TimeIsUp
 from captcha_bypass.fetching.sender import NotSent, Sent, Wanted
@@ -40,7 +39,7 @@ class Journey:
         self._site = site
         self._request = request
         self._wanted = wanted
-        self._deadline = deadline
+        self._deadline = Deadline(deadline)
         self._solved: str | None = None
         self._solves = self._challenges = self._lost = 0
         #: The next solve is one that this request needs, and does not just wait for.
@@ -54,7 +53,7 @@ class Journey:
             TimeIsUp: it is not there in time.
         """
         try:
-            async with asyncio.timeout_at(self._deadline):
+            async with self._deadline.scope():
                 while True:
                     await self._until_clear()
                     sent = await self._sent()
@@ -73,15 +72,18 @@ class Journey:
             self._waits_for = "its site to be solved"
             self._solves += self._is_due and needed
             self._is_due = False
-            flight = self._dispatcher.flight_to(site, self._request, self._deadline)
-            outcome = await flight.outcome()
+            flight = self._dispatcher.flight_to(site, self._request, self._deadline.at)
+            waits = self._request.waits_for_human
+            outcome = await flight.outcome(self._deadline if waits else None)
             if outcome.failure is None:
                 self._solved = outcome.solved or self._solved
                 if not self._dispatcher.is_settled(site):
                     self._count_loss(NotSent("The session ended with its solve, again and again."))
                 return
-            # Somebody in a greater hurry has begun it.
-            was_short = outcome.is_late and flight.until + 1.0 < self._deadline
+            # Somebody has begun it who is in a greater hurry, or has no person called.
+            was_hurried = flight.until + 1.0 < self._deadline.at
+            was_short = was_hurried or (waits and not flight.waits_for_human)
+            was_short = was_short and outcome.is_late and not flight.has_waited
             if not was_short or self._solves >= MAX_SOLVES:
                 outcome.raise_if_failed()
             self._is_due = True
@@ -97,7 +99,7 @@ class Journey:
         self._waits_for = "its turn, or the site's answer"
         try:
             found = await self._dispatcher.send(
-                site, self._wanted, self._deadline, first=self._challenges > 0
+                site, self._wanted, self._deadline.at, first=self._challenges > 0
             )
         except NotSent as error:
             self._count_loss(error)

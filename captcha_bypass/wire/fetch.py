@@ -143,6 +143,11 @@ class FetchRequest(Wire):
         return host_of(self.url)
 
     @property
+    def waits_for_human(self) -> bool:
+        """Whether a person is waited for where a challenge needs one."""
+        return self.on_challenge == "wait"
+
+    @property
     def content(self) -> bytes | None:
         """The body's bytes; None: none is sent."""
         return self.body_base64 if self.body is None else self.body.encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -115,6 +116,19 @@ async def test_a_task_that_waits_for_a_person_has_no_worker_and_ends_when_one_pa
     assert (data["challenge_kind"], data["hints"]) == ("human", [])
     assert (await stage.client.health())[1]["waiting_for_human"] == 0
     assert (await stage.ends())["solved"] == 1
+
+
+async def test_a_request_through_the_browser_waits_for_the_person_too(stage: Stage) -> None:
+    url = f"{stage.client.url}/fetch"
+    told = len(stage.site.hooked)
+    asked = {"url": f"{stage.url}page/fetched", "timeout": 10, "on_challenge": "wait"}
+    async with aiohttp.ClientSession() as session:
+        answer = asyncio.create_task(session.post(url, json=asked))
+        await until(lambda: len(stage.site.hooked) > told)
+        stage.site.pass_("fetched")
+        fetched = await (await answer).json()
+    assert (fetched["status"], fetched["solved"]) == (200, "aws-waf")
+    assert PASSED in base64.b64decode(fetched["body"]).decode()
 
 
 async def test_once_the_time_is_up_the_task_has_ended_and_its_page_is_gone(stage: Stage) -> None:
