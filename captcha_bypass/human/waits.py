@@ -140,7 +140,7 @@ class Waits:
         wait = Wait(task_id, owner, host, vendor, page, link, self._seconds)
         self._waits[task_id] = wait
         try:
-            await self._queue.leave_slot(task_id, self._seconds)
+            await self._queue.leave_slot(task_id, self._seconds, link)
             logger.info("a person is needed", extra={**wait.event, "link": link})
             self.announce(wait)
             yield wait

@@ -111,9 +111,9 @@ class SharedQueue:
         self._sit(flight, task_id)
         self._background.run(self._follow(flight))
 
-    async def leave_slot(self, task_id: str, seconds: float) -> bool:
+    async def leave_slot(self, task_id: str, seconds: float, link: str) -> bool:
         """See TaskQueue."""
-        return await self._queue.leave_slot(task_id, seconds)
+        return await self._queue.leave_slot(task_id, seconds, link)
 
     async def put(self, task_id: str, outcome: JsonDict, *, owner: str = "") -> None:
         """See TaskQueue."""
@@ -128,8 +128,9 @@ class SharedQueue:
             return await self._queue.get(task_id)
         record = await self._queue.get(flight.task_id)
         # The one that runs may have ended this moment.
-        state = State.RUNNING if record is None or record.finished else record.state
-        return Record(task_id, state, owner=flight.owner)
+        if record is None or record.finished:
+            return Record(task_id, State.RUNNING, owner=flight.owner)
+        return Record(task_id, record.state, owner=flight.owner, link=record.link)
 
     async def wait(self, task_id: str, seconds: float) -> Record | None:
         """See TaskQueue."""

@@ -38,6 +38,8 @@ class Record:
     error: JsonDict | None = None
     #: Whose it is, as whoever submitted it said.
     owner: str = ""
+    #: Where a person finds its page; only while it waits for one.
+    link: str | None = None
 
     @property
     def finished(self) -> bool:
@@ -123,11 +125,16 @@ class TaskQueue(Protocol):
             ShuttingDown: the queue is stopping.
         """
 
-    async def leave_slot(self, task_id: str, seconds: float) -> bool:
+    async def leave_slot(self, task_id: str, seconds: float, link: str) -> bool:
         """Let a running task wait for a person: its slot serves others, its groups stay held.
 
-        Its handler calls this, which promises then to end about `seconds` from now. False: it does
-        not run, or has left its slot before.
+        Its handler calls this, which promises then to end about `seconds` from now.
+
+        Args:
+            link: Where a person finds its page.
+
+        Returns:
+            False: it does not run, or has left its slot before.
         """
 
     async def put(self, task_id: str, outcome: JsonDict, *, owner: str = "") -> None:

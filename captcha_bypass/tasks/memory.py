@@ -50,6 +50,7 @@ class _Entry:
     weight: int = 0
     #: What ends a handler that does not end by itself.
     backstop: asyncio.Timeout | None = None
+    link: str = ""
 
     @property
     def waited(self) -> float:
@@ -58,7 +59,8 @@ class _Entry:
 
     def record(self) -> Record:
         data, error = self.outcome.get("data"), self.outcome.get("error")
-        return Record(self.task_id, self.state, data, error, self.owner)
+        link = self.link if self.state is State.WAITING_FOR_HUMAN else None
+        return Record(self.task_id, self.state, data, error, self.owner, link)
 
 
 class MemoryQueue:
@@ -145,12 +147,12 @@ class MemoryQueue:
             self._observer.submitted(task_id, payload, owner)
         self._dispatch()
 
-    async def leave_slot(self, task_id: str, seconds: float) -> bool:
+    async def leave_slot(self, task_id: str, seconds: float, link: str) -> bool:
         """See TaskQueue."""
         entry = self._entries.get(task_id)
         if entry is None or entry.state is not State.RUNNING or entry.backstop is None:
             return False
-        entry.state = State.WAITING_FOR_HUMAN
+        entry.state, entry.link = State.WAITING_FOR_HUMAN, link
         self._waiting += 1
         until = asyncio.get_running_loop().time() + seconds
         entry.backstop.reschedule(until + BACKSTOP_SECONDS)

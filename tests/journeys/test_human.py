@@ -101,6 +101,7 @@ async def test_a_task_that_waits_for_a_person_has_no_worker_and_ends_when_one_pa
     assert f"a person is needed task_id={task_id} host=127.0.0.1 vendor=aws-waf link={link}" in (
         service.log
     )
+    assert (await stage.client.result(task_id))["link"] == link
     _, health = await stage.client.health()
     assert (health["waiting_for_human"], health["running"]) == (1, 0)
 

@@ -59,6 +59,9 @@ class TaskView(BaseModel):
         description="of a completed task. Beside the error not_a_page: of what the address answered "
         "with, with the cookies that lead to it and no html",
     )
+    link: str | None = Field(
+        None, description="only while waiting_for_human: where a person finds its page"
+    )
 
 
 class FetchAnswer(BaseModel):

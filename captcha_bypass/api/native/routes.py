@@ -22,7 +22,6 @@ from captcha_bypass.api.native.answers import (
     RemoveAnswer,
     SessionsAnswer,
     SolveAnswer,
-    TaskView,
     Unavailable,
 )
 from captcha_bypass.api.native.openapi import document
@@ -150,8 +149,11 @@ class NativeApi:
             TooManyWaiting: its result is large, and too much is being sent already.
         """
         if record is None:
-            return _json(TaskView(status="not_found"), status=404)
+            nothing = {"status": "not_found", "error": None, "data": None}
+            return web.json_response(nothing, status=404)
         view = {"status": record.state.value, "error": record.error, "data": record.data}
+        if record.link is not None:
+            view["link"] = record.link
         # Not through the model: the data came out of it, and may be megabytes.
         return self._outbox.answer(task_id, view)
 
@@ -265,6 +267,4 @@ def _queued(task_id: str) -> web.Response:
 
 
 def _json(model: BaseModel, status: int = 200) -> web.Response:
-    return web.json_response(
-        text=model.model_dump_json(exclude_none=not isinstance(model, TaskView)), status=status
-    )
+    return web.json_response(text=model.model_dump_json(exclude_none=True), status=status)

@@ -32,7 +32,7 @@ class HumanWorld(World):
         called = payload.get("on_challenge") == "wait"
         if called:
             await asyncio.sleep(CALLED)
-            await self.queue.leave_slot(task_id, 600)
+            await self.queue.leave_slot(task_id, 600, "link")
             self.solve_seconds = PASSED
         else:
             self.solve_seconds = payload["timeout"]

@@ -6,9 +6,11 @@ import asyncio
 
 import pytest
 
-from captcha_bypass.tasks.base import State, Stats, TaskQueue
+from captcha_bypass.tasks.base import Record, State, Stats, TaskQueue
 from tests.captcha_bypass.tasks.implementations import Implementation, MakeQueue, code, known
 from tests.support.scripted_queue import FOR_EVER, Script, ended, until
+
+LINK = "http://solver.test/dashboard#/task/a"
 
 
 async def running(queue: TaskQueue, script: Script, task_id: str) -> None:
@@ -23,14 +25,15 @@ async def test_a_task_that_waits_for_a_person_gives_its_slot_to_the_next(
     await queue.start(script, 1)
     await running(queue, script, "a")
     await queue.submit("b", {}, 5)
-    assert await queue.leave_slot("a", 60) is True
+    assert await queue.leave_slot("a", 60, LINK) is True
     await until(lambda: script.running == {"a", "b"})
     assert (await known(queue, "a")).state is State.WAITING_FOR_HUMAN
     assert not (await known(queue, "a")).finished
+    assert (await known(queue, "a")).link == LINK
     assert await queue.stats() == Stats(queued=0, running=1, slots=1, waiting_for_human=1)
     await queue.submit("c", {}, 5)
     script.end("a")  # whose slot is not given a second time
-    assert (await ended(queue, "a")).state is State.COMPLETED
+    assert await ended(queue, "a") == Record("a", State.COMPLETED, data={})
     assert script.running == {"b"}
     assert await queue.stats() == Stats(queued=1, running=1, slots=1)
 
@@ -42,7 +45,7 @@ async def test_its_groups_stay_held(make_queue: MakeQueue, script: Script) -> No
         await queue.submit(task_id, {}, 5, {"host": 1})
     await queue.submit("c", {}, 5)
     await until(lambda: script.running == {"a"})
-    await queue.leave_slot("a", 60)
+    await queue.leave_slot("a", 60, LINK)
     await until(lambda: script.running == {"a", "c"})
     script.end("c")
     await ended(queue, "c")
@@ -58,13 +61,13 @@ async def test_only_a_running_task_leaves_its_slot_and_only_once(
     await queue.start(script, 1)
     await running(queue, script, "a")
     await queue.submit("b", {}, 5)
-    assert await queue.leave_slot("b", 60) is False
-    assert await queue.leave_slot("unknown", 60) is False
-    assert await queue.leave_slot("a", 60) is True
-    assert await queue.leave_slot("a", 60) is False
+    assert await queue.leave_slot("b", 60, LINK) is False
+    assert await queue.leave_slot("unknown", 60, LINK) is False
+    assert await queue.leave_slot("a", 60, LINK) is True
+    assert await queue.leave_slot("a", 60, LINK) is False
     script.end("a")
     await ended(queue, "a")
-    assert await queue.leave_slot("a", 60) is False
+    assert await queue.leave_slot("a", 60, LINK) is False
     assert (await queue.stats()).waiting_for_human == 0
 
 
@@ -75,7 +78,7 @@ async def test_a_request_that_waits_for_the_result_goes_on_waiting(
     await queue.start(script, 1)
     await running(queue, script, "a")
     waiting = asyncio.create_task(queue.wait("a", FOR_EVER))
-    await queue.leave_slot("a", 60)
+    await queue.leave_slot("a", 60, LINK)
     await asyncio.sleep(0)
     assert not waiting.done()
     script.end("a")
@@ -88,7 +91,7 @@ async def test_one_that_is_removed_is_cancelled(make_queue: MakeQueue, script: S
     queue = make_queue()
     await queue.start(script, 1)
     await running(queue, script, "a")
-    await queue.leave_slot("a", 60)
+    await queue.leave_slot("a", 60, LINK)
     assert await queue.remove("a") is True
     assert script.cancelled == ["a"]
     assert await queue.get("a") is None
@@ -102,7 +105,7 @@ async def test_stop_gives_it_the_grace_that_running_tasks_have(
     await queue.start(script, 1)
     for task_id in "ab":
         await running(queue, script, task_id)
-        await queue.leave_slot(task_id, 60)
+        await queue.leave_slot(task_id, 60, LINK)
     stopping = asyncio.create_task(queue.stop(0.05))
     await asyncio.sleep(0)
     script.end("a")
@@ -125,7 +128,7 @@ async def test_it_may_last_longer_than_its_timeout_but_not_for_ever(
         await queue.submit(task_id, {}, 0.01)
     await until(lambda: script.running == {"a", "b"})
     before = clock()
-    await queue.leave_slot("a", 0.2)
+    await queue.leave_slot("a", 0.2, LINK)
     assert code(await ended(queue, "b")) == "internal_error"
     assert script.running == {"a"}
     assert code(await ended(queue, "a")) == "internal_error"
