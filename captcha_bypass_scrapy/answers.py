@@ -28,6 +28,14 @@ class _Data(TypedDict):
     challenge: str | None
 
 
+class SharedClearance(TypedDict):
+    """Of which clearance a solution is; see docs/api.md."""
+
+    id: str
+    age: float
+    reused: bool
+
+
 class Solution(_Data, total=False):
     """The field `data` of GET /result, as far as it is used here."""
 
@@ -35,6 +43,7 @@ class Solution(_Data, total=False):
     unmet: list[str]
     hints: list[dict[str, Any]]
     screenshot: str | None
+    clearance: SharedClearance | None
     #: Whether the address leads to a file, so that `html` is empty; not a field of the service's.
     file: bool
 

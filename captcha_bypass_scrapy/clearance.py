@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from scrapy import Request
 
+    from captcha_bypass_scrapy.answers import SharedClearance
     from captcha_bypass_scrapy.keys import SiteKey
 
 
@@ -25,6 +26,8 @@ class Clearance:
         generation: Unique, also over the runs of a job: requests say by it what they carried.
         seconds: What the service took to get it.
         successes: Pages it has opened so far.
+        shared_id: What the service calls it; None: it shares it with nobody.
+        reused: Whether another task than the crawl's own has got it.
     """
 
     generation: int
@@ -33,7 +36,21 @@ class Clearance:
     user_agent: str | None
     seconds: float = 0.0
     successes: int = 0
+    shared_id: str | None = None
+    reused: bool = False
     born: float = field(default_factory=time.monotonic)
+    _age: float = 0.0
+
+    @property
+    def borrowed(self) -> bool:
+        """Whether it was there before this crawl asked, so that it may be over by now."""
+        return self.reused and self._age > 0
+
+    def shared_as(self, told: SharedClearance | None) -> None:
+        """Take note of what the service says of it."""
+        if told is not None:
+            self.shared_id, self.reused, self._age = told["id"], told["reused"], told["age"]
+            self.born -= told["age"]
 
     def older_than(self, seconds: float) -> bool:
         """Whether the browser got it that long ago."""
@@ -134,6 +151,7 @@ class Clearances:
         cookies: tuple[Cookie, ...],
         user_agent: str | None,
         seconds: float = 0.0,
+        shared: SharedClearance | None = None,
     ) -> Clearance:
         """Store a new clearance for a site, and for the others that it is good for.
 
@@ -141,8 +159,10 @@ class Clearances:
             others: Where the browser and the request came by. Hosts that had a clearance with
                 the same cookie of their domain get the new one as well.
             seconds: What the service took.
+            shared: What the service says of it.
         """
         clearance = Clearance(next(self._generations), vendor, cookies, user_agent, seconds)
+        clearance.shared_as(shared)
         for other in [*others, *self._sharers(key, cookies)]:
             if other not in self._current or clearance.opens(other.origin):
                 self._current[other] = clearance

@@ -88,6 +88,21 @@ class SolverClient:
         error = view.get("error") or {"code": view["status"], "message": "the service lost it"}
         raise SolveError(f"{error['code']}: {error['message']}")
 
+    async def refuse(self, clearance_id: str) -> bool | None:
+        """Tell that a clearance is not good any more; returns whether that has ended it.
+
+        False: it was over already. None: the service has not heard it.
+        """
+        body = {"id": clearance_id}
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                status, answer, _ = await self.connection.call(
+                    "POST", "/clearances/refused", json=body
+                )
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return None
+        return bool(answer.get("ended")) if status == 200 else None
+
     async def close(self) -> None:
         """Close the session."""
         await self.connection.close()

@@ -100,6 +100,14 @@ def choose(
     return chosen if chosen or not isinstance(choice, str) else everything
 
 
+def beside(new: Iterable[Cookie], old: Iterable[Cookie]) -> tuple[Cookie, ...]:
+    """Return new cookies, and those of the old ones that are still good and were not set anew."""
+    fresh = tuple(new)
+    places = {(c.name, c.domain, c.path) for c in fresh}
+    kept = (c for c in old if c.live() and (c.name, c.domain, c.path) not in places)
+    return (*kept, *fresh)
+
+
 def text_of(header: bytes) -> str:
     """Return a cookie header as text: UTF-8, as browsers write it, or Latin-1 where it is not."""
     try:

@@ -164,6 +164,9 @@ class ChallengeHandler:
                 return resending.again(request, stale=True)
             if self._is_expired(challenged, current):
                 return None
+            first = await self._solver.refuse(current, challenged.key)
+            if current.reused and not first and self._may_solve(request):
+                return None  # others have met its end before this crawl could use it
             self._reporter.count("clearance/refused")
             if self._switch.helps_refused(challenged):
                 worked = current.successes > 0
@@ -195,13 +198,19 @@ class ChallengeHandler:
     def _is_expired(self, challenged: Challenged, clearance: Clearance) -> bool:
         """Whether a clearance that was challenged has expired; otherwise the site refuses it.
 
-        It was good for pages before, or it is old, or it was made for another host of the domain.
+        It was good for pages before, or it is old, or it was made for another host of the domain, or for
+        another crawl.
         """
         if not self._clearances.has_own(challenged.key):
             return True
-        if request_state.times(challenged.request) >= self._config.times:
+        if not self._may_solve(challenged.request):
             return False
-        return clearance.successes > 0 or clearance.older_than(self._config.cooldown_seconds)
+        worked = clearance.borrowed or clearance.successes > 0
+        return worked or clearance.older_than(self._config.cooldown_seconds)
+
+    def _may_solve(self, request: Request) -> bool:
+        """Whether it may be solved for once more."""
+        return request_state.times(request) < self._config.times
 
     async def _page_of(self, solve: Solve, challenged: Challenged) -> Request | Response | None:
         """Wait for a solve whose page is what this request wants; None where it is not that."""

@@ -33,6 +33,7 @@ from captcha_bypass_scrapy.runner import SolveRunner
 from captcha_bypass_scrapy.scope import Scope
 from captcha_bypass_scrapy.service import Service
 from captcha_bypass_scrapy.settings import Config
+from captcha_bypass_scrapy.sharing import Sharing
 from captcha_bypass_scrapy.site_cookies import SiteCookies
 from captcha_bypass_scrapy.solves import Solves
 from captcha_bypass_scrapy.solving import Solver
@@ -83,7 +84,8 @@ class CaptchaBypassMiddleware:
         self._check = StartupCheck(client.connection, config, reporter)
         service = Service(client, fetcher, config, reporter, closing)
         slot = partial(slot_of, crawler)
-        solver = Solver(service, config, clearances, reporter, detect, slot, scope)
+        sharing = Sharing(config.reuse, detect)
+        solver = Solver(service, config, clearances, reporter, detect, slot, scope, sharing)
         budget = Budget(config.max_hosts, config.max_solves)
         close = partial(close_spider, crawler, "captcha_bypass_unavailable")
         self._runner = runner = SolveRunner(

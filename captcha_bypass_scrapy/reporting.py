@@ -68,11 +68,14 @@ class Reporter:
         self._stats.set_value("captcha_bypass/solve/seconds", total)
         self._stats.max_value("captcha_bypass/solve/seconds_max", seconds)
         names = [cookie.name[:64] for cookie in clearance.cookies[:20]]
+        if clearance.reused:
+            self.count("solve/reused")
         self._log(
             logging.INFO,
-            "Solved %s in %.1f s (cookies: %s)",
+            "Solved %s in %.1f s%s (cookies: %s)",
             key,
             seconds,
+            ", by another crawl or task" if clearance.reused else "",
             ", ".join(names) or "none",
         )
 

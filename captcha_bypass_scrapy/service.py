@@ -72,6 +72,10 @@ class Service:
         self._came_back()
         return solution
 
+    async def refuse(self, clearance_id: str) -> bool | None:
+        """Tell that a clearance is not good any more; see SolverClient."""
+        return await self._client.refuse(clearance_id)
+
     async def fetch(self, body: dict[str, Any], *, most: int, leaves: bool) -> Fetched:
         """Return a site's answer to a request; unlike `run` it waits for no service.
 

@@ -41,6 +41,7 @@ class Config:
         max_hosts: How many hosts of one registered domain are solved in a crawl.
         max_solves: How many solves a crawl asks for.
         cookies: Which of the browser's cookies to use: `auto`, `all`, or names (`*` allowed).
+        reuse: Whether clearances are shared with other crawls; or at most so many seconds old.
         share_proxy: Whether the browser uses the request's proxy.
         screenshot: Whether a solve that fails comes with a picture of what the browser showed.
         long_poll_seconds: How long one question to the service lasts; also the time in which a
@@ -61,6 +62,7 @@ class Config:
     max_solves: int = 10_000
     cookies: Literal["auto", "all"] | tuple[str, ...] = "auto"
     share_proxy: bool = True
+    reuse: bool | float = True
     success_text: str | tuple[str, ...] | None = None
     success_selector: str | tuple[str, ...] | None = None
     screenshot: bool = False
@@ -105,6 +107,7 @@ class Config:
             max_solves=_count(settings, "MAX_SOLVES", cls.max_solves),
             cookies=_cookie_choice(settings),
             share_proxy=settings.getbool(_PREFIX + "SHARE_PROXY", cls.share_proxy),
+            reuse=_reuse(settings),
             success_text=_condition(settings, "SUCCESS_TEXT"),
             success_selector=_condition(settings, "SUCCESS_SELECTOR"),
             screenshot=settings.getbool(_PREFIX + "SCREENSHOT", cls.screenshot),
@@ -171,6 +174,13 @@ def _number(
         least = "of 0 or more" if above is None else f"above {above:g}"
         raise ValueError(f"{_PREFIX}{name} must be a number {least}, not {given!r}")
     return value
+
+
+def _reuse(settings: BaseSettings) -> bool | float:
+    """Return whether, or a number of seconds; 0 and 1 are what they are to all of Scrapy's settings."""
+    if str(settings.get(_PREFIX + "REUSE", True)).lower() in {"0", "1", "false", "true"}:
+        return settings.getbool(_PREFIX + "REUSE", True)
+    return _number(settings, "REUSE", 0.0)
 
 
 def _count(settings: BaseSettings, name: str, default: int, *, least: int = 1) -> int:

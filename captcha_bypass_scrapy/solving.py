@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 
 from captcha_bypass_scrapy import outcome, request_state
 from captcha_bypass_scrapy.confirmation import checked, until_confirmed
+from captcha_bypass_scrapy.cookies import beside
 from captcha_bypass_scrapy.errors import SolveError
 from captcha_bypass_scrapy.keys import Proxy, SiteKey
 from captcha_bypass_scrapy.responses import response_from
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from captcha_bypass_scrapy.scope import Scope
     from captcha_bypass_scrapy.service import Service
     from captcha_bypass_scrapy.settings import Config
+    from captcha_bypass_scrapy.sharing import Sharing
 
 
 class Solver:
@@ -38,6 +40,7 @@ class Solver:
         slot: Names a request's download slot and how many requests it takes at once; browsers
             open no more pages of it.
         scope: Where pages may end.
+        sharing: Which clearances may be another crawl's.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Solver:
         detect: Detector,
         slot: Callable[[Request], tuple[str, int]],
         scope: Scope,
+        sharing: Sharing,
     ) -> None:
         self._service = service
         self._config = config
@@ -57,6 +61,7 @@ class Solver:
         self._detect = detect
         self._slot = slot
         self._scope = scope
+        self._sharing = sharing
         self._gates: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def get_clearance(self, challenged: Challenged) -> Solution:
@@ -69,29 +74,47 @@ class Solver:
         key, vendor = challenged.key, challenged.challenge.vendor
         old = self._clearances.current(key)
         cookies = old.cookies if old is not None else ()
-        tasks = clearance_tasks(challenged, cookies, proxy=self._proxy(key))
         started = time.monotonic()
+        heard = old is None or await self.refuse(old, key) is not None
+        asks = shares = heard and self._sharing.max_age(challenged) is not None
+        tasks = clearance_tasks(challenged, cookies, proxy=self._proxy(key), shares=shares)
         try:
             async with self._gate(challenged.request):
                 for task in tasks:
                     self._reporter.solving(key, challenged.challenge, challenged.request, task.url)
-                    solution = await self._run(task, challenged)
+                    reuse = self._sharing.max_age(challenged) if asks else None
+                    solution = await self._run(task.sharing(reuse), challenged)
                     if task.met_challenge(solution, vendor):
                         break
+                    # The next page is not to be answered with the same.
+                    asks = asks and not solution.get("clearance")
         except SolveError as error:
             self._reporter.failed(key, str(error), time.monotonic() - started)
             raise
         seconds = time.monotonic() - started
+        got = task.cookies_to_use(solution, vendor, self._config.cookies)
         clearance = self._clearances.solved(
             key,
             [key.at(url) for url in (*challenged.target.urls, solution["url"])],
             vendor,
-            task.cookies_to_use(solution, vendor, self._config.cookies),
+            beside(got, cookies) if shares else got,
             solution["user_agent"],
             seconds,
+            solution.get("clearance"),
         )
         self._reporter.solved(key, clearance, seconds)
         return solution
+
+    async def refuse(self, clearance: Clearance, key: SiteKey) -> bool | None:
+        """Tell the other crawls that a site does not take its clearance.
+
+        Returns:
+            Whether none of them has said so before. None: the service has not heard it.
+        """
+        mine = self._clearances.has_own(key)  # another host's says nothing of this one
+        if clearance.shared_id is None or not mine or not self._sharing.is_on:
+            return True
+        return await self._service.refuse(clearance.shared_id)
 
     async def get_page(self, challenged: Challenged, clearance: Clearance) -> Response:
         """Have the browser open the request's own page, and return that.

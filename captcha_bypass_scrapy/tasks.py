@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -60,6 +60,10 @@ class Task:
     body: dict[str, Any]
     own: frozenset[str]
 
+    def sharing(self, reuse: float | None) -> Task:
+        """Return the task, to be answered with a clearance that is at most so old; None: it is not."""
+        return self if reuse is None else replace(self, body={**self.body, "reuse": reuse})
+
     def met_challenge(self, solution: Solution, vendor: str) -> bool:
         """Whether the browser met the challenge, and not an open page of a site with few closed.
 
@@ -85,17 +89,20 @@ class Task:
 
 
 def clearance_tasks(
-    challenged: Challenged, old: Iterable[Cookie], *, proxy: Proxy | None
+    challenged: Challenged, old: Iterable[Cookie], *, proxy: Proxy | None, shares: bool = False
 ) -> list[Task]:
     """Return the pages to open for a clearance, one after the other until the challenge was met.
 
     Args:
         old: The cookies of the site's last clearance. One site may have several challenges, each
             with a cookie of its own: a new clearance must not lose the others.
+        shares: Whether others may have what is got. What no vendor is known by is then left out: the
+            service gives nobody the cookies that a task has brought along.
     """
     request, options = challenged.request, challenged.options
     own = own_cookies(request, challenged.challenge.vendor)
-    cookies = task_cookies(request, own, old)
+    kept = [cookie for cookie in old if not shares or is_clearance(cookie.name)]
+    cookies = task_cookies(request, own, kept)
     return [
         Task(
             url,

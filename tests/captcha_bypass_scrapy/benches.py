@@ -26,6 +26,7 @@ from captcha_bypass_scrapy.reporting import Reporter
 from captcha_bypass_scrapy.scope import Scope
 from captcha_bypass_scrapy.service import Service
 from captcha_bypass_scrapy.settings import Config
+from captcha_bypass_scrapy.sharing import Sharing
 from captcha_bypass_scrapy.solving import Solver
 from tests.captcha_bypass_scrapy.engines import opened
 from tests.captcha_bypass_scrapy.fakes import FakeService
@@ -66,6 +67,7 @@ class Bench:
             self.detect,
             partial(slot_of, self.crawler),
             Scope(self.crawler),
+            Sharing(self.config.reuse, self.detect),
         )
 
     def challenged(self, request: Request, *urls: str) -> Challenged:

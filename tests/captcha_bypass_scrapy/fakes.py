@@ -201,6 +201,8 @@ class FakeService:
         answer: Makes the view of GET /result of a task.
         browser: Sends the requests of POST /fetch.
         fetch_refusals: Answers (status, headers, body) for the next of those.
+        refused: Ids of clearances that were said to be refused, in order.
+        hears: Whether it understands that.
     """
 
     def __init__(self, site: FakeSite) -> None:
@@ -213,6 +215,8 @@ class FakeService:
         self.calls: list[tuple[str, str, dict[str, str]]] = []
         self.refusals: list[tuple[int, dict[str, str], object]] = []
         self.deleted: list[str] = []
+        self.refused: list[str] = []
+        self.hears = True
         self.holds = True
         self.now = self.most = 0
         self.answer: Answer = self.solved
@@ -224,6 +228,7 @@ class FakeService:
         app = web.Application()
         app.router.add_post("/solve", self._solve)
         app.router.add_post("/fetch", self._fetch)
+        app.router.add_post("/clearances/refused", self._refuse)
         app.router.add_get("/openapi.json", self._openapi)
         app.router.add_get("/result/{id}", self._result)
         app.router.add_delete("/task/{id}", self._delete)
@@ -289,6 +294,15 @@ class FakeService:
         self._begins[task_id] = time.monotonic() + self.pending
         self._running[task_id] = asyncio.create_task(self._work(task))
         return web.json_response({"task_id": task_id}, status=202)
+
+    async def _refuse(self, request: web.Request) -> web.Response:
+        """End a clearance; one that was refused before is over already."""
+        if not self.hears:
+            return web.Response(status=404)
+        clearance = (await request.json())["id"]
+        ended = clearance not in self.refused
+        self.refused.append(clearance)
+        return web.json_response({"ended": ended})
 
     async def _work(self, task: Json) -> Json:
         self.now += 1

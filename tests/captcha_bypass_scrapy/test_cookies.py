@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from captcha_bypass.challenges import CLEARANCE_COOKIES, is_clearance
 from captcha_bypass_scrapy.cookies import (
     Cookie,
+    beside,
     choose,
     merged_header,
     parse_header,
@@ -342,3 +343,23 @@ def test_no_header_whatever_changes_more_than_values(headers: list[str], host: s
 )
 def test_name_of_a_set_cookie_header(header: bytes, name: str) -> None:
     assert set_name(header) == name
+
+
+# A new clearance beside an old one
+
+
+def test_old_cookies_stay_beside_new_ones_unless_they_are_set_anew_or_over() -> None:
+    now = time.time()
+    old = [
+        cookie("a"),
+        cookie("b", expires=now - 1),
+        cookie("c", expires=now + HOUR),
+        cookie("a", path="/other"),
+        cookie("a", "www.site.example"),
+    ]
+    new = [cookie("a", expires=now + HOUR)]
+
+    kept = beside(new, old)
+
+    assert kept == (old[2], old[3], old[4], new[0])
+    assert beside(new, []) == (new[0],)

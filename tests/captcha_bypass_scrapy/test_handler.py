@@ -155,7 +155,13 @@ async def test_clearance_that_never_arrives_ends_in_an_error(lab: Labs) -> None:
         assert "never attached" in (await found.refused(request)).reason
 
 
-@pytest.mark.parametrize("doubt", ["it was good for pages", "it is old", "it is another host's"])
+@pytest.mark.parametrize(
+    "doubt",
+    [
+        *("it was good for pages", "it is old", "it is another host's"),
+        *("another crawl has had it for long", "other crawls have met its end"),
+    ],
+)
 async def test_clearance_that_may_have_expired_is_solved_anew(
     lab: Labs, fake: FakeService, doubt: str
 ) -> None:
@@ -168,6 +174,11 @@ async def test_clearance_that_may_have_expired_is_solved_anew(
         else:
             old = found.cleared(successes=doubt == "it was good for pages")
             old.born -= 6 if doubt == "it is old" else 0
+        if doubt == "another crawl has had it for long":
+            old.shared_as({"id": "one", "age": 0.5, "reused": True})
+        if doubt == "other crawls have met its end":
+            old.shared_as({"id": "one", "age": 0.0, "reused": True})
+            fake.refused.append("one")
         fake.tasks.clear()
 
         await found.goes_out(await found.parked(Request(PAGE), old.generation))
@@ -185,11 +196,14 @@ def _domain_wide(fake: FakeService) -> Any:  # noqa: ANN401 - what a fake answer
     return answer
 
 
+@pytest.mark.parametrize("shared", [False, True])
 async def test_fresh_clearance_that_the_site_refuses_has_the_browser_send_all_requests(
-    lab: Labs, fake: FakeService
+    lab: Labs, fake: FakeService, *, shared: bool
 ) -> None:
     async with lab() as found:
         fresh = found.cleared()
+        if shared:
+            fresh.shared_as({"id": "one", "age": 0.0, "reused": True})
         request = Request(PAGE, method="POST")
 
         copy = await found.challenged(request, fresh.generation)
@@ -199,6 +213,7 @@ async def test_fresh_clearance_that_the_site_refuses_has_the_browser_send_all_re
         assert found.stat("clearance/refused") == 1
         assert found.stat("fetch/sites") == 1
     assert fake.tasks == []
+    assert fake.refused == (["one"] if shared else [])  # so that no other crawl gets it
 
 
 async def test_page_that_alone_refuses_a_clearance_good_for_others_is_alone_sent_by_the_browser(

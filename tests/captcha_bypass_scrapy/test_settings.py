@@ -42,6 +42,7 @@ def test_project_that_sets_only_the_url_gets_what_the_readme_says() -> None:
         max_solves=10_000,
         cookies="auto",
         share_proxy=True,
+        reuse=True,
         success_text=None,
         success_selector=None,
         detector=None,
@@ -62,6 +63,7 @@ def test_every_setting_is_read() -> None:
         MAX_SOLVES=8,
         COOKIES="all",
         SHARE_PROXY="False",
+        REUSE="90",
         SUCCESS_TEXT="Welcome",
         SUCCESS_SELECTOR="#shop",
         SCREENSHOT="True",
@@ -82,11 +84,38 @@ def test_every_setting_is_read() -> None:
         max_solves=8,
         cookies="all",
         share_proxy=False,
+        reuse=90.0,
         success_text="Welcome",
         success_selector="#shop",
         screenshot=True,
         detector="shop.detect",
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (True, True),
+        ("True", True),
+        ("1", True),
+        (False, False),
+        ("false", False),
+        (0, False),
+        (2, 2.0),
+        (0.5, 0.5),
+        ("3600", 3600.0),
+    ],
+    ids=repr,
+)
+def test_reuse_is_whether_or_how_old(given: object, read: bool | float) -> None:
+    found = config(REUSE=given).reuse
+    assert (type(found), found) == (type(read), read)
+
+
+@pytest.mark.parametrize("given", ["always", -5, "nan", [1]], ids=repr)
+def test_reuse_that_is_neither_is_refused(given: object) -> None:
+    with pytest.raises(ValueError, match="CAPTCHA_BYPASS_REUSE"):
+        config(REUSE=given)
 
 
 def test_url_and_key_also_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -238,6 +238,8 @@ async def test_task_asks_for_what_settings_and_meta_say(
         CAPTCHA_BYPASS_TIMEOUT=9,
     )
 
+    (task,) = fake.tasks
+    assert task.pop("reuse") > 0
     assert fake.tasks == [
         {
             "url": f"{guarded.url}/page/1",
