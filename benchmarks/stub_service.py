@@ -18,6 +18,7 @@ from captcha_bypass.api.application import application
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
 from captcha_bypass.errors import TaskError
+from captcha_bypass.history import History
 from captcha_bypass.metrics import Metrics
 from captcha_bypass.status import Browsers, Egress, Readiness, StatusBoard
 from captcha_bypass.tasks.base import JsonDict
@@ -78,10 +79,12 @@ async def _serve(delay: float, slots: int) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     config = Config(max_queue=1_000_000)
+    history = History()
     queue = MemoryQueue(
         max_pending=config.max_queue,
         result_ttl=config.result_ttl,
         max_results_bytes=config.max_results_bytes,
+        observer=history,
     )
     await queue.start(Stub(delay), slots)
 
@@ -92,7 +95,8 @@ async def _serve(delay: float, slots: int) -> None:
         return web.Response()
 
     board = StatusBoard(queue, _Browsers(), Egress())
-    app = application(config, queue, Sessions(most=1, ttl=1.0), board, Metrics(), _NoFetches())
+    sessions = Sessions(most=1, ttl=1.0)
+    app = application(config, queue, sessions, board, Metrics(), _NoFetches(), history)
     app.router.add_post("/fill", fill)
     # As app.serve sets it up.
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)

@@ -93,6 +93,7 @@ class History:
             return
         entry.has_result = False
         if entry.is_live:
+            self.evidence.drop(task_id)  # its client wants no more of it
             self._end(entry, State.ERROR, "cancelled")
         else:
             self._touch(task_id)

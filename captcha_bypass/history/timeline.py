@@ -19,7 +19,7 @@ class DocumentEntry(TypedDict):
 
     #: Seconds since a worker took the task.
     at: float
-    #: None: a script made it.
+    #: None: a script made it, or the browser could not open the URL.
     status: int | None
     url: str
     #: Of the challenge that it was seen to be.
@@ -58,9 +58,19 @@ class Timeline:
             return
         self.challenge = found
         if self._last is not None:
-            self._last["vendor"] = found.vendor if found else None
-            self._last["kind"] = found.kind if found else None
+            _name(self._last, found)
         self._changed()
+
+    def judge_first(self, found: Challenge | None) -> None:
+        """Note what the first document was, which was gone before it could be judged."""
+        if self.documents and found is not None:
+            _name(self.documents[0], found)
+            self._changed()
+
+
+def _name(document: DocumentEntry, found: Challenge | None) -> None:
+    document["vendor"] = found.vendor if found else None
+    document["kind"] = found.kind if found else None
 
 
 def cut(text: str, chars: int = URL_CHARS) -> str:

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from playwright._impl._connection import from_nullable_channel
 from playwright.async_api import BrowserContext, Error, Page, Request, Response
 
+from captcha_bypass import challenges
 from captcha_bypass.browsers.failures import is_abort, is_error_page, translate, translate_page
 from captcha_bypass.errors import TaskError
 from captcha_bypass.history import Timeline
@@ -196,7 +197,12 @@ class DocumentTracker:
             Document(None, None, {}) if response is None else self._stored.document(response)
         )
         self.first = self.first or self.document
-        self.timeline.add(self.document.status, event["url"])
+        self._tell(self.document, event["url"])
+
+    def _tell(self, document: Document, url: str) -> None:
+        self.timeline.add(document.status, url)
+        if document.status is not None:  # it may be gone before the watcher's look at it
+            self.timeline.judge(challenges.detect_headers(document.status, document.headers))
 
     def _on_left_out(self, response: Response | None, error: str) -> None:
         if response is None:

@@ -149,6 +149,7 @@ class Watcher:
                 logger.debug("the first document's source was gone")
         found = challenges.detect(first.status, first.headers, source)
         self._seen_first = True
+        self._tracker.timeline.judge_first(found)
         if found is not None and found.solvable:
             self.met = self.met or found
 

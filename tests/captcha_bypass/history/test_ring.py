@@ -93,8 +93,10 @@ async def test_a_task_that_is_cancelled_is_told_of_as_that(history: History) -> 
     for task_id in "ab":
         await queue.submit(task_id, ASKED, 5)
     await until(lambda: "a" in script.running)
+    history.keep("a", Evidence("", "u", b"<p>", None, at=1.0))
     await queue.remove("b")
     await queue.remove("a")
+    assert history.evidence.bytes == 0
     told = {entry["id"]: entry for entry in history.entries("")}
     assert [told[i]["outcome"] for i in "ab"] == ["cancelled"] * 2
     assert [told[i]["kept"] for i in "ab"] == [False] * 2

@@ -25,6 +25,17 @@ def test_a_document_has_what_it_was_seen_to_be_and_each_change_is_told() -> None
     assert told == [1, 1, 2]
 
 
+def test_the_first_document_can_be_judged_when_it_is_gone() -> None:
+    timeline = Timeline()
+    timeline.judge_first(WALL)
+    timeline.add(403, "https://site.test/")
+    timeline.add(200, "https://site.test/in")
+    timeline.judge_first(WALL)
+    timeline.judge_first(None)
+    assert [document["kind"] for document in timeline.documents] == ["automatic", None]
+    assert timeline.challenge is None  # which is that of the last one
+
+
 def test_of_a_page_that_reloads_for_ever_the_first_documents_are_kept() -> None:
     told: list[None] = []
     timeline = Timeline(lambda: told.append(None))
