@@ -37,10 +37,11 @@ class AsyncClient:
         *,
         long_poll: float = LONG_POLL,
         on_state: Callable[[str], None] = nobody,
+        on_human: Callable[[str], None] = nobody,
     ) -> None:
         self._address = Address.of(url, api_key)
         self._connection = AsyncConnection(self._address)
-        self._protocol = Protocol(self._address.shown, long_poll, on_state)
+        self._protocol = Protocol(self._address.shown, long_poll, on_state, on_human)
 
     @property
     def url(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterable
 from http.cookiejar import CookieJar
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from urllib.parse import unquote, urlsplit
 
 from captcha_bypass.client.cookies import Cookie, of_jar
@@ -40,6 +40,7 @@ class SolveOptions(Conditions, total=False):
     screenshot: bool
     block: Sequence[str]
     session: str
+    on_challenge: Literal["report", "wait"] | None
 
 
 class FetchOptions(Conditions, total=False):
@@ -54,6 +55,7 @@ class FetchOptions(Conditions, total=False):
     headers: Mapping[str, str]
     session: str
     jar: str
+    on_challenge: Literal["report", "wait"] | None
 
 
 def solve_body(url: str, timeout: float, options: Mapping[str, object]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def main(
         poll = {"long_poll": WATCHED_POLL} if progress.shown else {}
         key = _key(arguments.api_key_file, environ)
         url = arguments.url or environ.get(URL_VARIABLE) or DEFAULT_URL
-        client = Client(url, key, on_state=progress.state, **poll)
+        client = Client(url, key, on_state=progress.state, on_human=progress.human, **poll)
         return work(client, arguments, _proxy(arguments.proxy, environ), progress, streams)
     except ClientError as error:
         print_error(error, streams.out, streams.err, as_json=arguments.json)
@@ -126,6 +126,7 @@ def _common(arguments: argparse.Namespace, proxy: dict[str, Any] | None) -> dict
         "timeout": arguments.timeout,
         "proxy": proxy,
         "session": arguments.session,
+        "on_challenge": arguments.on_challenge,
         "headers": dict(map(_header, arguments.header)) or None,
         "success_text": _one_or_all(arguments.text),
         "success_selector": _one_or_all(arguments.selector),

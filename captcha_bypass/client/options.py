@@ -51,6 +51,11 @@ def _add_request(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "--timeout", type=float, default=60.0, metavar="SECONDS", help="for the browser (60)"
     )
     group.add_argument("--proxy", metavar="URL", help="scheme://host:port; http, https or socks5")
+    group.add_argument(
+        "--on-challenge",
+        choices=("report", "wait"),
+        help="wait: keep the page for a person where its challenge needs one",
+    )
     group.add_argument("--session", metavar="NAME", help="keep cookies and logins under a name")
     group.add_argument(
         *("-H", "--header"), action="append", default=[], metavar="'NAME: VALUE'", help="repeatable"

@@ -17,6 +17,7 @@ _TEXTS = {
     "busy": "the service is full; waiting for a place",
     "pending": "in the queue",
     "running": "in the browser",
+    "waiting_for_human": "waiting for a person",
     "away": "the service does not answer; asking again",
 }
 
@@ -34,6 +35,12 @@ class Progress:
     def state(self, state: str) -> None:
         """Take note of where the task stands."""
         self._text = _TEXTS.get(state, state)
+
+    def human(self, link: str) -> None:
+        """Say where a person is needed, on a line that stays."""
+        clear = _CLEAR if self.shown else ""
+        self._stream.write(f"{clear}A person is needed: {link}\n")
+        self._stream.flush()
 
     def __enter__(self) -> Self:
         if self.shown:

@@ -36,6 +36,12 @@ ANSWER_SECONDS = 10.0
 SUBMIT_WAIT = 1.0
 #: Seconds a task gets beyond its timeout, to be stopped and to hand over its page.
 GRACE_SECONDS = 15.0
+#: Seconds of one question for the result of a task that may wait for a person, until it does: they are
+#: to be told.
+HUMAN_POLL = 5.0
+#: Seconds that a request through the browser may last beyond its timeout where a person is waited for;
+#: the service ends it earlier (--human-timeout).
+HUMAN_SECONDS = 3600.0
 #: Seconds in which a service that has a task may be away, for it may be restarting; and between two
 #: questions meanwhile.
 PATIENCE_SECONDS, ASK_SECONDS = 20.0, 0.5
@@ -57,12 +63,14 @@ class Protocol:
         shown: Its address, for messages.
         long_poll: Seconds of one question for a result, at most LONG_POLL.
         on_state: Told where a task stands, with each answer: `busy` (no place in the queue), `pending`,
-            `running`, or `away` (the service does not answer).
+            `running`, `waiting_for_human`, or `away` (the service does not answer).
+        on_human: Told, once for each task, the link to a page that waits for a person.
     """
 
     shown: str
     long_poll: float = LONG_POLL
     on_state: Callable[[str], None] = nobody
+    on_human: Callable[[str], None] = nobody
 
     def check(self) -> Steps[None]:
         """See whether address and key are right; nothing else is done.
@@ -136,12 +144,11 @@ class Protocol:
             ClientError: see `errors`.
         """
         until = time.monotonic() + body["timeout"]
+        grace = GRACE_SECONDS + (HUMAN_SECONDS if _waits_for_human(body) else 0)
         while True:
             left = max(0.1, until - time.monotonic())
             try:
-                answer = yield Call(
-                    "POST", "/fetch", left + GRACE_SECONDS, {**body, "timeout": left}
-                )
+                answer = yield Call("POST", "/fetch", left + grace, {**body, "timeout": left})
             except NoAnswer as error:
                 raise unreachable(self.shown, str(error)) from error
             if answer.status == 200:
@@ -178,7 +185,7 @@ class Protocol:
             return found
         task_id, ended = str(found["task_id"]), False
         try:
-            view = yield from self._ended(task_id, until, body["timeout"] + GRACE_SECONDS)
+            view = yield from self._ended(task_id, until, body)
             ended = True
             return view
         finally:
@@ -210,22 +217,29 @@ class Protocol:
             self.on_state("busy")
             yield Pause(pause)
 
-    def _ended(self, task_id: str, until: float, seconds: float) -> Steps[dict[str, Any]]:
-        """Wait for a task's end.
+    def _ended(self, task_id: str, until: float, body: dict[str, Any]) -> Steps[dict[str, Any]]:
+        """Wait for a task's end; the service alone knows how long a person is waited for.
 
         Args:
             until: When it must have begun to run.
-            seconds: How long it may run then.
+            body: Of POST /solve.
         """
-        running = False
+        running = told = False
+        seconds = body["timeout"] + GRACE_SECONDS
+        longest = min(HUMAN_POLL, self.long_poll) if _waits_for_human(body) else self.long_poll
         while True:
             left = until - time.monotonic()
-            view = yield from self._view(task_id, max(0.1, min(self.long_poll, left)))
+            view = yield from self._view(task_id, max(0.1, min(longest, left)))
             status = view["status"]
             if status in _ENDED:
                 return view
             self.on_state(status)
-            if status == "running" and not running:
+            if status == "waiting_for_human":
+                running, until, longest = True, time.monotonic() + seconds, self.long_poll
+                if not told and isinstance(view.get("link"), str):
+                    told = True
+                    self.on_human(view["link"])
+            elif status == "running" and not running:
                 running, until = True, time.monotonic() + seconds
             elif left <= 0:
                 raise self._late(running=running)
@@ -272,3 +286,7 @@ class Protocol:
     def _forget(self, task_id: str) -> Steps[None]:
         with suppress(NoAnswer):  # it ends by its own timeout then
             yield Call("DELETE", f"/task/{task_id}", FORGET_SECONDS)
+
+
+def _waits_for_human(body: dict[str, Any]) -> bool:
+    return body.get("on_challenge") == "wait"

@@ -29,6 +29,7 @@ class Client:
         api_key: None: as the environment says (CAPTCHA_BYPASS_API_KEY), else none is sent.
         long_poll: Seconds of one question for a result, at most 30.
         on_state: Told where a task stands, with each answer; see `protocol.Protocol`.
+        on_human: Told, once for each task, the link to a page that waits for a person.
 
     Raises:
         ServiceError: URL or key cannot be right. Nothing was sent.
@@ -41,10 +42,11 @@ class Client:
         *,
         long_poll: float = LONG_POLL,
         on_state: Callable[[str], None] = nobody,
+        on_human: Callable[[str], None] = nobody,
     ) -> None:
         self._address = Address.of(url, api_key)
         self._connection = Connection(self._address)
-        self._protocol = Protocol(self._address.shown, long_poll, on_state)
+        self._protocol = Protocol(self._address.shown, long_poll, on_state, on_human)
 
     @property
     def url(self) -> str:
@@ -71,7 +73,7 @@ class Client:
         """Have a page opened in a browser, and return it once it is through.
 
         Args:
-            timeout: Seconds the browser gets.
+            timeout: Seconds the browser gets; the time that a person is waited for is added.
             queue_timeout: Seconds to wait for a browser before that, for a place in a full queue too;
                 None: as many.
             options: Without a condition among them the page is through when it is no challenge.

@@ -88,6 +88,7 @@ async def test_what_is_asked_for_reaches_the_service(service: V1, script: Script
     argv = ["--text", "Welcome", "--selector", "#a", "--selector", "#b", "--timeout", "7"]
     argv += ["--header", "X-Mine: 1: 2", "--session", "mine", "--block", "image"]
     argv += ["--proxy", "http://proxy.test:1", "--screenshot", os.devnull]
+    argv += ["--on-challenge", "report"]
     await solving(service, script, {"data": SOLUTION}, *argv)
     (payload,) = script.payloads.values()
     assert payload == {
@@ -100,7 +101,26 @@ async def test_what_is_asked_for_reaches_the_service(service: V1, script: Script
         "block": ["image"],
         "proxy": {"server": "http://proxy.test:1"},
         "screenshot": True,
+        "on_challenge": "report",
     }
+
+
+async def test_whoever_waits_is_told_where_a_person_is_needed(
+    service: V1, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("captcha_bypass.client.protocol.HUMAN_POLL", 0.05)
+    out, err = Out(), Out()
+    argv = ["solve", URL, "--url", service.url, "--on-challenge", "wait"]
+    asked = asyncio.create_task(asyncio.to_thread(main, argv, {}, Streams(out, err)))
+    await until(lambda: bool(script.running))
+    (task_id,) = script.running
+    assert script.payloads[task_id]["on_challenge"] == "wait"
+    link = f"http://service.test/dashboard#/task/{task_id}"
+    await service.queue.leave_slot(task_id, 60, link)
+    await until(lambda: bool(err.getvalue()))
+    assert err.getvalue() == f"A person is needed: {link}\n"
+    script.end(task_id, {"data": SOLUTION})
+    assert await asked == 0
 
 
 async def test_a_proxys_login_comes_from_the_environment(service: V1, script: Script) -> None:

@@ -156,3 +156,36 @@ def test_a_fetch_that_breaks_off_is_never_sent_again(clock: Clock) -> None:
     with pytest.raises(ServiceError):
         run(ASKED.fetch(BODY), service)
     assert len(service.calls) == 1
+
+
+# A person is waited for
+
+LINK = "http://service.test/dashboard#/task/7"
+WAITING = answer(200, {"status": "waiting_for_human", "error": None, "data": None, "link": LINK})
+
+
+def test_a_person_is_waited_for_as_long_as_the_service_does_and_told_once(clock: Clock) -> None:
+    links: list[str] = []
+    asked = Protocol("http://service.test", on_human=links.append)
+    polls = [(5.0, RUNNING)] * 3 + [(30.0, WAITING)] * 30
+    service = ScriptedService(clock, TAKEN, *polls, DONE)
+    assert run(asked.solve({**BODY, "on_challenge": "wait"}, 60), service).url == SOLUTION["url"]
+    assert links == [LINK]
+    assert waits(service)[:4] == [5, 5, 5, 5]
+    assert set(waits(service)[4:]) == {30}
+
+
+def test_a_service_whose_default_it_is_is_waited_for_too(clock: Clock) -> None:
+    service = ScriptedService(clock, TAKEN, *[(30.0, WAITING)] * 30, DONE)
+    assert run(ASKED.solve(BODY, 60), service).url == SOLUTION["url"]
+
+
+def test_a_request_through_the_browser_may_last_as_long_as_a_person_takes(clock: Clock) -> None:
+    error = {"error": {"code": "timeout", "message": "Told."}}
+    service = ScriptedService(clock, answer(504, error), answer(504, error))
+    for fields in ({}, {"on_challenge": "wait"}):
+        with pytest.raises(TaskFailed):
+            run(ASKED.fetch({**BODY, **fields}), service)
+    short, long = (call.timeout for call in service.calls)
+    assert long - short == protocol.HUMAN_SECONDS
+    assert short < 80
