@@ -1,5 +1,6 @@
 """The service's settings: where each comes from, and what this machine gives it."""
 
-from captcha_bypass.config.settings import Config, is_loopback, parse
+from captcha_bypass.config.settings import Config, parse
+from captcha_bypass.config.values import is_loopback
 
 __all__ = ["Config", "is_loopback", "parse"]

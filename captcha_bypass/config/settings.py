@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
-from ipaddress import ip_address
 from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     FilePath,
@@ -28,59 +25,17 @@ from pydantic_settings import (
 from captcha_bypass.config.cpus import usable_cpus
 from captcha_bypass.config.environment import BARE_NAMES, BareEnvironment, PrefixedEnvironment
 from captcha_bypass.config.secret_files import read_keys, read_password
-from captcha_bypass.egress.rules import AllowedHost
-from captcha_bypass.wire.fields import ProxyServer, check_url, checked_password, checked_username
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host`, an address or a name, is this machine for itself alone."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
-def _check_key(key: SecretStr) -> SecretStr:
-    # Printable ASCII passes any HTTP client unchanged; a comma separates keys in the environment.
-    if not re.fullmatch(r"[!-+\--~]{8,}", key.get_secret_value()):
-        raise ValueError(
-            "a key must have at least 8 printable ASCII characters, no spaces, no commas"
-        )
-    return key
-
-
-Lowered = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
-Seconds = Annotated[float, Field(allow_inf_nan=False, gt=0)]
-Keys = tuple[Annotated[SecretStr, AfterValidator(_check_key)], ...]
-#: Repeatable as a flag, whose values arrive joined, and separated by commas in the environment.
-Listed = BeforeValidator(
-    lambda value: [item.strip() for item in value.split(",")] if isinstance(value, str) else value
+from captcha_bypass.config.values import (
+    Keys,
+    LinkBase,
+    Listed,
+    Lowered,
+    PrivateHost,
+    Seconds,
+    WebhookUrl,
+    is_loopback,
 )
-
-
-def _private_host(value: str) -> str:
-    AllowedHost.parse(value)
-    return value
-
-
-PrivateHost = Annotated[str, AfterValidator(_private_host)]
-
-
-def _webhook(value: SecretStr) -> SecretStr:
-    check_url(value.get_secret_value())
-    return value
-
-
-def _link_base(value: str) -> str:
-    url = check_url(value)
-    if url.username or url.password or url.query or url.fragment:
-        raise ValueError("must be scheme://host:port, or that and a path")
-    return value.rstrip("/")
-
-
-#: May hold a secret, in any part.
-WebhookUrl = Annotated[SecretStr, AfterValidator(_webhook)]
-LinkBase = Annotated[str, AfterValidator(_link_base)]
+from captcha_bypass.wire.fields import ProxyServer, checked_password, checked_username
 
 
 class Config(BaseSettings):

@@ -41,9 +41,7 @@ async def capture(page: Page, html: str, bounds: Bounds, owner: str) -> Evidence
     if seconds <= 0 or page.url == "about:blank":
         return None
     # What the window shows, not the whole page, which may be as high as it likes.
-    shot = page.screenshot(
-        type="jpeg", quality=JPEG_QUALITY, scale="css", timeout=1000 * CAPTURE_SECONDS
-    )
+    shot = page.screenshot(type="jpeg", quality=JPEG_QUALITY, scale="css", timeout=1000 * seconds)
     if html:
         jpeg = await _in_time(seconds, shot)
     else:
