@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from captcha_bypass_scrapy.keys import Proxy
     from captcha_bypass_scrapy.options import Options
+    from captcha_bypass_scrapy.settings import OnChallenge
     from captcha_bypass_scrapy.site_cookies import Parted
 
 #: The browser sets them by itself, or, as the user-agent, the clearance is bound to them; cookies have
@@ -42,6 +43,7 @@ def fetch_body(
     timeout: float,
     proxy: Proxy | None,
     crawl: str,
+    on_challenge: OnChallenge | None = None,
 ) -> dict[str, Any]:
     """Return the body of POST /fetch.
 
@@ -49,6 +51,8 @@ def fetch_body(
         timeout: Seconds to the last byte.
         crawl: Names the crawl. No other one is to have its cookies, and each of its cookie jars has a
             session of its own.
+        on_challenge: Whether a person is waited for; None: as the service's settings say. Not by a request
+            that a closing spider has to wait for.
     """
     body: dict[str, Any] = {
         "url": urlsplit(request.url)._replace(fragment="").geturl(),
@@ -60,6 +64,8 @@ def fetch_body(
     conditions = options.conditions()
     conditions.pop("block", None)  # no page is rendered but that of a solve
     body |= conditions
+    if on_challenge is not None:
+        body["on_challenge"] = on_challenge
     if request.body:
         body["body_base64"] = b64encode(request.body).decode()
     if cookies.own:

@@ -62,19 +62,25 @@ class SolverClient:
         #: When a task of ours was last seen to get on.
         self.moved = 0.0
 
-    async def solve(self, task: dict[str, Any], on_slow: Callable[[str], None]) -> Solution:
+    async def solve(
+        self,
+        task: dict[str, Any],
+        on_slow: Callable[[str], None],
+        on_human: Callable[[str], None] = lambda link: None,
+    ) -> Solution:
         """Have the task done and return its data, whatever the browser shows in the end.
 
         Args:
             task: Body of POST /solve.
             on_slow: Called once, with what is being waited for, if it takes long.
+            on_human: Called once, with the link to the page, where a person is waited for.
 
         Raises:
             SolveError: this task did not work out.
             SolverUnavailable: none would.
             CrawlEnding: the spider is closing; the task was deleted.
         """
-        progress = Progress(float(task["timeout"]), self._slow, self._patience, on_slow)
+        progress = Progress(float(task["timeout"]), self._slow, self._patience, on_slow, on_human)
         view = await self._run(task, progress)
         if is_lost(view):
             # The service was restarted and its memory is gone. Once: it might be crashing.
@@ -114,11 +120,12 @@ class SolverClient:
         try:
             while True:
                 view = await self._view(task_id, progress)
-                if view["status"] not in {"pending", "running"}:
+                if view["status"] not in {"pending", "running", "waiting_for_human"}:
                     self.moved = time.monotonic()
                     return view
                 if progress.saw(view["status"]):
                     self.moved = time.monotonic()
+                progress.tell_human(view.get("link"))
                 progress.check(self.moved)
                 self._raise_if_closing()
         except (CrawlEnding, SolverUnavailable, asyncio.CancelledError):

@@ -46,8 +46,13 @@ def checked(solution: Solution, timeout: float) -> Solution:
 
 
 def waiting_task(task: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """Return the task that leaves a browser with the same page for so long."""
-    return {**task, "timeout": seconds, "success_selector": NEVER}
+    """Return the task that leaves a browser with the same page for so long, and calls nobody."""
+    return {
+        **task,
+        "timeout": seconds,
+        "success_selector": NEVER,
+        "on_challenge": "report",
+    }
 
 
 async def until_confirmed(

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 #: Seconds beyond a request's timeout, in which the service says how it ended.
 GRACE_SECONDS = 15.0
+#: Seconds that are added where a person may be waited for; the service ends it earlier
+#: (--human-timeout).
+HUMAN_SECONDS = 3600.0
 #: Bytes of an answer beside its body: the headers, several times what browsers take.
 _REST_BYTES = 1024 * 1024
 #: Bytes of an answer from which it is read in a thread.
@@ -96,7 +99,10 @@ class FetchClient:
         return asking.result()
 
     async def _fetch(self, body: dict[str, Any], most: int) -> Fetched:
-        timeout = aiohttp.ClientTimeout(total=body["timeout"] + GRACE_SECONDS, sock_connect=5)
+        seconds = body["timeout"] + GRACE_SECONDS
+        if body.get("on_challenge") == "wait":
+            seconds += HUMAN_SECONDS
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=5)
         try:
             async with self._connection.request(
                 "POST", "/fetch", json=body, timeout=timeout

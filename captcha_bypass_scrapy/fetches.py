@@ -88,6 +88,9 @@ class Fetches:
         probing = request_state.is_probe(request)
         maxsize = int(request.meta.get("download_maxsize", self._maxsize))
         timeout, began = self._timeout(request, options, probing=probing), time.monotonic()
+        # Others may have been in the download slot when the browser got the site.
+        opening = probing or self._solves.is_unproven(key)
+        leaves = opening and request.method in _SAFE
         body = fetch_body(
             request,
             options,
@@ -95,13 +98,10 @@ class Fetches:
             timeout=timeout,
             proxy=key.proxy if self._config.share_proxy else None,
             crawl=self._crawl,
+            on_challenge=options.on_challenge if leaves else None,
         )
-        # Others may have been in the download slot when the browser got the site.
-        opening = probing or self._solves.is_unproven(key)
         try:
-            answer = await self._service.fetch(
-                body, most=maxsize, leaves=opening and request.method in _SAFE
-            )
+            answer = await self._service.fetch(body, most=maxsize, leaves=leaves)
             if maxsize and len(answer.body) > maxsize:
                 message = f"The answer is larger than {maxsize} bytes."
                 raise FetchFailed("answer_too_large", message)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from scrapy import Request
 
-    from captcha_bypass_scrapy.settings import Config
+    from captcha_bypass_scrapy.settings import Config, OnChallenge
 
 #: The keys of the request's own options: `meta["captcha_bypass"] = False | "html" | {...}`.
 OPTIONS = {
@@ -53,6 +53,8 @@ class Options:
     retry_times: int = 2
     #: Whether a solve that fails comes with a picture of what the browser showed.
     screenshot: bool = False
+    #: Whether a person is waited for; None: as the service's settings say.
+    on_challenge: OnChallenge | None = None
     #: Whether the solve is as the settings say, and not by options of this request's own.
     shared: bool = True
 
@@ -115,6 +117,7 @@ def _of_settings(config: Config, retry_times: int) -> Options:
         config.success_selector,
         retry_times=retry_times,
         screenshot=config.screenshot,
+        on_challenge=config.on_challenge,
     )
 
 

@@ -25,16 +25,19 @@ class Progress:
         timeout: Seconds the browser gets.
         slow: Seconds after which `on_slow` is called, once, with what is being waited for.
         patience: Seconds it may be in a queue in which nothing of ours moves.
+        on_human: Called once, with the link to the page, where a person is waited for.
     """
 
     timeout: float
     slow: float
     patience: float
     on_slow: Callable[[str], None]
+    on_human: Callable[[str], None] = lambda link: None
     started: float = field(default_factory=time.monotonic)
     running_since: float | None = None
     state: str = "the service's answer"
     told: bool = False
+    told_human: bool = False
 
     def saw(self, status: str) -> bool:
         """Note the task's status as the service told it; returns whether it began to run."""
@@ -42,10 +45,23 @@ class Progress:
         if status == "running":
             self.running_since = self.running_since or time.monotonic()
             self.state = f"the browser to get through (at most {self.timeout:g} s)"
+        elif status == "waiting_for_human":  # for how long, the service alone knows
+            self.running_since = time.monotonic()
+            self.state = "a person to pass the challenge"
         elif status == "pending":
             self.running_since = None
             self.state = "a free browser: the task is in the service's queue"
         return began
+
+    def tell_human(self, link: object) -> None:
+        """Report once where a person is needed.
+
+        Args:
+            link: As the service told it; None: nobody is needed.
+        """
+        if isinstance(link, str) and not self.told_human:
+            self.told_human = True
+            self.on_human(link)
 
     def check(self, moved: float) -> None:
         """Report once that the task takes long, and give up when it takes too long.

@@ -61,6 +61,11 @@ class Reporter:
         """A solve takes long; `state` is what it waits for."""
         self._log(logging.INFO, "Still solving %s: waiting for %s", key, state)
 
+    def needs_person(self, key: SiteKey, link: str) -> None:
+        """A solve waits for a person; `link` is where the page is."""
+        self.count("solve/human")
+        self._log(logging.WARNING, "A person is needed for %s: %s", key, link)
+
     def solved(self, key: SiteKey, clearance: Clearance, seconds: float) -> None:
         """A solve worked."""
         self.count("solve/success")

@@ -60,7 +60,9 @@ class Service:
             try:
                 self.check_available()
                 solution = await self._client.solve(
-                    task, lambda state: self._reporter.slow(key, state)
+                    task,
+                    lambda state: self._reporter.slow(key, state),
+                    lambda link: self._reporter.needs_person(key, link),
                 )
             except SolverUnavailable as error:
                 self._went_down(error)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
 
 Mode = Literal["auto", "cookies", "fetch", "html"]
+OnChallenge = Literal["report", "wait"]
 OnUnavailable = Literal["wait", "fail", "close"]
 _PREFIX = "CAPTCHA_BYPASS_"
 #: As the service takes them.
@@ -38,6 +39,8 @@ class Config:
             `close` the spider.
         unavailable_seconds: How long a service that is away, or whose queue does not move, is
             waited for.
+        on_challenge: Whether the service waits for a person where a challenge needs one; None: as its
+            own settings say.
         max_hosts: How many hosts of one registered domain are solved in a crawl.
         max_solves: How many solves a crawl asks for.
         cookies: Which of the browser's cookies to use: `auto`, `all`, or names (`*` allowed).
@@ -58,6 +61,7 @@ class Config:
     cooldown_seconds: float = 30.0
     on_unavailable: OnUnavailable = "wait"
     unavailable_seconds: float = 600.0
+    on_challenge: OnChallenge | None = None
     max_hosts: int = 20
     max_solves: int = 10_000
     cookies: Literal["auto", "all"] | tuple[str, ...] = "auto"
@@ -103,6 +107,7 @@ class Config:
             cooldown_seconds=_number(settings, "COOLDOWN", cls.cooldown_seconds),
             on_unavailable=_on_unavailable(settings),
             unavailable_seconds=_number(settings, "UNAVAILABLE_TIMEOUT", cls.unavailable_seconds),
+            on_challenge=_on_challenge(settings),
             max_hosts=_count(settings, "MAX_HOSTS_PER_DOMAIN", cls.max_hosts),
             max_solves=_count(settings, "MAX_SOLVES", cls.max_solves),
             cookies=_cookie_choice(settings),
@@ -192,6 +197,12 @@ def _count(settings: BaseSettings, name: str, default: int, *, least: int = 1) -
 
 def _mode(settings: BaseSettings) -> Mode:
     return cast("Mode", _one_of(settings, "MODE", get_args(Mode), Config.mode))
+
+
+def _on_challenge(settings: BaseSettings) -> OnChallenge | None:
+    if settings.get(_PREFIX + "ON_CHALLENGE") is None:
+        return None
+    return cast("OnChallenge", _one_of(settings, "ON_CHALLENGE", get_args(OnChallenge), ""))
 
 
 def _on_unavailable(settings: BaseSettings) -> OnUnavailable:

@@ -137,6 +137,8 @@ def task_for(
     }
     if options.screenshot:
         task["screenshot"] = True
+    if options.on_challenge is not None:
+        task["on_challenge"] = options.on_challenge
     if proxy is not None:
         task["proxy"] = proxy.as_task()
     if listed := list(cookies):

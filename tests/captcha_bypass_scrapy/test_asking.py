@@ -50,6 +50,14 @@ def test_plain_request() -> None:
     }
 
 
+def test_a_person_is_waited_for_only_where_that_is_said() -> None:
+    found = fetch_body(
+        Request(PAGE), OPTIONS, NONE, timeout=9.0, proxy=None, crawl="crawl", on_challenge="wait"
+    )
+    assert FetchRequest.model_validate(found).waits_for_human
+    assert "on_challenge" not in body(Request(PAGE))
+
+
 @pytest.mark.parametrize(
     ("request_", "content", "kind"),
     [

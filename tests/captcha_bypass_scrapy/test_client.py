@@ -724,6 +724,21 @@ async def test_slow_task_says_whom_it_waits_for(
     assert told == [state]
 
 
+async def test_a_person_is_waited_for_as_long_as_the_service_does_and_told_of_once(
+    played: Played,
+) -> None:
+    link = "http://service.test/dashboard#/task/t1"
+    waiting = {"status": "waiting_for_human", "error": None, "data": None, "link": link}
+    # Longer than a task may run beyond its timeout; each answer moves that.
+    played.views = [Answer(RUNNING), *[Answer(waiting, seconds=0.1)] * 5, Answer(DONE)]
+    told: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("captcha_bypass_scrapy.progress.GRACE_SECONDS", 0.1)
+        async with client_of(played.url) as client:
+            assert await client.solve({**TASK, "timeout": 0.2}, ignore, told.append) == DATA
+    assert told == [link]
+
+
 async def test_queue_in_which_nothing_moves_is_given_up(played: Played) -> None:
     played.views = [Answer(PENDING)]
     async with client_of(played.url, patience=0.2) as client:

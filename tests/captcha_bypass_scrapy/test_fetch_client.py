@@ -243,6 +243,18 @@ async def test_service_that_is_silent_beyond_the_timeout_is_away(
     await asyncio.wait_for(service.hung_up.wait(), 5)
 
 
+async def test_service_that_waits_for_a_person_may_be_silent_for_longer(
+    ask: Asking, service: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch_client_module, "GRACE_SECONDS", 0.05)
+    service.hold = asyncio.Event()
+    asking = asyncio.create_task(ask(timeout=0.05, on_challenge="wait"))
+    await asyncio.wait({asking}, timeout=0.3)
+    assert not asking.done()
+    service.hold.set()
+    assert (await asking).status == 201
+
+
 async def test_closing_spider_gives_up_a_request_that_may_be(
     ask: Asking, service: Scripted
 ) -> None:

@@ -154,6 +154,16 @@ def test_failed_solve_is_a_warning_with_its_reason(
     ]
 
 
+def test_where_a_person_is_needed_is_a_warning_with_the_link(
+    reporter: Reporter, crawler: Crawler, caplog: pytest.LogCaptureFixture
+) -> None:
+    link = "http://service.test/dashboard#/task/t1"
+    reporter.needs_person(KEY, link)
+
+    assert stats(crawler) == {"solve/human": 1}
+    assert lines(caplog) == [("WARNING", f"A person is needed for {HOST}: {link}")]
+
+
 def test_retries_are_counted_as_scrapys_own(reporter: Reporter, crawler: Crawler) -> None:
     reporter.unsolved(SolveError("no"), again=True)
     reporter.unsolved(SolveError("no", "rejected"), again=True)

@@ -38,6 +38,7 @@ def test_project_that_sets_only_the_url_gets_what_the_readme_says() -> None:
         cooldown_seconds=30,
         on_unavailable="wait",
         unavailable_seconds=600,
+        on_challenge=None,
         max_hosts=20,
         max_solves=10_000,
         cookies="auto",
@@ -59,6 +60,7 @@ def test_every_setting_is_read() -> None:
         COOLDOWN=0,
         ON_UNAVAILABLE="close",
         UNAVAILABLE_TIMEOUT=5.5,
+        ON_CHALLENGE="wait",
         MAX_HOSTS_PER_DOMAIN="7",
         MAX_SOLVES=8,
         COOKIES="all",
@@ -80,6 +82,7 @@ def test_every_setting_is_read() -> None:
         cooldown_seconds=0.0,
         on_unavailable="close",
         unavailable_seconds=5.5,
+        on_challenge="wait",
         max_hosts=7,
         max_solves=8,
         cookies="all",
@@ -271,7 +274,11 @@ def test_mode_is_one_of_three(mode: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "choices"),
-    [("MODE", "auto, cookies, fetch, html"), ("ON_UNAVAILABLE", "wait, fail, close")],
+    [
+        ("MODE", "auto, cookies, fetch, html"),
+        ("ON_UNAVAILABLE", "wait, fail, close"),
+        ("ON_CHALLENGE", "report, wait"),
+    ],
 )
 @pytest.mark.parametrize("value", ["magic", "AUTO", "WAIT", True, ["auto"], ("wait",)], ids=repr)
 def test_unknown_choice_is_refused_with_those_there_are(

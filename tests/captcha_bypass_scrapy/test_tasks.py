@@ -34,7 +34,7 @@ OPTIONS = Options("auto", 60.0, None, None)
 
 
 def test_task_asks_for_the_page_with_all_that_was_said() -> None:
-    options = Options("html", 7.5, "Welcome", "#x", block=("image",))
+    options = Options("html", 7.5, "Welcome", "#x", block=("image",), on_challenge="wait")
     cookies = [Cookie("a", "b", "site.example").as_task()]
 
     task = task_for(f"{SITE}/a?b#c", options, Proxy("http://p:1", "u", "v"), cookies, {"X-A": "1"})
@@ -49,6 +49,7 @@ def test_task_asks_for_the_page_with_all_that_was_said() -> None:
         "proxy": {"server": "http://p:1", "username": "u", "password": "v"},
         "cookies": cookies,
         "headers": {"X-A": "1"},
+        "on_challenge": "wait",
     }
     SolveRequest.model_validate_json(json.dumps(task))
 
