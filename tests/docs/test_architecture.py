@@ -67,6 +67,7 @@ def test_the_picture_has_the_layers_in_the_order_that_is_checked() -> None:
     "heading",
     [
         "The way of a task",
+        "The way of a person's click",
         "The way of a shared clearance",
         "The way of a session",
         "The way of a challenged Scrapy response",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import signal
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
@@ -78,12 +80,33 @@ class Stage:
         found = [line.removeprefix(name) for line in lines if line.startswith(name)]
         return {line.split('"')[0]: float(line.split()[-1]) for line in found}
 
+    @asynccontextmanager
+    async def watching(self, task_id: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """Watch a page, as the dashboard does."""
+        url = f"{self.client.url}/dashboard/api/tasks/{task_id}/live"
+        async with aiohttp.ClientSession() as session, session.ws_connect(url) as ws:
+            yield ws
+
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def stage(service: Service, served: tuple[PersonsSite, str]) -> AsyncIterator[Stage]:
     async with client_of(service) as client:
         await client.until_warm()
         yield Stage(client, *served)
+
+
+async def message(ws: aiohttp.ClientWebSocketResponse, kind: str, **fields: object) -> Json:
+    """Return the next message of a type with these fields; all pictures on the way are drawn."""
+    async with asyncio.timeout(20):
+        while True:
+            got = await ws.receive()
+            if got.type is aiohttp.WSMsgType.BINARY:
+                with suppress(ConnectionError):  # the service has said all, and hung up
+                    await ws.send_json({"type": "ack"})
+                continue
+            found: Json = got.json()
+            if found["type"] == kind and fields.items() <= found.items():
+                return found
 
 
 async def test_a_task_that_waits_for_a_person_has_no_worker_and_ends_when_one_passes_it(
@@ -132,6 +155,28 @@ async def test_a_request_through_the_browser_waits_for_the_person_too(stage: Sta
     assert PASSED in base64.b64decode(fetched["body"]).decode()
 
 
+async def test_a_person_passes_it_by_a_click_through_the_dashboard(
+    stage: Stage, service: Service
+) -> None:
+    task_id = await stage.waiting("click/clicked")
+    async with stage.watching(task_id) as ws, stage.watching(task_id) as other:
+        state = await message(ws, "state", watchers=2)
+        if state["width"] is None:  # no picture was taken yet
+            await message(ws, "state", watchers=2, control="free")
+        await ws.send_json({"type": "control"})
+        state = await message(ws, "state", control="you")
+        assert state["width"] > 340
+        for action in ("move", "down", "up"):
+            await ws.send_json({"type": "mouse", "action": action, "x": 320, "y": 220})
+        for watcher in (ws, other):
+            assert (await message(watcher, "ended"))["outcome"] == "completed"
+    data = (await stage.ended(task_id))["data"]
+    assert (data["timeout_reached"], data["solved"]) == (False, "aws-waf")
+    fields = f"task_id={task_id} client=127.0.0.1"
+    assert f"control of a page was taken {fields} who=local" in service.log
+    assert re.search(rf"was given back {fields} seconds=[0-9.]+ who=local", service.log)
+
+
 async def test_once_the_time_is_up_the_task_has_ended_and_its_page_is_gone(stage: Stage) -> None:
     tasks = {"calm": await stage.waiting("page/calm"), "busy": await stage.waiting("busy/busy")}
     late = await stage.ended(await stage.submit("page/late", timeout=1.5))
@@ -162,11 +207,14 @@ async def test_one_that_waits_is_cancelled_or_lost_like_one_that_runs(
     assert set(stage.site.gone) >= {"first"}
     assert (await stage.client.result(second))["status"] == "waiting_for_human"
     third = await stage.waiting("page/third")
-    for process in service.browsers():
-        try:
-            process.kill()
-        except psutil.NoSuchProcess:
-            continue
+    async with stage.watching(second) as ws:
+        await message(ws, "state", control="free")
+        for process in service.browsers():
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        assert (await message(ws, "ended"))["outcome"] == "browser_crashed"
     for task_id in (second, third):  # which do not start again, as others do
         error = (await stage.ended(task_id))["error"]
         assert error["code"] == "browser_crashed"
@@ -179,6 +227,9 @@ async def test_the_end_of_the_service_ends_it_and_says_so(stage: Stage, service:
     """It is the last one here: the service ends with it."""
     task_id = await stage.waiting("page/last")
     poll = asyncio.create_task(stage.client.result(task_id, wait=30))
-    service.signal(signal.SIGTERM)
-    assert (await poll)["error"]["code"] == "shutting_down"
+    async with stage.watching(task_id) as ws:
+        await message(ws, "state", control="free")
+        service.signal(signal.SIGTERM)
+        assert (await poll)["error"]["code"] == "shutting_down"
+        assert (await message(ws, "ended"))["outcome"] == "shutting_down"
     assert await asyncio.to_thread(service.process.wait, 20) == 0

@@ -28,10 +28,24 @@ _CHALLENGE = """<!DOCTYPE html><title>Are you human?</title><h1>Are you human?</
 _BUSY = """<!DOCTYPE html><title>Are you human?</title><h1>Are you human?</h1>
 <script>fetch("/until/" + location.pathname.split("/")[2]); setTimeout(() => { for (;;); }, 3000)</script>
 """
+#: Passed by a person's click, and by no script's.
+_CLICK = """<!DOCTYPE html><title>Are you human?</title><body style="margin: 0">
+<button style="position: fixed; left: 300px; top: 200px; width: 40px; height: 40px">I am</button>
+<script>
+  const name = location.pathname.split("/")[2];
+  document.querySelector("button").onclick = async event => {
+    if (!event.isTrusted) return;
+    await fetch("/pass/" + name);
+    location = "/page/" + name;
+  };
+</script>
+"""
 
 
 class PersonsSite:
     """Pages `/page/NAME` that only `pass_` opens; `/busy/NAME` keeps its browser busy besides.
+
+    `/click/NAME` is opened by a person's click at 320, 220.
 
     Attributes:
         hooked: What its `/hook` was sent.
@@ -47,6 +61,8 @@ class PersonsSite:
             [
                 web.get("/page/{name}", self._page),
                 web.get("/busy/{name}", self._busy),
+                web.get("/click/{name}", self._click),
+                web.get("/pass/{name}", self._pass),
                 web.get("/until/{name}", self._until),
                 web.post("/hook", self._hook),
             ]
@@ -66,6 +82,13 @@ class PersonsSite:
 
     async def _busy(self, request: web.Request) -> web.Response:
         return web.Response(text=_BUSY, content_type="text/html", status=405, headers=CAPTCHA)
+
+    async def _click(self, request: web.Request) -> web.Response:
+        return web.Response(text=_CLICK, content_type="text/html", status=405, headers=CAPTCHA)
+
+    async def _pass(self, request: web.Request) -> web.Response:
+        self.pass_(request.match_info["name"])
+        return web.Response()
 
     async def _until(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
