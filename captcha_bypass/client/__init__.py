@@ -14,7 +14,7 @@ from captcha_bypass.client.errors import (
     ServiceError,
     TaskFailed,
 )
-from captcha_bypass.client.results import FetchResult, Health, Hint, SolveResult
+from captcha_bypass.client.results import FetchResult, Health, Hint, SharedClearance, SolveResult
 from captcha_bypass.client.sync import Client, Session
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "RequestRefused",
     "ServiceError",
     "Session",
+    "SharedClearance",
     "SolveResult",
     "TaskFailed",
 ]

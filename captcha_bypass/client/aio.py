@@ -112,6 +112,11 @@ class AsyncClient:
         """End a session of that name; returns whether there was one."""
         return await self._run(self._protocol.end_session(name))
 
+    async def refused(self, result: SolveResult) -> bool:
+        """Tell that a site does not take a result's cookies any more; see `Client.refused`."""
+        shared = result.clearance
+        return shared is not None and await self._run(self._protocol.refuse(shared.id))
+
     async def _run(self, steps: Steps[T]) -> T:
         return await run_async(steps, self._connection.do)
 

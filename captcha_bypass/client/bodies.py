@@ -28,6 +28,16 @@ class Conditions(TypedDict, total=False):
     no_challenge: bool
 
 
+class PassingOptions(Conditions, total=False):
+    """How an adapter or transport gets past a challenge.
+
+    `reuse` is the age, in seconds, that another program's clearance may have; without it the program
+    shares none.
+    """
+
+    reuse: float | None
+
+
 class SolveOptions(Conditions, total=False):
     """What POST /solve takes beside URL and timeout; docs/api.md explains the fields.
 
@@ -41,6 +51,7 @@ class SolveOptions(Conditions, total=False):
     block: Sequence[str]
     session: str
     on_challenge: Literal["report", "wait"] | None
+    reuse: float | None
 
 
 class FetchOptions(Conditions, total=False):

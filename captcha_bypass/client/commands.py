@@ -86,7 +86,11 @@ def _solve(
     progress: Progress,
     streams: Streams,
 ) -> int:
-    options: dict[str, Any] = {**_common(arguments, proxy), "block": arguments.block or None}
+    options: dict[str, Any] = {
+        **_common(arguments, proxy),
+        "block": arguments.block or None,
+        "reuse": arguments.reuse,
+    }
     if arguments.screenshot is not None:
         options["screenshot"] = True
     failure: NotSolved | None = None

@@ -12,7 +12,7 @@ except ImportError as error:
 from captcha_bypass.client.transports import Passer
 
 if TYPE_CHECKING:
-    from captcha_bypass.client.bodies import Conditions
+    from captcha_bypass.client.bodies import PassingOptions
 
 __all__ = ["AsyncClearanceTransport", "ClearanceTransport"]
 
@@ -33,6 +33,7 @@ class ClearanceTransport(httpx.BaseTransport):
         proxy: URL of the proxy that requests leave by, the browser's too.
         transport: What sends; None: httpx.HTTPTransport, through the proxy. It is closed with this one.
         conditions: When a page is through, as for `Client.solve`; by default when it is no challenge.
+            And `reuse`: seconds that a clearance which another program got may be old.
 
     Raises:
         ServiceError: address or key cannot be right.
@@ -46,7 +47,7 @@ class ClearanceTransport(httpx.BaseTransport):
         solve_timeout: float = 60.0,
         proxy: str | None = None,
         transport: httpx.BaseTransport | None = None,
-        **conditions: Unpack[Conditions],
+        **conditions: Unpack[PassingOptions],
     ) -> None:
         self._inner = httpx.HTTPTransport(proxy=proxy) if transport is None else transport
         self._passer = Passer(
@@ -74,7 +75,7 @@ class AsyncClearanceTransport(httpx.AsyncBaseTransport):
         solve_timeout: float = 60.0,
         proxy: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
-        **conditions: Unpack[Conditions],
+        **conditions: Unpack[PassingOptions],
     ) -> None:
         self._inner = httpx.AsyncHTTPTransport(proxy=proxy) if transport is None else transport
         self._passer = Passer(

@@ -83,6 +83,12 @@ def _solve_parser() -> argparse.ArgumentParser:
         metavar="KIND",
         help="what is not loaded: image, media, font, stylesheet; repeatable",
     )
+    group.add_argument(
+        "--reuse",
+        type=float,
+        metavar="SECONDS",
+        help="cookies that the service got so long ago will do; they come without a page",
+    )
     prints = parser.add_argument_group("what is printed (by default: a summary)")
     one = prints.add_mutually_exclusive_group()
     one.add_argument("--json", action="store_true", help="all that the service tells, as JSON")

@@ -10,7 +10,8 @@ import secrets
 from typing import TYPE_CHECKING, Any, Unpack
 
 from captcha_bypass.client.actions import Ask, Content, Failed, Reply, Send, Wait
-from captcha_bypass.client.bodies import Conditions, fetch_body, solve_body
+from captcha_bypass.client.bodies import Conditions, fetch_body
+from captcha_bypass.client.clearing import Clearing
 from captcha_bypass.client.errors import (
     ClientError,
     NotSolved,
@@ -41,15 +42,22 @@ class Passing:
 
     Args:
         timeout: Seconds for a solve.
+        reuse: Seconds that a clearance of another program may be old; None: it shares none.
         conditions: When a page is through; by default, when it is no challenge.
     """
 
     def __init__(
-        self, protocol: Protocol, timeout: float, **conditions: Unpack[Conditions]
+        self,
+        protocol: Protocol,
+        timeout: float,
+        *,
+        reuse: float | None = None,
+        **conditions: Unpack[Conditions],
     ) -> None:
         self._protocol = protocol
         self._timeout = timeout
         self._conditions = conditions
+        self._clearing = Clearing(protocol, timeout, conditions, reuse)
         self._sites = Sites()
         #: No other adapter is to have the cookies of this one's requests.
         self._jar = f"client:{secrets.token_hex(8)}"
@@ -127,7 +135,7 @@ class Passing:
         current = self._sites.clearance(visit.key)
         if carried is None or current is not carried or carried.worked:
             return False
-        if carried.key != visit.key:
+        if carried.key != visit.key or carried.borrowed:
             return False
         if not site.takes_cookies:
             logger.info("%s refuses the cookies; the browser sends requests", visit.key.origin)
@@ -146,7 +154,8 @@ class Passing:
             if (failure := site.failure()) is not None:
                 raise failure
             try:
-                result: SolveResult = yield Ask(self._solve_steps(visit))
+                steps = self._clearing.steps(visit, challenge, carried)
+                result: SolveResult = yield Ask(steps)
             except TaskFailed as error:
                 if error.code != "not_a_page" or error.result is None:
                     if not error.about_service:
@@ -154,7 +163,8 @@ class Passing:
                     raise
                 result = error.result  # the browser had to pass the challenge for the file
             cookies = chosen(result.cookie_list, challenge.vendor, visit.own_cookies())
-            self._sites.add(Clearance(visit.key, cookies, result.user_agent))
+            shared = result.clearance
+            self._sites.add(Clearance(visit.key, cookies, result.user_agent, shared))
             logger.info(
                 "%s: %s challenge solved in %.1f s",
                 *(visit.key.origin, challenge.vendor, result.elapsed),
@@ -168,14 +178,6 @@ class Passing:
             logger.warning("%s: not passed: %s", visit.key.origin, error)
             return False
         return True
-
-    def _solve_steps(self, visit: Visit) -> Steps[SolveResult]:
-        body = solve_body(
-            visit.page,
-            self._timeout,
-            {"proxy": visit.proxy, "cookies": visit.cookie_fields(), **self._conditions},
-        )
-        return self._protocol.solve(body, self._timeout)
 
     def _by_fetch(self, visit: Visit, site: Site, held: object) -> Steps[Any]:
         """Have the browser send the request; where it does not get through, return the site's answer."""

@@ -109,6 +109,18 @@ class Protocol:
             raise refusal(self.shown, answer)
         return answer.status == 200
 
+    def refuse(self, clearance_id: str) -> Steps[bool]:
+        """End a clearance that its site does not take any more; returns whether it was not over yet.
+
+        Raises:
+            ServiceError: the service cannot be used.
+        """
+        answer = yield from self._call("POST", "/clearances/refused", {"id": clearance_id})
+        ended = json_of(answer).get("ended")
+        if answer.status != 200 or not isinstance(ended, bool):
+            raise refusal(self.shown, answer)
+        return ended
+
     def solve(self, body: dict[str, Any], queue_timeout: float) -> Steps[SolveResult]:
         """Have a page opened, and return it once it is through.
 
@@ -168,9 +180,9 @@ class Protocol:
         except (KeyError, TypeError, ValueError):
             raise not_the_service(self.shown, answer) from None
 
-    def _call(self, method: str, path: str) -> Steps[Answer]:
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Steps[Answer]:
         try:
-            answer: Answer = yield Call(method, path, ANSWER_SECONDS)
+            answer: Answer = yield Call(method, path, ANSWER_SECONDS, body)
         except NoAnswer as error:
             raise unreachable(self.shown, str(error)) from error
         return answer

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from requests import PreparedRequest, Response
 
-    from captcha_bypass.client.bodies import Conditions
+    from captcha_bypass.client.bodies import PassingOptions
 
 __all__ = ["ClearanceAdapter"]
 
@@ -56,6 +56,7 @@ class ClearanceAdapter(HTTPAdapter):
         api_key: None: as the environment says (CAPTCHA_BYPASS_API_KEY).
         solve_timeout: Seconds for a solve. The timeouts of a request are for its own bytes.
         conditions: When a page is through, as for `Client.solve`; by default when it is no challenge.
+            And `reuse`: seconds that a clearance which another program got may be old.
         adapter: Arguments of HTTPAdapter.
 
     Raises:
@@ -71,7 +72,7 @@ class ClearanceAdapter(HTTPAdapter):
         *,
         solve_timeout: float = 60.0,
         adapter: Mapping[str, Any] | None = None,
-        **conditions: Unpack[Conditions],
+        **conditions: Unpack[PassingOptions],
     ) -> None:
         self._given = (service, api_key, solve_timeout, conditions)
         self._begin()

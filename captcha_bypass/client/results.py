@@ -66,6 +66,29 @@ class Obstacle:
 
 
 @dataclass(frozen=True)
+class SharedClearance:
+    """What other programs get of a result, see docs/api.md.
+
+    Attributes:
+        age: Seconds since the browser got it, when the task ended.
+        reused: Whether another task has got it; the result has no page then.
+    """
+
+    id: str
+    age: float
+    reused: bool
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> Self:
+        """Read the service's.
+
+        Raises:
+            KeyError: it is none.
+        """
+        return cls(str(fields["id"]), float(fields["age"]), bool(fields["reused"]))
+
+
+@dataclass(frozen=True)
 class SolveResult:
     """A page as the browser has it at the end. The fields are those of the API (docs/api.md).
 
@@ -73,6 +96,7 @@ class SolveResult:
         cookie_list: All cookies of the browser; `cookies` has them as a jar.
         screenshot: PNG.
         elapsed: Seconds since a worker took the task.
+        clearance: None: it is shared with nobody.
         raw: All that the service has said.
     """
 
@@ -92,6 +116,7 @@ class SolveResult:
     failed_requests: Mapping[str, int] = field(repr=False)
     screenshot: bytes | None = field(repr=False)
     elapsed: float
+    clearance: SharedClearance | None
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
@@ -101,7 +126,7 @@ class SolveResult:
         Raises:
             KeyError, TypeError, ValueError: it is none.
         """
-        shot = data.get("screenshot")
+        shot, shared = data.get("screenshot"), data.get("clearance")
         return cls(
             url=str(data["url"]),
             status_code=data["status_code"],
@@ -119,6 +144,7 @@ class SolveResult:
             failed_requests=dict(data.get("failed_requests", {})),
             screenshot=None if shot is None else a2b_base64(shot),
             elapsed=float(data.get("elapsed", 0)),
+            clearance=None if shared is None else SharedClearance.read(shared),
             raw=data,
         )
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from captcha_bypass.client.cookies import Cookie
     from captcha_bypass.client.errors import ClientError
+    from captcha_bypass.client.results import SharedClearance
 
 _PORTS = {"http": 80, "https": 443}
 #: Sites that are remembered; the oldest are forgotten, and cost a challenge again.
@@ -59,15 +60,22 @@ class Clearance:
     Attributes:
         key: The site that it was got at.
         worked: Whether the site has taken it from this client.
+        shared: What the service calls it; None: it shares it with no other program.
         proven: Done once the first request that carries it has its answer.
     """
 
     key: SiteKey
     cookies: tuple[Cookie, ...]
     user_agent: str | None
+    shared: SharedClearance | None = None
     worked: bool = False
     proven: Future[None] = field(default_factory=Future)
     _probed: bool = False
+
+    @property
+    def borrowed(self) -> bool:
+        """Whether it was there before this program asked, so that it may be over by now."""
+        return self.shared is not None and self.shared.reused and self.shared.age > 0
 
     def cookies_for(self, url: str) -> dict[str, str]:
         """Return names and values of those that a browser would send there."""

@@ -143,6 +143,18 @@ class Client:
         """
         return self._run(self._protocol.end_session(name))
 
+    def refused(self, result: SolveResult) -> bool:
+        """Tell that a site does not take a result's cookies any more, so that nobody else gets them.
+
+        Returns:
+            Whether that was news. It is none where others have said so, or a newer clearance is there.
+
+        Raises:
+            ServiceError: the service cannot be used.
+        """
+        shared = result.clearance
+        return shared is not None and self._run(self._protocol.refuse(shared.id))
+
     def _run(self, steps: Steps[T]) -> T:
         return run(steps, self._connection.do)
 

@@ -19,7 +19,7 @@ from captcha_bypass.client.steps import run, run_async
 from captcha_bypass.client.visits import Visit
 
 if TYPE_CHECKING:
-    from captcha_bypass.client.bodies import Conditions
+    from captcha_bypass.client.bodies import PassingOptions
 
 #: Names of the exceptions that the library itself raises; all other codes are ReadError, and all
 #: trouble with the service is ConnectError.
@@ -51,7 +51,7 @@ class Passer:
         api_key: str | None,
         solve_timeout: float,
         proxy: str | None,
-        conditions: Conditions,
+        conditions: PassingOptions,
     ) -> None:
         self.library = library
         self.inner = inner

@@ -41,6 +41,10 @@ class Caller:
     async def check(self) -> None:
         await self._call(self.client.check)
 
+    async def refused(self, result: SolveResult) -> bool:
+        found: bool = await self._call(self.client.refused, result)
+        return found
+
     async def in_session(self, name: str, url: str) -> None:
         """Solve and fetch in a session, and leave it."""
         if isinstance(self.client, Client):

@@ -15,6 +15,8 @@ from captcha_bypass.api.fetch_places import Fetching
 from captcha_bypass.config import Config
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.metrics import Metrics
+from captcha_bypass.sharing.clearances import Clearances
+from captcha_bypass.sharing.queue import SharedQueue
 from captcha_bypass.status import Egress, Readiness, StatusBoard
 from captcha_bypass.tasks.base import Handler
 from captcha_bypass.tasks.memory import MemoryQueue
@@ -65,6 +67,8 @@ class V1:
 
     client: TestClient[web.Request, web.Application]
     queue: MemoryQueue
+    #: What the API asks in its place.
+    shared: SharedQueue
     sessions: FakeSessions
     #: What was reported of tasks: domain, result.
     reports: list[tuple[str, str]]
@@ -120,10 +124,13 @@ async def serving(
     reports: list[tuple[str, str]] = []
     browsers = ToldBrowsers(Readiness(version="140.0.1"))
     board = StatusBoard(queue, browsers, Egress())
-    app = application(config, queue, sessions, board, _Recorded(reports), fetching or NoFetches())
+    clearances = Clearances(config.clearance_ttl)
+    shared = SharedQueue(queue, clearances, most_joined=config.max_queue)
+    metrics, fetching = _Recorded(reports), fetching or NoFetches()
+    app = application(config, shared, sessions, board, metrics, fetching, clearances=clearances)
     async with AsyncExitStack() as stack:
-        await queue.start(handler, config.workers)
-        stack.push_async_callback(queue.stop, 0)
+        await shared.start(handler, config.workers)
+        stack.push_async_callback(shared.stop, 0)
         server = TestServer(app, handler_cancellation=True)
         client = await stack.enter_async_context(TestClient(server))
-        yield V1(client, queue, sessions, reports, browsers)
+        yield V1(client, queue, shared, sessions, reports, browsers)

@@ -123,6 +123,17 @@ async def test_whoever_waits_is_told_where_a_person_is_needed(
     assert await asked == 0
 
 
+async def test_reuse_prints_the_cookies_that_are_there(service: V1, script: Script) -> None:
+    before = await solving(service, script, {"data": SOLUTION}, "--json")
+    argv = ("solve", URL, "--url", service.url, "--reuse", "60", "--json")
+    said = await asyncio.to_thread(run, *argv)
+    assert said.code == 0
+    first, second = json.loads(before.out), json.loads(said.out)
+    assert second["cookies"] == first["cookies"]
+    assert second["clearance"]["id"] == first["clearance"]["id"]
+    assert len(script.started) == 1
+
+
 async def test_a_proxys_login_comes_from_the_environment(service: V1, script: Script) -> None:
     login = {"CAPTCHA_BYPASS_PROXY_USERNAME": "me", "CAPTCHA_BYPASS_PROXY_PASSWORD": "secret"}
     argv = ("solve", URL, "--url", service.url, "--proxy", "http://proxy.test:1")
@@ -141,7 +152,9 @@ async def test_a_proxys_login_comes_from_the_environment(service: V1, script: Sc
 
 async def test_json_is_all_that_the_service_tells(service: V1, script: Script) -> None:
     said = await solving(service, script, {"data": SOLUTION}, "--json")
-    assert json.loads(said.out) == SOLUTION
+    told = json.loads(said.out)
+    assert not told["clearance"]["reused"]
+    assert told == SOLUTION | {"clearance": told["clearance"]}
     said = await solving(service, script, {"data": UNFINISHED}, "--json")
     assert (said.code, json.loads(said.out)["challenge"]) == (1, "cloudflare")
     error = {"code": "dns_error", "message": "The name cannot be resolved."}
