@@ -46,6 +46,8 @@ class Figures:
 
     round_trip_p50: float
     round_trip_p95: float
+    hit_p50: float
+    hit_p95: float
     submits_per_second: list[float]
     submit_cpu: float
     pending_uss: float
@@ -144,6 +146,7 @@ async def measure() -> Figures:
     async with running(0) as stub:
         await _times(100, stub.round_trip)
         round_trips = await _times(ROUND_TRIPS, stub.round_trip)
+        hits = await _times(ROUND_TRIPS, stub.reuse)
     async with running(NEVER) as stub:
         pending = await _each(stub)
     async with running(0) as stub:
@@ -155,6 +158,8 @@ async def measure() -> Figures:
     return Figures(
         round_trip_p50=_p(round_trips, 50),
         round_trip_p95=_p(round_trips, 95),
+        hit_p50=_p(hits, 50),
+        hit_p95=_p(hits, 95),
         submits_per_second=sorted(pending.rates),
         submit_cpu=pending.cpu * 1000,
         pending_uss=pending.uss,
@@ -174,6 +179,7 @@ def text(figures: Figures) -> str:
     rates = f"{median(f.submits_per_second):.0f} ({low:.0f} to {high:.0f})"
     lines = [
         ("submit and result p50 / p95", f"{f.round_trip_p50:.2f} / {f.round_trip_p95:.2f} ms"),
+        ("answer from a shared clearance p50 / p95", f"{f.hit_p50:.2f} / {f.hit_p95:.2f} ms"),
         ("submits per second, one client process", rates),
         ("CPU of the service for a submit", f"{f.submit_cpu:.2f} ms"),
         ("memory per pending task, USS / RSS", f"{f.pending_uss:.0f} / {f.pending_rss:.0f} B"),

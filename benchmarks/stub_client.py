@@ -46,6 +46,15 @@ class Stub:
         if status != "completed":
             raise RuntimeError(f"the stub's task is {status}")
 
+    async def reuse(self) -> None:
+        """Have a task answered from a clearance that is there."""
+        where, task = f"{self._url}/solve", {**_TASK, "reuse": 600}
+        async with self._session.post(where, params={"wait": 30}, json=task) as response:
+            response.raise_for_status()
+            view = await response.json()
+        if not view["data"]["clearance"]["reused"]:
+            raise RuntimeError("the stub's task was not answered from a clearance")
+
     async def cancel(self, task_id: str) -> None:
         """Take a task out of the queue."""
         async with self._session.delete(f"{self._url}/task/{task_id}") as response:

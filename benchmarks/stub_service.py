@@ -20,6 +20,8 @@ from captcha_bypass.config import Config
 from captcha_bypass.errors import TaskError
 from captcha_bypass.history import History
 from captcha_bypass.metrics import Metrics
+from captcha_bypass.sharing.clearances import Clearances
+from captcha_bypass.sharing.queue import SharedQueue
 from captcha_bypass.status import Browsers, Egress, Readiness, StatusBoard
 from captcha_bypass.tasks.base import JsonDict
 from captcha_bypass.tasks.memory import MemoryQueue
@@ -80,12 +82,14 @@ async def _serve(delay: float, slots: int) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     config = Config(max_queue=1_000_000)
     history = History()
-    queue = MemoryQueue(
+    memory = MemoryQueue(
         max_pending=config.max_queue,
         result_ttl=config.result_ttl,
         max_results_bytes=config.max_results_bytes,
         observer=history,
     )
+    clearances = Clearances(config.clearance_ttl)
+    queue = SharedQueue(memory, clearances, most_joined=config.max_queue)
     await queue.start(Stub(delay), slots)
 
     async def fill(request: web.Request) -> web.Response:

@@ -324,6 +324,7 @@ async def test_api_cost_in_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_cost, "PENDING_SIZES", (100, 1_000))
     figures = await api_cost.measure()
     assert 0 < figures.round_trip_p50 <= figures.round_trip_p95
+    assert 0 < figures.hit_p50 <= figures.hit_p95
     assert len(figures.submits_per_second) == api_cost.PARTS
     assert min(figures.submits_per_second) > 10
     assert figures.result_uss > 15_000  # each result has a page of its own

@@ -119,6 +119,16 @@ async def test_pending_solve_is_joined_as_well_and_each_is_told_so() -> None:
     await stage.queue.stop(0)
 
 
+async def test_person_that_one_waits_for_is_needed_by_all_who_wait_for_it(stage: Stage) -> None:
+    first = await stage.running(reuse=60.0, on_challenge="wait")
+    second = await stage.submit(reuse=60.0, on_challenge="wait")
+    other = await stage.running(reuse=60.0)
+    await stage.queue.leave_slot(first, 60.0, "http://link.test/")
+    record = await stage.queue.get(second)
+    assert record == Record(second, State.WAITING_FOR_HUMAN, link="http://link.test/")
+    assert await stage.queue.get(other) == Record(other, State.RUNNING)
+
+
 async def test_plain_task_neither_joins_nor_is_joined(stage: Stage) -> None:
     plain = await stage.running()
     sharing = await stage.running(reuse=60.0)
