@@ -20,6 +20,7 @@ from captcha_bypass.config import Config
 from captcha_bypass.errors import TaskError
 from captcha_bypass.history import History
 from captcha_bypass.metrics import Metrics
+from captcha_bypass.nodes.sessions import NodeSessions
 from captcha_bypass.sharing.clearances import Clearances
 from captcha_bypass.sharing.queue import SharedQueue
 from captcha_bypass.status import Browsers, Egress, Readiness, StatusBoard
@@ -99,7 +100,7 @@ async def _serve(delay: float, slots: int) -> None:
         return web.Response()
 
     board = StatusBoard(queue, _Browsers(), Egress())
-    sessions = Sessions(most=1, ttl=1.0)
+    sessions = NodeSessions(Sessions(most=1, ttl=1.0))
     app = application(config, queue, sessions, board, Metrics(), _NoFetches(), history)
     app.router.add_post("/fill", fill)
     # As app.serve sets it up.

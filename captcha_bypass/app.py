@@ -33,12 +33,12 @@ from captcha_bypass.history import EvidenceStore, History
 from captcha_bypass.human.waits import Waits
 from captcha_bypass.human.webhook import Webhook
 from captcha_bypass.metrics import Metrics
-from captcha_bypass.sharing.clearances import Clearances
-from captcha_bypass.sharing.queue import SharedQueue
+from captcha_bypass.nodes.nodes import Nodes
+from captcha_bypass.nodes.queue import make_queue
 from captcha_bypass.solving import isolated
 from captcha_bypass.solving.worker import Worker, permit_of
 from captcha_bypass.status import StatusBoard
-from captcha_bypass.tasks.memory import MemoryQueue
+from captcha_bypass.tasks.base import TaskQueue
 from captcha_bypass.wire.models import Proxy
 
 logger = logging.getLogger(__name__)
@@ -48,10 +48,11 @@ BACKLOG = 1024
 #: Seconds in which clients can still fetch the results of tasks that ended during a shutdown.
 LINGER_SECONDS = 2.0
 
-QUEUE = web.AppKey("QUEUE", SharedQueue)
+QUEUE: web.AppKey[TaskQueue] = web.AppKey("QUEUE")
 STARTUP = web.AppKey("STARTUP", Startup)
 SITES = web.AppKey("SITES", Sites)
 WAITS = web.AppKey("WAITS", Waits)
+NODES = web.AppKey("NODES", Nodes)
 
 
 def create_app(config: Config, find: Find) -> web.Application:
@@ -70,19 +71,8 @@ def create_app(config: Config, find: Find) -> web.Application:
             seconds=config.result_ttl,
         )
     )
-    clearances = Clearances(config.clearance_ttl, metrics.clearance)
-    queue = SharedQueue(
-        MemoryQueue(
-            max_pending=config.max_queue,
-            result_ttl=config.result_ttl,
-            max_results_bytes=config.max_results_bytes,
-            on_start=metrics.task_started,
-            observer=history,
-        ),
-        clearances,
-        most_joined=config.max_queue,
-        report=metrics.clearance,
-    )
+    queues = make_queue(config, metrics, history)
+    queue = queues.queue
     proxy = default_proxy(config)
     at_once = config.max_fetches_per_host
     sender = Sender(sessions, at_once=at_once, max_bytes=config.max_fetch_bytes)
@@ -93,7 +83,9 @@ def create_app(config: Config, find: Find) -> web.Application:
         lambda request: permit_of(request, proxy),
         at_once=at_once,
         max_per_host=config.max_per_host,
+        name="site" if queues.homes is None else f"site-{queues.homes.node[:12]}",
     )
+    nodes = Nodes.of(config, queues, sessions, sites, lambda request: permit_of(request, proxy))
     waits = Waits(
         queue,
         most=config.max_waiting_pages,
@@ -102,16 +94,28 @@ def create_app(config: Config, find: Find) -> web.Application:
         report=metrics.wait_ended,
     )
     board = StatusBoard(queue, startup, egress.counts, sites.status, sessions.now, sites.now)
-    app = application(config, queue, sessions, board, metrics, sites, history, waits, clearances)
+    app = application(
+        config,
+        queue,
+        nodes.sessions,
+        board,
+        metrics,
+        nodes.fetching,
+        history,
+        waits,
+        queues.clearances,
+        is_peer=nodes.is_peer,
+    )
+    app.add_routes(nodes.routes)
     app[QUEUE], app[STARTUP], app[SITES] = queue, startup, sites
-    app[WAITS] = waits
+    app[WAITS], app[NODES] = waits, nodes
 
     async def life(_: web.Application) -> AsyncIterator[None]:
-        async with startup, _webhook(config, waits):
+        async with nodes.opened(), startup, _webhook(config, waits):
             worker = Worker(
                 startup, config.max_html_bytes, proxy, metrics.task_ended, history, waits
             )
-            await queue.start(worker, config.workers)
+            await queue.start(worker if config.workers else None, config.workers)
             yield
             await queue.stop(0)
             await sites.close()
@@ -149,7 +153,7 @@ def _startup(config: Config, find: Find, egress: Egress, sessions: Sessions) -> 
             prepare=isolated.install,
         )
 
-    return Startup(find, make_pool)
+    return Startup(find if config.workers else None, make_pool)
 
 
 def _egress(config: Config) -> Egress:
@@ -190,6 +194,7 @@ async def serve(config: Config) -> None:
         _warn_if_open(config)
         # Clients wait for this line, and for the browser by /health.
         address = _address(listening)
+        app[NODES].listening_at(*listening.sockets[0].getsockname()[:2])
         app[WAITS].link_base = config.dashboard_url or _reachable(address)
         line = f"captcha-bypass {__version__} listening on {address}"
         print(f"{line} (workers: {config.workers})", flush=True)
@@ -241,10 +246,9 @@ async def _until_asked(asked: asyncio.Event, startup: asyncio.Task[StartupError]
 async def _drain(app: web.Application, grace: float, insisted: asyncio.Event) -> None:
     """Let running tasks end, and their clients fetch the results, before the doors close."""
     queue = app[QUEUE]
-    stats = await queue.stats()
     fetches = app[SITES].status().running
-    running = stats.running + stats.waiting_for_human
-    if not app[STARTUP].is_ready or not (running or stats.queued or fetches):
+    running, pending = queue.unfinished
+    if not app[STARTUP].is_ready or not (running or pending or fetches):
         await queue.stop(0)  # no task has a page that it could lose
         return
     logger.info(
@@ -252,7 +256,7 @@ async def _drain(app: web.Application, grace: float, insisted: asyncio.Event) ->
         "run, a second Ctrl-C or SIGTERM ends them now",
         running,
         fetches,
-        stats.queued,
+        pending,
         grace,
     )
     stop = asyncio.create_task(_stop(queue, app[SITES], grace))
@@ -267,7 +271,7 @@ async def _drain(app: web.Application, grace: float, insisted: asyncio.Event) ->
         await asyncio.gather(stop, hurry, return_exceptions=True)
 
 
-async def _stop(queue: SharedQueue, sites: Sites, grace: float) -> None:
+async def _stop(queue: TaskQueue, sites: Sites, grace: float) -> None:
     await asyncio.gather(queue.stop(grace), sites.drain(grace))
 
 

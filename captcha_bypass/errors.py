@@ -15,6 +15,7 @@ CaptchaBypassError
 │   ├── UnsupportedMediaType   415 unsupported_media_type
 │   ├── TooManySessions        503 too_many_sessions
 │   ├── QueueFull              503 queue_full
+│   ├── QueueUnavailable       503 queue_unavailable
 │   ├── TooManyWaiting         503 too_many_waiting
 │   ├── ShuttingDown           503 shutting_down
 │   └── UnexpectedError        500 internal_error, a bug
@@ -66,6 +67,7 @@ RequestErrorCode = Literal[
     "body_timeout",
     "unsupported_media_type",
     "queue_full",
+    "queue_unavailable",
     "too_many_sessions",
     "too_many_waiting",
     "shutting_down",
@@ -200,6 +202,14 @@ class QueueFull(RequestError):
     code = "queue_full"
     status = 503
     # Five seconds: about the time a solve takes, so a slot is likely free by then.
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "5"}
+
+
+class QueueUnavailable(RequestError):
+    """The queue that many nodes share cannot be reached; what is in it is not lost."""
+
+    code = "queue_unavailable"
+    status = 503
     headers: ClassVar[dict[str, str]] = {"Retry-After": "5"}
 
 

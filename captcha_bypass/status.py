@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
+from captcha_bypass.errors import QueueUnavailable
 from captcha_bypass.tasks.base import Stats, TaskQueue
 
 
@@ -152,11 +153,17 @@ class Status:
     sessions: tuple[SessionNow, ...] = ()
     #: Those that are kept for sites of that owner's.
     sites: tuple[SessionNow, ...] = ()
+    #: Why the queue, which is shared with others, cannot be reached; None: it can.
+    queue_failure: str | None = None
 
     @property
     def obstacle(self) -> str | None:
         """Why no task can run now; None if one can, or can once the first browser has started."""
-        return "the service is shutting down" if self.stopping else self.readiness.unavailable
+        if self.stopping:
+            return "the service is shutting down"
+        if self.queue_failure is None and self.tasks.nodes and not self.tasks.slots:
+            return "no node of the fleet runs tasks"
+        return self.queue_failure or self.readiness.unavailable
 
 
 class BrowserSource(Protocol):
@@ -205,9 +212,14 @@ class StatusBoard:
         Args:
             owner: With the sessions of this one; None: without any.
         """
-        tasks = await self._queue.stats()
+        failure = None
+        try:
+            tasks = await self._queue.stats()
+        except QueueUnavailable as error:
+            tasks, failure = Stats(queued=0, running=0, slots=0), str(error)
         return Status(
             tasks=tasks,
+            queue_failure=failure,
             stopping=self._queue.stopping,
             readiness=self._source.readiness(),
             browsers=self._source.browsers(),

@@ -33,6 +33,9 @@ GROUPS = {
         *("max_task_bytes", "result_ttl", "max_results_bytes", "clearance_ttl"),
         *("shutdown_timeout", "keep_evidence", "max_evidence_bytes"),
     ),
+    "many nodes on one queue": (
+        *("queue_url", "queue_secret", "queue_secret_file", "node", "node_url", "start_timeout"),
+    ),
     "sessions and requests through the browser": (
         *("max_sessions", "session_ttl", "max_fetch_bytes", "max_fetches_per_host"),
     ),
@@ -53,6 +56,10 @@ _WORDS = {
     "human_webhook": "URL",
     "dashboard_url": "URL",
     "proxy_url": "URL",
+    "queue_url": "URL",
+    "queue_secret": "SECRET",
+    "node": "NAME",
+    "node_url": "URL",
     "proxy_username": "NAME",
     "proxy_password": "PASSWORD",
 }

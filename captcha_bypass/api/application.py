@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
@@ -24,7 +26,7 @@ from captcha_bypass.config import Config
 from captcha_bypass.history import History
 from captcha_bypass.human.waits import Waits
 from captcha_bypass.metrics import Metrics
-from captcha_bypass.sharing.clearances import Clearances
+from captcha_bypass.sharing.clearances import Clearances, Refusable
 from captcha_bypass.status import StatusBoard
 from captcha_bypass.tasks.base import TaskQueue
 
@@ -43,13 +45,16 @@ def application(
     fetching: Fetching,
     history: History | None = None,
     waits: Waits | None = None,
-    clearances: Clearances | None = None,
+    clearances: Refusable | None = None,
+    *,
+    is_peer: Callable[[web.Request], bool] = lambda request: False,
 ) -> web.Application:
     """Return the API over a queue; `app[DOOR]` makes the protocols of its connections.
 
     Args:
         history: What the queue is observed by.
         waits: Pages that wait for a person, whom the dashboard shows them to.
+        is_peer: Whether a request is that of a service which shares the queue, and needs no key.
         clearances: Those that the queue answers from; None: it does not.
     """
     if clearances is None:
@@ -58,7 +63,7 @@ def application(
     door = Door(refusals)
     access = DashboardAccess(config, Logins())
     app = web.Application(
-        middlewares=[door.middleware(), *middlewares(config, refusals, access)],
+        middlewares=[door.middleware(), *middlewares(config, refusals, access, is_peer)],
         client_max_size=MAX_BODY_BYTES,
     )
     app[DOOR] = door
@@ -80,17 +85,24 @@ def application(
     return app
 
 
-def middlewares(config: Config, refusals: Refusals, access: DashboardAccess) -> list[Middleware]:
+def middlewares(
+    config: Config,
+    refusals: Refusals,
+    access: DashboardAccess,
+    is_peer: Callable[[web.Request], bool] = lambda request: False,
+) -> list[Middleware]:
     """Return what every request passes before its route, the outermost first.
 
     Args:
         refusals: Told of each request that is refused.
         access: Says what of the dashboard is open, and which cookies stand for keys.
+        is_peer: See `application`.
     """
 
     def is_open(request: web.Request) -> bool:
         reading = request.method in ("GET", "HEAD")
-        return (reading and request.path in OPEN_PATHS) or access.is_open(request)
+        is_public = reading and request.path in OPEN_PATHS
+        return is_public or access.is_open(request) or is_peer(request)
 
     return [
         answered_as_json,

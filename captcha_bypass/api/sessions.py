@@ -1,4 +1,4 @@
-"""What the APIs need of sessions; browsers.sessions has them."""
+"""What the APIs need of sessions; nodes.sessions finds them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from captcha_bypass.wire.models import SessionKey
 class Sessions(Protocol):
     """Browser contexts that outlive their tasks, by owner and name."""
 
-    def names(self, owner: str) -> list[str]:
+    async def names(self, owner: str) -> list[str]:
         """Return the names of an owner's that are open, oldest first."""
 
-    def create(self, key: SessionKey, upstream: Upstream | None) -> bool:
+    async def create(self, key: SessionKey, upstream: Upstream | None) -> bool:
         """Begin one, whose traffic goes through a proxy if one is given. False: it was there.
 
         Raises:

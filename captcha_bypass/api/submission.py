@@ -67,5 +67,7 @@ async def submit(queue: TaskQueue, config: Config, request: SolveRequest, owner:
     task_id = str(uuid4())
     task = Task.of(request, owner)
     groups = task.groups(config.max_per_host)
-    await queue.submit(task_id, task.to_payload(), task.timeout, groups, owner=owner)
+    await queue.submit(
+        task_id, task.to_payload(), task.timeout, groups, owner=owner, home=task.home
+    )
     return task_id

@@ -31,11 +31,11 @@ class Startup:
     ends whatever is under way, and every browser.
 
     Args:
-        find: Finds the engine.
+        find: Finds the engine; None: there are to be no browsers, and no tasks that need one.
         make_pool: Returns the pool for it, not entered yet.
     """
 
-    def __init__(self, find: Find, make_pool: Callable[[Engine], BrowserPool]) -> None:
+    def __init__(self, find: Find | None, make_pool: Callable[[Engine], BrowserPool]) -> None:
         self._find = find
         self._make_pool = make_pool
         self._engine: Engine | None = None
@@ -72,6 +72,8 @@ class Startup:
 
     def readiness(self) -> Readiness:
         """Return whether there is a browser, without asking one."""
+        if self._find is None:
+            return Readiness(browser="none")
         pool, engine = self._pool, self._engine
         if pool is None or engine is None:
             return Readiness(starting=True)
@@ -112,6 +114,9 @@ class Startup:
     async def _run(self) -> StartupError:
         clock = asyncio.get_running_loop().time
         began = clock()
+        if self._find is None:
+            never: asyncio.Future[StartupError] = asyncio.get_running_loop().create_future()
+            return await never
         engine = await self._find(self._told)
         self._step = f"{engine.name} was still starting"
         try:

@@ -18,7 +18,9 @@ _PROXY = ("proxy_url", "proxy_username", "proxy_password")
 #: Levels of Python's logging by which FlareSolverr goes, and that are none of ours.
 _LEVELS = {"warn": "warning", "critical": "error", "fatal": "error"}
 _SECRET = {"CAPTCHA_BYPASS_API_KEY", "CAPTCHA_BYPASS_PROXY_PASSWORD", "PROXY_PASSWORD"} | {
-    "CAPTCHA_BYPASS_HUMAN_WEBHOOK"
+    "CAPTCHA_BYPASS_HUMAN_WEBHOOK",
+    "CAPTCHA_BYPASS_QUEUE_URL",
+    "CAPTCHA_BYPASS_QUEUE_SECRET",
 }
 _URLS = {"CAPTCHA_BYPASS_PROXY_URL", "PROXY_URL"}
 #: FlareSolverr's names, now or once, that have no setting here, and what to do instead.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from socket import gethostname
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -31,7 +32,9 @@ from captcha_bypass.config.values import (
     Listed,
     Lowered,
     PrivateHost,
+    QueueUrl,
     Seconds,
+    Secrets,
     WebhookUrl,
     is_loopback,
 )
@@ -53,8 +56,33 @@ class Config(BaseSettings):
         cli_avoid_json=True,
     )
 
+    queue_url: QueueUrl | None = Field(
+        None, description="Redis whose queue this service shares with others (redis://HOST:6379/0)"
+    )
+    queue_secret: Annotated[Secrets, NoDecode, Listed] = Field(
+        default_factory=tuple,
+        description="what tasks and results are encrypted with there; repeatable, the first writes",
+    )
+    queue_secret_file: Annotated[Secrets, NoDecode, BeforeValidator(read_keys)] = Field(
+        default_factory=tuple, description="file with more of them, one a line"
+    )
+    node: str = Field(
+        default_factory=gethostname,
+        min_length=1,
+        max_length=100,
+        description="name of this service among those that share a queue",
+    )
+    node_url: LinkBase | None = Field(
+        None, description="how the others reach this service, which must be without a detour"
+    )
+    start_timeout: Seconds = Field(
+        30.0, description="seconds that Redis may take to answer at the start"
+    )
     workers: int = Field(
-        default_factory=usable_cpus, ge=1, le=256, description="tasks running at once"
+        default_factory=usable_cpus,
+        ge=0,
+        le=256,
+        description="tasks running at once; 0: none here, others that share the queue run them",
     )
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(8191, ge=0, le=65535, description="port to listen on; 0 picks a free one")
@@ -182,6 +210,13 @@ class Config(BaseSettings):
         "text", description="json: one object a line, for machines"
     )
 
+    @field_validator("workers")
+    @classmethod
+    def _some_run(cls, value: int, info: ValidationInfo) -> int:
+        if value == 0 and info.data.get("queue_url", "") is None:
+            raise ValueError("must be at least 1 without --queue-url: nobody else runs tasks")
+        return value
+
     @field_validator("proxy_username")
     @classmethod
     def _username_fits(cls, value: str | None, info: ValidationInfo) -> str | None:
@@ -214,6 +249,13 @@ class Config(BaseSettings):
         return self.api_key + self.api_key_file
 
     @property
+    def queue_secrets(self) -> tuple[str, ...]:
+        """What the shared queue is encrypted with; empty: nothing."""
+        return tuple(
+            secret.get_secret_value() for secret in self.queue_secret + self.queue_secret_file
+        )
+
+    @property
     def loopback_only(self) -> bool:
         """Whether only this machine can reach the service."""
         return is_loopback(self.host)
@@ -244,6 +286,9 @@ def parse(argv: Sequence[str], fail: Callable[[str], None]) -> Config:
     for flag in ("--api-key", "--api-key-file"):
         if f"{flag}=" in given:
             fail(f"{flag} is empty; leave it out to ask for no key")
+    for flag in ("--queue-secret", "--queue-secret-file"):
+        if f"{flag}=" in given:
+            fail(f"{flag} is empty; leave it out to encrypt nothing")
     try:
         return Config(_cli_parse_args=list(argv))
     except ValidationError as error:

@@ -31,6 +31,20 @@ def _check_key(key: SecretStr) -> SecretStr:
 
 Lowered = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
 Seconds = Annotated[float, Field(allow_inf_nan=False, gt=0)]
+
+
+def _queue_url(value: SecretStr) -> SecretStr:
+    if not re.match(r"(redis|rediss|unix)://[^/\s]", value.get_secret_value()):
+        raise ValueError("must be redis://[:PASSWORD@]HOST[:PORT]/DATABASE, or rediss:// for TLS")
+    return value
+
+
+def _queue_secret(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < 16:
+        raise ValueError("a secret must have at least 16 characters")
+    return value
+
+
 Keys = tuple[Annotated[SecretStr, AfterValidator(_check_key)], ...]
 #: Repeatable as a flag, whose values arrive joined, and separated by commas in the environment.
 Listed = BeforeValidator(
@@ -61,3 +75,5 @@ def _link_base(value: str) -> str:
 #: May hold a secret, in any part.
 WebhookUrl = Annotated[SecretStr, AfterValidator(_webhook)]
 LinkBase = Annotated[str, AfterValidator(_link_base)]
+QueueUrl = Annotated[SecretStr, AfterValidator(_queue_url)]
+Secrets = tuple[Annotated[SecretStr, AfterValidator(_queue_secret)], ...]

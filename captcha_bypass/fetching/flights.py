@@ -173,7 +173,13 @@ class Flights:
         bounds = task.groups(self._max_per_host)
         try:
             await self._queue.submit(
-                task_id, task.to_payload(), task.timeout, bounds, owner=task.owner
+                task_id,
+                task.to_payload(),
+                task.timeout,
+                bounds,
+                owner=task.owner,
+                home=task.home,
+                here=task.of_site,
             )
         except RequestError as error:
             return Outcome(failure=error)

@@ -43,6 +43,8 @@ class Sites:
         permit_of: Says what a request may reach.
         at_once: Requests to one host at once.
         max_per_host: See Config.
+        name: What the names of its sessions begin with; another one in each of several services that
+            share the queue.
     """
 
     def __init__(
@@ -54,7 +56,9 @@ class Sites:
         *,
         at_once: int,
         max_per_host: int,
+        name: str = "site",
     ) -> None:
+        self._name = name
         self._queue = queue
         self._sessions = sessions
         self._permit_of = permit_of
@@ -132,7 +136,7 @@ class Sites:
         if site is None or (site.key.of_site and self._sessions.is_retiring(site.key)):
             self._forget_unused()
             if request.session is None:
-                key = SessionKey(owner, f"site-{next(self._numbers)}", of_site=True)
+                key = SessionKey(owner, f"{self._name}-{next(self._numbers)}", of_site=True)
             else:
                 key = SessionKey(owner, request.session)
             site = self._sites[identity] = Site(key, permit)

@@ -7,7 +7,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 from uuid import uuid4
 
 from captcha_bypass.sharing.terms import ClearanceKey, seconds_left
@@ -53,6 +53,13 @@ class Clearance:
         """Return the result of a task that is answered from it now."""
         told = {"id": self.id, "age": self.age, "reused": True}
         return {**self.data, "screenshot": None, "clearance": told}
+
+
+class Refusable(Protocol):
+    """Clearances that may be found to be good no longer."""
+
+    async def refuse(self, owner: str, clearance_id: str) -> bool:
+        """See Clearances.refuse."""
 
 
 class Clearances:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from captcha_bypass.concurrency import Background
 from captcha_bypass.errors import QueueFull, ShuttingDown
 from captcha_bypass.sharing.clearances import Clearances, Event
-from captcha_bypass.sharing.terms import Terms
+from captcha_bypass.sharing.terms import Terms, for_others
 from captcha_bypass.tasks.base import Handler, JsonDict, Record, State, Stats, TaskQueue
 
 logger = logging.getLogger(__name__)
@@ -75,6 +75,11 @@ class SharedQueue:
         """See TaskQueue."""
         return self._queue.stopping
 
+    @property
+    def unfinished(self) -> tuple[int, int]:
+        """See TaskQueue."""
+        return self._queue.unfinished
+
     async def start(self, handler: Handler | None, slots: int) -> None:
         """See TaskQueue."""
         await self._queue.start(None if handler is None else self._keeping(handler), slots)
@@ -94,12 +99,16 @@ class SharedQueue:
         bounds: Mapping[str, int] | None = None,
         *,
         owner: str = "",
+        home: str = "",
+        here: bool = False,
     ) -> None:
         """See TaskQueue; one with `reuse` is answered from a clearance, or joins a solve, if it can."""
         terms = Terms.of(payload) if payload.get("reuse") is not None else None
         if terms is None or await self._is_answered(task_id, terms, owner):
             if terms is None:
-                await self._queue.submit(task_id, payload, timeout, bounds, owner=owner)
+                await self._queue.submit(
+                    task_id, payload, timeout, bounds, owner=owner, home=home, here=here
+                )
             return
         flight = await self._joinable(terms.wish)
         if flight is not None:
@@ -210,7 +219,9 @@ class SharedQueue:
     async def _land(self, flight: _Flight, record: Record | None) -> None:
         """End all tasks of a flight as the one that ran has ended."""
         self._close(flight)
-        outcome = _DROPPED if record is None else _for_others(record, flight.terms)
+        outcome = _DROPPED
+        if record is not None:
+            outcome = for_others(record.data, record.error, flight.terms)
         seats, flight.seats = flight.seats, {}
         for task_id in seats:
             del self._seated[task_id]
@@ -236,14 +247,3 @@ class SharedQueue:
             return {**outcome, "data": {**data, "clearance": told}}
 
         return run
-
-
-def _for_others(record: Record, terms: Terms) -> JsonDict:
-    """Return how a task has ended for those that have waited for it."""
-    outcome: JsonDict = {} if record.error is None else {"error": record.error}
-    if record.data is not None:
-        data = terms.shared(record.data)
-        if data.get("clearance") is not None:
-            data["clearance"] = {**data["clearance"], "reused": True}
-        outcome["data"] = data
-    return outcome

@@ -116,6 +116,17 @@ class Terms:
         return {**data, "cookies": cookies, "html": "", "headers": {}, "request_headers": {}}
 
 
+def for_others(data: JsonDict | None, error: JsonDict | None, terms: Terms) -> JsonDict:
+    """Return how a task has ended for those that have waited for it."""
+    outcome: JsonDict = {} if error is None else {"error": error}
+    if data is not None:
+        shared = terms.shared(data)
+        if shared.get("clearance") is not None:
+            shared["clearance"] = {**shared["clearance"], "reused": True}
+        outcome["data"] = shared
+    return outcome
+
+
 def seconds_left(data: JsonDict) -> float | None:
     """Return how long a result's clearance is good by its cookies; None: they do not say.
 

@@ -48,8 +48,18 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeStats:
+    """What one of several nodes that share a queue does now."""
+
+    name: str
+    slots: int
+    running: int
+    waiting_for_human: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
-    """Numbers of now."""
+    """Numbers of now: of all nodes together, where several share the queue."""
 
     queued: int
     running: int
@@ -58,6 +68,8 @@ class Stats:
     oldest: float = field(default=0.0, compare=False)
     #: Tasks that wait for a person; none of them has a slot.
     waiting_for_human: int = 0
+    #: Each of several nodes that share the queue; empty: it is this process' own.
+    nodes: tuple[NodeStats, ...] = field(default=(), compare=False)
 
 
 class Observer(Protocol):
@@ -95,13 +107,18 @@ class TaskQueue(Protocol):
     def stopping(self) -> bool:
         """Whether `stop` was called: it takes nothing new."""
 
+    @property
+    def unfinished(self) -> tuple[int, int]:
+        """How many tasks this process runs, and how many are pending that end when it does."""
+
     async def start(self, handler: Handler | None, slots: int) -> None:
         """Begin to run tasks; `None` and 0 slots: take tasks for others to run."""
 
     async def stop(self, grace: float) -> None:
-        """Take nothing new, end pending tasks as `shutting_down`, give running ones `grace` seconds.
+        """Take nothing new, and give running tasks `grace` seconds; then none is left here.
 
-        Results can still be read afterwards.
+        What has not ended is `shutting_down` or, where others share the queue, theirs to run. Results
+        can still be read afterwards.
         """
 
     async def submit(
@@ -112,6 +129,8 @@ class TaskQueue(Protocol):
         bounds: Mapping[str, int] | None = None,
         *,
         owner: str = "",
+        home: str = "",
+        here: bool = False,
     ) -> None:
         """Queue a task whose handler promises to end about `timeout` seconds after its start.
 
@@ -119,6 +138,9 @@ class TaskQueue(Protocol):
             bounds: The task's groups, and how many tasks of each may run at once; 0: any number.
                 While a group has tasks, the bound counts that the first of them came with.
             owner: Stands in its records; the queue itself keeps nobody from a task.
+            home: What it needs, and the process has that ran the last task with this; which one
+                that is matters where several share the queue.
+            here: No other process may run it.
 
         Raises:
             QueueFull: as many tasks are pending as the bound allows.
@@ -154,6 +176,39 @@ class TaskQueue(Protocol):
 
     async def stats(self) -> Stats:
         """Count tasks and slots."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Where a home is."""
+
+    #: Empty: no node has slots, or it is lost.
+    node: str
+    #: By which other nodes reach it; empty: by none.
+    url: str
+    #: The node died that had it; told once.
+    is_lost: bool
+
+
+class Homes(Protocol):
+    """Which of the services that share a queue has what goes by a name, see TaskQueue.submit."""
+
+    #: What this one goes by.
+    node: str
+    #: By which they know each other, in printable ASCII.
+    secret: str
+
+    async def claim(self, home: str) -> Claim:
+        """Find the node that has a home; this one, or one that has slots, gets it if none has."""
+
+    async def homes(self, start: str) -> list[str]:
+        """Return the names of the homes of all nodes that begin so."""
+
+    async def leave_home(self, home: str, node: str = "") -> None:
+        """Say that a node, or this one, has a home no more."""
+
+    async def end_home(self, home: str) -> bool:
+        """Have the node that has a home end it; return whether there was one, or its node had died."""
 
 
 def weigh(value: Any) -> int:  # noqa: ANN401 - any JSON value

@@ -107,6 +107,11 @@ class MemoryQueue:
         """See TaskQueue."""
         return self._stopping
 
+    @property
+    def unfinished(self) -> tuple[int, int]:
+        """See TaskQueue."""
+        return len(self._running), len(self._pending)
+
     async def start(self, handler: Handler | None, slots: int) -> None:
         """See TaskQueue."""
         self._handler, self._slots = handler, slots
@@ -132,8 +137,10 @@ class MemoryQueue:
         bounds: Mapping[str, int] | None = None,
         *,
         owner: str = "",
+        home: str = "",
+        here: bool = False,
     ) -> None:
-        """See TaskQueue."""
+        """See TaskQueue; there is but this process."""
         if self._stopping:
             raise ShuttingDown
         if len(self._pending) >= self._max_pending:

@@ -209,6 +209,11 @@ class SessionKey(NamedTuple):
     #: The service has begun it for a site; no user can name one, or sees it.
     of_site: bool = False
 
+    @property
+    def home(self) -> str:
+        """What it goes by among the services that share a queue; empty: only one knows of it."""
+        return "" if self.of_site else f"session:{self.owner}:{self.name}"
+
 
 class Task(SolveRequest):
     """What the queue keeps of a request: all of it, whose it is, and what only other APIs ask for."""
@@ -243,6 +248,11 @@ class Task(SolveRequest):
         if self.session is None:
             return None
         return SessionKey(self.owner, self.session, self.of_site)
+
+    @property
+    def home(self) -> str:
+        """Where it must run, see TaskQueue.submit; empty: anywhere, or here if it is `of_site`."""
+        return "" if self.session_key is None else self.session_key.home
 
     def groups(self, max_per_host: int) -> dict[str, int]:
         """Return the queue's groups that it is in, and how many tasks of each may run at once.

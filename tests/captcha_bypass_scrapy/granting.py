@@ -12,6 +12,7 @@ from captcha_bypass.api.application import application
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
 from captcha_bypass.metrics import Metrics
+from captcha_bypass.nodes.sessions import NodeSessions
 from captcha_bypass.sharing.clearances import Clearances
 from captcha_bypass.sharing.queue import SharedQueue
 from captcha_bypass.status import Egress, StatusBoard
@@ -68,7 +69,7 @@ async def granting_service(site: FakeSite, **settings: Any) -> AsyncIterator[Gra
     memory = MemoryQueue(max_pending=1000, result_ttl=600, max_results_bytes=2**26)
     queue = SharedQueue(memory, clearances, most_joined=1000, report=granting.events.append)
     board = StatusBoard(queue, ToldBrowsers(), Egress())
-    sessions = Sessions(most=1, ttl=1.0)
+    sessions = NodeSessions(Sessions(most=1, ttl=1.0))
     app = application(config, queue, sessions, board, Metrics(), NoFetches(), clearances=clearances)
     await queue.start(granting, 4)
     try:

@@ -16,6 +16,7 @@ from captcha_bypass.config import Config
 from captcha_bypass.history import History, Minute, TaskEntry
 from captcha_bypass.human.waits import Waits
 from captcha_bypass.metrics import Metrics
+from captcha_bypass.nodes.sessions import NodeSessions
 from captcha_bypass.status import Egress, Readiness, Status, StatusBoard
 from captcha_bypass.tasks.memory import MemoryQueue
 from tests.support.fetching import NoFetches
@@ -151,7 +152,9 @@ async def serving(
     browsers = ToldBrowsers(Readiness(browser="firefox 140.0"))
     board = CountedBoard(queue, browsers, Egress(failures={"dns_error": 2}))
     waits = Waits(queue, most=4, seconds=600.0)
-    app = application(config, queue, sessions, board, Metrics(), NoFetches(), history, waits)
+    app = application(
+        config, queue, NodeSessions(sessions), board, Metrics(), NoFetches(), history, waits
+    )
     if waiting is not None:
         waiting.waits = waits
     await queue.start(script if waiting is None else waiting, config.workers)

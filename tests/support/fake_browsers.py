@@ -208,7 +208,7 @@ class World:
     def clear_leftovers(self, in_use: list[Path]) -> None:
         """There are no folders."""
 
-    async def solve(self, tab: Tab, task: Task, bounds: object) -> Outcome:
+    async def solve(self, tab: Tab, task: Task, bounds: object, *others: object) -> Outcome:
         """Behave as the path of the URL says."""
         page: Any = tab.page
         kind = urlsplit(task.url).path.strip("/")

@@ -15,6 +15,7 @@ from captcha_bypass.api.fetch_places import Fetching
 from captcha_bypass.config import Config
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.metrics import Metrics
+from captcha_bypass.nodes.sessions import NodeSessions
 from captcha_bypass.sharing.clearances import Clearances
 from captcha_bypass.sharing.queue import SharedQueue
 from captcha_bypass.status import Egress, Readiness, StatusBoard
@@ -127,7 +128,9 @@ async def serving(
     clearances = Clearances(config.clearance_ttl)
     shared = SharedQueue(queue, clearances, most_joined=config.max_queue)
     metrics, fetching = _Recorded(reports), fetching or NoFetches()
-    app = application(config, shared, sessions, board, metrics, fetching, clearances=clearances)
+    app = application(
+        config, shared, NodeSessions(sessions), board, metrics, fetching, clearances=clearances
+    )
     async with AsyncExitStack() as stack:
         await shared.start(handler, config.workers)
         stack.push_async_callback(shared.stop, 0)

@@ -159,12 +159,12 @@ class FlareSolverrApi:
         name = command.session or str(uuid4())
         proxy = command.to_proxy()
         upstream = None if proxy is None else Upstream.of(proxy)
-        is_new = self._sessions.create(SessionKey(owner, name), upstream)
+        is_new = await self._sessions.create(SessionKey(owner, name), upstream)
         message = "Session created successfully." if is_new else "Session already exists."
         return {"message": message, "session": name}
 
     async def _list(self, command: Command, owner: str) -> JsonDict:
-        return {"message": "", "sessions": self._sessions.names(owner)}
+        return {"message": "", "sessions": await self._sessions.names(owner)}
 
     async def _destroy(self, command: Command, owner: str) -> JsonDict:
         name = command.session

@@ -137,6 +137,15 @@ class SessionsAnswer(BaseModel):
     sessions: list[str] = Field(description="names, oldest first")
 
 
+class NodeView(BaseModel):
+    """One of several services that share a queue."""
+
+    name: str
+    workers: int
+    running: int
+    waiting_for_human: int
+
+
 class Health(BaseModel):
     """Answer of GET /health while work can be done."""
 
@@ -153,6 +162,11 @@ class Health(BaseModel):
     egress: Egress
     fetches: Fetches
     warning: str | None = Field(None, description="only when another browser stands in")
+    nodes: list[NodeView] | None = Field(
+        None,
+        description="only with a shared queue: all that live; workers, running and queue are then "
+        "those of all of them",
+    )
 
 
 class Unavailable(BaseModel):

@@ -17,6 +17,7 @@ from captcha_bypass.api.large import Outbox
 from captcha_bypass.api.native.answers import (
     Health,
     Live,
+    NodeView,
     RefusedAnswer,
     RefusedClearance,
     RemoveAnswer,
@@ -37,7 +38,7 @@ from captcha_bypass.errors import (
     UnsupportedMediaType,
 )
 from captcha_bypass.history import History
-from captcha_bypass.sharing.clearances import Clearances
+from captcha_bypass.sharing.clearances import Refusable
 from captcha_bypass.status import StatusBoard
 from captcha_bypass.tasks.base import Record, TaskQueue
 from captcha_bypass.wire.models import SessionKey, SolveRequest
@@ -62,7 +63,7 @@ class NativeApi:
         sessions: Sessions,
         board: StatusBoard,
         history: History,
-        clearances: Clearances,
+        clearances: Refusable,
     ) -> None:
         self._config = config
         self._queue = queue
@@ -205,7 +206,7 @@ class NativeApi:
 
     async def list_sessions(self, request: web.Request) -> web.Response:
         """Return the names of the caller's open sessions, oldest first."""
-        return _json(SessionsAnswer(sessions=self._sessions.names(owner_of(request))))
+        return _json(SessionsAnswer(sessions=await self._sessions.names(owner_of(request))))
 
     async def destroy_session(self, request: web.Request) -> web.Response:
         """End a session and all it holds, and the task that has it."""
@@ -233,6 +234,16 @@ class NativeApi:
             browsers=status.browsers,
             egress=status.egress,
             fetches=status.fetches,
+            nodes=[
+                NodeView(
+                    name=node.name,
+                    workers=node.slots,
+                    running=node.running,
+                    waiting_for_human=node.waiting_for_human,
+                )
+                for node in status.tasks.nodes
+            ]
+            or None,
         )
         return _json(health)
 

@@ -34,6 +34,7 @@ from captcha_bypass.fetching.messages import (
 from captcha_bypass.fetching.sender import NotSent
 from captcha_bypass.logs import TextFormatter
 from captcha_bypass.metrics import Metrics
+from captcha_bypass.nodes.sessions import NodeSessions
 from captcha_bypass.status import Egress, StatusBoard
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.wire.fetch import Fetched, FetchRequest, Obstacle
@@ -89,7 +90,7 @@ async def make(site: Site, metrics: Metrics) -> AsyncIterator[Callable[..., Any]
         queue = MemoryQueue(max_pending=1, result_ttl=60, max_results_bytes=2**20)
         board = StatusBoard(queue, ToldBrowsers(), Egress())
         sessions = Sessions(most=1, ttl=60.0)
-        app = application(config, queue, sessions, board, metrics, site)
+        app = application(config, queue, NodeSessions(sessions), board, metrics, site)
         client: Client = TestClient(TestServer(app, handler_cancellation=True))
         await client.start_server()
         clients.append(client)

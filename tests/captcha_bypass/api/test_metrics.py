@@ -30,6 +30,7 @@ from captcha_bypass.errors import (
     TaskErrorCode,
 )
 from captcha_bypass.metrics import MAX_DOMAINS, SOLVE_BUCKETS, Metrics
+from captcha_bypass.nodes.sessions import NodeSessions
 from captcha_bypass.solving.outcome import Findings, Outcome
 from captcha_bypass.solving.worker import Worker
 from captcha_bypass.status import (
@@ -183,7 +184,9 @@ async def make_service() -> AsyncIterator[MakeService]:
             metrics, pages = Metrics(domains=config.metrics_domains), Pages()
             pool: Any = pages
             board = StatusBoard(queue, ToldBrowsers(numbers=BROWSERS), EGRESS)
-            app = application(config, queue, Sessions(most=1, ttl=1.0), board, metrics, NoFetches())
+            app = application(
+                config, queue, NodeSessions(Sessions(most=1, ttl=1.0)), board, metrics, NoFetches()
+            )
             stack.enter_context(patch("captcha_bypass.solving.worker.solve", pages.solve))
             await queue.start(Worker(pool, 10_000, report=metrics.task_ended), config.workers)
             stack.push_async_callback(queue.stop, 0)

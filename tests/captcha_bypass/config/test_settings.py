@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 from pydantic import SecretStr
@@ -23,6 +24,12 @@ def keys(*values: str) -> tuple[SecretStr, ...]:
 
 def test_defaults_are_those_of_the_contract() -> None:
     assert config().model_dump() == {
+        "queue_url": None,
+        "queue_secret": (),
+        "queue_secret_file": (),
+        "node": gethostname(),
+        "node_url": None,
+        "start_timeout": 30.0,
         "workers": usable_cpus(),
         "host": "127.0.0.1",
         "port": 8191,
@@ -68,6 +75,29 @@ def test_defaults_are_those_of_the_contract() -> None:
 
 SOURCES = [
     # setting, environment, flag, values of both
+    (
+        "queue_url",
+        "redis://:secret@redis.test:6379/0",
+        "rediss://redis.test/1",
+        SecretStr("redis://:secret@redis.test:6379/0"),
+        SecretStr("rediss://redis.test/1"),
+    ),
+    (
+        "queue_secret",
+        "a-new-long-secret, the-old-long-one",
+        "another-long-secret",
+        keys("a-new-long-secret", "the-old-long-one"),
+        keys("another-long-secret"),
+    ),
+    ("node", "one", "two", "one", "two"),
+    (
+        "node_url",
+        "http://10.0.0.7:8191",
+        "https://two.test",
+        "http://10.0.0.7:8191",
+        "https://two.test",
+    ),
+    ("start_timeout", "60", "0.5", 60.0, 0.5),
     ("workers", "3", "5", 3, 5),
     ("host", "0.0.0.0", "::1", "0.0.0.0", "::1"),
     ("port", "8001", "0", 8001, 0),
@@ -153,7 +183,7 @@ def test_flag_beats_environment_beats_default(
 
 
 def test_sources_are_tested_for_every_setting() -> None:
-    elsewhere = {"browser_path", "api_key_file"}
+    elsewhere = {"browser_path", "api_key_file", "queue_secret_file"}
     elsewhere |= {"proxy_username", "proxy_password", "proxy_password_file"}
     assert {source[0] for source in SOURCES} | elsewhere == set(NAMES)
 
@@ -347,3 +377,16 @@ def test_bad_variable_does_not_matter_where_a_flag_is_given(
 def test_unknown_variable_with_the_prefix_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PREFIX + "NONSENSE", "1")
     assert config() == Config()
+
+
+def test_service_without_workers_needs_a_queue_that_others_share() -> None:
+    with pytest.raises(Refused, match="must be at least 1 without --queue-url"):
+        config("--workers", "0")
+    assert config("--workers", "0", "--queue-url", "redis://redis.test/0").workers == 0
+
+
+def test_secrets_of_the_queue_come_from_both_places(tmp_path: Path) -> None:
+    file = tmp_path / "secrets"
+    file.write_text("# new\na-secret-of-the-file\n")
+    found = config("--queue-secret", "a-secret-of-the-flag", "--queue-secret-file", str(file))
+    assert found.queue_secrets == ("a-secret-of-the-flag", "a-secret-of-the-file")

@@ -14,6 +14,7 @@ from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
 from captcha_bypass.history import EvidenceStore, History
 from captcha_bypass.metrics import Metrics
+from captcha_bypass.nodes.sessions import NodeSessions
 from captcha_bypass.sharing.clearances import Clearances
 from captcha_bypass.sharing.queue import SharedQueue
 from captcha_bypass.status import Browsers, Egress, Readiness, StatusBoard
@@ -57,7 +58,7 @@ async def make_service() -> AsyncIterator[MakeService]:
             app = application(
                 config,
                 shared,
-                sessions,
+                NodeSessions(sessions),
                 board,
                 metrics,
                 NoFetches(),

@@ -29,6 +29,7 @@ from captcha_bypass.config import Config
 from captcha_bypass.errors import RequestError, RequestErrorCode, TaskErrorCode
 from captcha_bypass.history import Evidence, EvidenceStore, History
 from captcha_bypass.metrics import Metrics
+from captcha_bypass.nodes.sessions import NodeSessions
 from captcha_bypass.sharing.clearances import Clearances
 from captcha_bypass.status import Browsers, Egress, Readiness, StatusBoard
 from captcha_bypass.tasks.base import JsonDict
@@ -57,7 +58,9 @@ async def serve(ready: threading.Event, found: dict[str, Any]) -> None:
     history = History(EvidenceStore(most=1, max_bytes=10_000, seconds=600))
     history.keep(FAILED, Evidence("", "http://site.test/", b"<p>", b"jpeg", at=1.0))
     sessions = Sessions(most=1, ttl=1.0)
-    app = application(config, queue, sessions, board, Metrics(), FineFetches(), history)
+    app = application(
+        config, queue, NodeSessions(sessions), board, Metrics(), FineFetches(), history
+    )
     await queue.start(handler, 4)
     for task_id in (COMPLETED, FAILED):
         await queue.submit(task_id, {}, 5)
@@ -166,7 +169,7 @@ def test_every_route_is_described() -> None:
     board = StatusBoard(queue, ToldBrowsers(), Egress())
     config = Config(workers=1)
     sessions, clearances = Sessions(most=1, ttl=1.0), Clearances(60)
-    api = NativeApi(config, queue, sessions, board, History(), clearances)
+    api = NativeApi(config, queue, NodeSessions(sessions), board, History(), clearances)
     fetch = FetchApi(config, FetchPlaces(config, FineFetches(), Metrics().fetch_ended))
     evidence = EvidenceApi(config, EvidenceStore())
     table = [*api.routes(), *fetch.routes(), *evidence.routes()]

@@ -1,0 +1,154 @@
+"""From the settings to a queue in Redis: reached, found fit, and left in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, RedisError
+
+from captcha_bypass.errors import StartupError
+from captcha_bypass.tasks.fleet.queue import FleetQueue
+
+logger = logging.getLogger(__name__)
+
+#: Seconds until a connection stands, and until an answer comes, before Redis counts as away.
+CONNECT_SECONDS, ANSWER_SECONDS = 2.0, 5.0
+#: Seconds after which an idle connection is tried before it is used.
+CHECK_SECONDS = 15
+#: The first that has what the steps use (ZPOPMIN in scripts, and the time in them), and is maintained.
+OLDEST = (6, 2)
+#: Seconds between two tries at the start.
+TRY_EVERY = 0.5
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a Redis is.
+
+    Attributes:
+        url: Secret: with its password.
+    """
+
+    url: str
+
+    @property
+    def shown(self) -> str:
+        """It, as logs and errors may have it."""
+        parts = urlsplit(self.url)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+        port = f":{parts.port}" if parts.port else ""
+        return f"{parts.scheme}://{host}{port}{parts.path}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine."""
+        return urlsplit(self.url).scheme == "unix" or urlsplit(self.url).hostname in _LOCAL
+
+
+def connect(address: Address) -> Redis:
+    """Return a client; nothing is opened before it is used.
+
+    Raises:
+        StartupError: it is no address.
+    """
+    try:
+        return Redis.from_url(
+            address.url,
+            socket_connect_timeout=CONNECT_SECONDS,
+            socket_timeout=ANSWER_SECONDS,
+            health_check_interval=CHECK_SECONDS,
+            retry=Retry(NoBackoff(), 0),  # what may be repeated, the store repeats
+        )
+    except ValueError as error:
+        raise StartupError(f"--queue-url: {error}") from None
+
+
+@asynccontextmanager
+async def opened(
+    queue: FleetQueue, redis: Redis, address: Address, *, timeout: float, secret: str | None
+) -> AsyncIterator[None]:
+    """Have the queue until the block is left.
+
+    Args:
+        timeout: Seconds until Redis has to answer.
+        secret: What nodes know each other by; None: nothing is encrypted, and it is kept in Redis, too.
+
+    Raises:
+        StartupError: it does not answer, or is not fit.
+    """
+    try:
+        await _reach(redis, address, timeout)
+        await _check(redis, address)
+        await queue.know_each_other(secret)
+        queue.seen_at = await _seen_at(redis)
+        if secret is None and not address.is_local:
+            logger.warning(
+                "NOT ENCRYPTED: tasks and results, with proxy passwords and cookies, are readable "
+                "in the Redis at %s; set --queue-secret on all nodes",
+                address.shown,
+            )
+        try:
+            yield
+        finally:
+            await queue.close()
+    finally:
+        await redis.aclose()
+
+
+async def _reach(redis: Redis, address: Address, timeout: float) -> None:
+    until = asyncio.get_running_loop().time() + timeout
+    while True:
+        try:
+            await redis.ping()
+        except AuthenticationError as error:
+            message = f"the queue at {address.shown} refuses this login"
+            raise StartupError(f"{message}; see the password in --queue-url") from error
+        except (RedisError, OSError) as error:
+            if asyncio.get_running_loop().time() >= until:
+                reason = f"did not answer within {timeout:g} s ({type(error).__name__})"
+                raise StartupError(f"the queue at {address.shown} {reason}") from error
+            await asyncio.sleep(TRY_EVERY)
+        else:
+            return
+
+
+async def _seen_at(redis: Redis) -> str | None:
+    """Return the address of this machine as Redis sees it; None: it does not say."""
+    try:
+        seen = str((await redis.client_info()).get("addr", ""))
+        return str(ip_address(seen.rpartition(":")[0].strip("[]")))
+    except (RedisError, ValueError):  # older than 6.2, not allowed, or a local socket
+        return None
+
+
+async def _check(redis: Redis, address: Address) -> None:
+    """Refuse what is too old, and tell what would lose tasks."""
+    about = await redis.info("server")
+    version = str(about.get("redis_version", "0"))
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+        wanted = ".".join(map(str, OLDEST))
+        raise StartupError(f"the queue at {address.shown} is Redis {version}; it takes {wanted}")
+    memory, kept = await redis.info("memory"), await redis.info("persistence")
+    policy = memory.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction" and memory.get("maxmemory"):
+        logger.warning(
+            "LOSES TASKS: the Redis at %s evicts keys when its memory is full (%s); "
+            "set maxmemory-policy noeviction",
+            address.shown,
+            policy,
+        )
+    if not int(kept.get("aof_enabled", 0)):
+        logger.warning(
+            "the Redis at %s forgets tasks and results when it restarts; set appendonly yes",
+            address.shown,
+        )

@@ -1,0 +1,33 @@
+"""Fixtures: several nodes of one fleet."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Protocol
+from uuid import uuid4
+
+import pytest
+
+from captcha_bypass.tasks.fleet.queue import FleetQueue
+from tests.captcha_bypass.tasks.implementations import fleet_queue
+from tests.support.redis_server import RedisServer, connected
+
+
+class MakeNode(Protocol):
+    async def __call__(self, name: str = "one", *, ttl: float = 60.0) -> FleetQueue: ...
+
+
+@pytest.fixture
+async def make_node(server: RedisServer) -> AsyncIterator[MakeNode]:
+    """Nodes of one fleet, each with a connection of its own."""
+    prefix = f"test:{uuid4().hex}:"
+    async with AsyncExitStack() as stack:
+
+        async def make(name: str = "one", *, ttl: float = 60.0) -> FleetQueue:
+            redis = await stack.enter_async_context(connected(server))
+            queue = fleet_queue(redis, ttl=ttl, prefix=prefix, name=name)
+            stack.push_async_callback(queue.close)
+            return queue
+
+        yield make

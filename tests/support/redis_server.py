@@ -1,0 +1,95 @@
+"""A real Redis of the tests' own, on a loopback port."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+
+from redis import Redis as BlockingRedis
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class RedisServer:
+    """A server process; its data is below `folder`, and outlives the process."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self._folder = folder
+        self._options = options
+        self._port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self._port}/0"
+
+    def start(self) -> None:
+        """Start it, and return once it answers."""
+        assert SERVER is not None, "redis-server is missing: bash .ci/setup redis"
+        fixed = ("--port", str(self._port), "--bind", "127.0.0.1", "--dir", str(self._folder))
+        command = [SERVER, *fixed, "--save", "", *self._options]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        until = monotonic() + 10
+        with BlockingRedis.from_url(self.url) as client:
+            while True:
+                try:
+                    client.ping()
+                except RedisError:
+                    assert monotonic() < until
+                    sleep(0.02)
+                else:
+                    return
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        self._signal(signal.SIGKILL)
+        assert self._process is not None
+        self._process.wait()
+
+    def freeze(self) -> None:
+        """Keep it from answering, with its connections open."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it answer again."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+
+@contextmanager
+def redis_server(folder: Path, *options: str) -> Iterator[RedisServer]:
+    """Yield a running Redis."""
+    server = RedisServer(folder, *options)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+@asynccontextmanager
+async def connected(server: RedisServer) -> AsyncIterator[Redis]:
+    """Yield a connection."""
+    redis = Redis.from_url(server.url, socket_timeout=5.0)
+    try:
+        yield redis
+    finally:
+        await redis.aclose()
