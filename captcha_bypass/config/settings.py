@@ -88,7 +88,7 @@ class Config(BaseSettings):
     port: int = Field(8191, ge=0, le=65535, description="port to listen on; 0 picks a free one")
     api_key: Annotated[Keys, NoDecode, Listed] = Field(
         default_factory=tuple,
-        description="key that every route but GET /health and /live wants; repeatable, for rotation",
+        description="key that every route but GET /health, /live and the dashboard's files wants; repeatable, for rotation",
     )
     api_key_file: Annotated[Keys, NoDecode, BeforeValidator(read_keys)] = Field(
         default_factory=tuple,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from typing import Any
 from aiohttp import ClientResponse, DummyCookieJar, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from captcha_bypass.api.application import application
+from captcha_bypass.api.application import DOOR, application
 from captcha_bypass.config import Config
 from captcha_bypass.history import History, Minute, TaskEntry
 from captcha_bypass.human.waits import Waits
@@ -92,6 +93,19 @@ class Dashboard:
     @property
     def origin(self) -> str:
         return str(self.client.make_url("/")).rstrip("/")
+
+    @asynccontextmanager
+    async def through_the_door(self) -> AsyncIterator[str]:
+        """Open another port, whose connections are bounded as the program's are; yield its URL."""
+        server = self.client.server
+        assert isinstance(server, TestServer)
+        assert server.runner is not None
+        assert server.runner.server is not None
+        door = self.app[DOOR]
+        door.open_to(server.runner.server, files=64)
+        port = await asyncio.get_running_loop().create_server(door, "127.0.0.1", 0)
+        yield f"http://127.0.0.1:{port.sockets[0].getsockname()[1]}"
+        port.close()
 
     async def ask(
         self,

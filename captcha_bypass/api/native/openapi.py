@@ -104,7 +104,9 @@ def _refused() -> dict[str, Any]:
     challenge = {"WWW-Authenticate": {"schema": {"type": "string"}}}
     return {
         "401": {**_answer("unauthorized", ErrorAnswer), "headers": challenge},
-        "403": _answer("host_not_allowed", ErrorAnswer),
+        "403": _answer(
+            "host_not_allowed; by the dashboard's cookie origin_not_allowed", ErrorAnswer
+        ),
     }
 
 

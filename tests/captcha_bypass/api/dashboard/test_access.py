@@ -44,6 +44,8 @@ async def test_key_once_and_then_its_cookie_is_that_key(make_dashboard: MakeDash
     own = {"Origin": dashboard.origin}
     assert (await dashboard.ask("DELETE", f"/task/{task}", other, **own)).status == 404
     assert (await dashboard.ask("DELETE", f"/task/{task}", mine, **own)).status == 200
+    answer = await dashboard.ask("GET", f"/task/{task}/evidence", mine)
+    assert await code_of(answer) == (404, "no_evidence")
     dashboard.sessions.create(SessionKey("key 1", "mine"), None)
     assert (await dashboard.ask("DELETE", "/sessions/mine", other, **own)).status == 404
     assert (await dashboard.ask("DELETE", "/sessions/mine", mine, **own)).status == 200
