@@ -26,11 +26,11 @@ demo: $(INSTALLED) ## Open a challenged page through the service and prove the c
 	@$(PYTHON_ENV) -m demo.demo $(ARGS)
 
 check: lint ## Run `make lint` and all tests that need no browser: a few minutes
-	@bash .ci/setup networks curl
+	@bash .ci/setup networks redis curl
 	$(PYTHON_ENV) -m pytest $(WITHOUT_BROWSER) $(ARGS)
 
 test: $(INSTALLED) $(NODE_MODULES) ## Run all tests, those with a real browser too
-	@bash .ci/setup firefox chromium xvfb networks curl
+	@bash .ci/setup firefox chromium xvfb networks redis curl
 	$(PYTHON_ENV) -m pytest $(WITHOUT_BROWSER) $(ARGS) $(OR_NONE)
 	$(PYTHON_ENV) -m pytest $(WITH_BROWSER) $(ARGS) $(OR_NONE)
 

@@ -11,16 +11,19 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 from captcha_bypass.cli import main
+from captcha_bypass.tasks.fleet import store
 from tests.support.fake_juggler import MESSAGES
 from tests.support.juggler import REAL, beside, lay_out_peer
 from tests.support.service import Service, run_service
 
+#: What tells the program its lease.
+LEASE = "TEST_LEASE_SECONDS"
 #: A page of the peer, whose source is TEXT; only a condition without a text is ever met on it.
 URL, TEXT = "http://fake.test/ok", "fake page"
 #: A page for which no other condition is asked.
@@ -43,12 +46,19 @@ def opened(service: Service) -> list[str]:
 
 
 @contextmanager
-def run_fake_service(tmp: Path, *flags: str, ready: bool = True) -> Iterator[Service]:
-    """Start it as `run_service` does; what the peer was sent is in `tmp`, which is its HOME too."""
+def run_fake_service(
+    tmp: Path, *flags: str, ready: bool = True, lease: float | None = None
+) -> Iterator[Service]:
+    """Start it as `run_service` does; what the peer was sent is in `tmp`, which is its HOME too.
+
+    Args:
+        lease: Seconds after which a node of its fleet counts as dead, in place of the real ones.
+    """
     tmp.mkdir(exist_ok=True)
     lay_out_peer(tmp / ".cache/camoufox", tmp)
     own = ("--browser", "camoufox", *flags)
-    with run_service(tmp, *own, module=__name__, ready=ready) as running:
+    env = {} if lease is None else {LEASE: str(lease)}
+    with run_service(tmp, *own, module=__name__, ready=ready, env=env) as running:
         yield running
 
 
@@ -61,8 +71,23 @@ def _main() -> None:
             drawn: dict[str, Any] = REAL(**own, **more)
         return drawn
 
-    with patch("camoufox.utils.launch_options", launch_options):
+    with patch("camoufox.utils.launch_options", launch_options), ExitStack() as stack:
+        for name, seconds in _hurried(float(os.environ.get(LEASE, "0"))).items():
+            stack.enter_context(patch(f"captcha_bypass.tasks.fleet.{name}", seconds))
         main(sys.argv[1:])
+
+
+def _hurried(lease: float) -> dict[str, float]:
+    """Return how soon a fleet notices who is dead, all in proportion; nothing for 0: as soon as ever."""
+    if not lease:
+        return {}
+    part = lease / store.LEASE_SECONDS
+    return {
+        "store.LEASE_SECONDS": lease,
+        "store.PAUSE_SECONDS": store.PAUSE_SECONDS * part,
+        "store.PATIENCE_SECONDS": store.PATIENCE_SECONDS * part,
+        "queue.BEAT_SECONDS": store.BEAT_SECONDS * part,
+    }
 
 
 if __name__ == "__main__":

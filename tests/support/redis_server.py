@@ -15,7 +15,10 @@ from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
+#: Debian's redis-tools has the server's program under this name, and starts no service of the machine's.
+SERVER = next(
+    filter(None, map(shutil.which, ("redis-server", "valkey-server", "redis-check-rdb"))), None
+)
 
 
 def _free_port() -> int:
@@ -42,8 +45,8 @@ class RedisServer:
         """Start it, and return once it answers."""
         assert SERVER is not None, "redis-server is missing: bash .ci/setup redis"
         fixed = ("--port", str(self._port), "--bind", "127.0.0.1", "--dir", str(self._folder))
-        command = [SERVER, *fixed, "--save", "", *self._options]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        command = ["redis-server", *fixed, "--save", "", *self._options]
+        self._process = subprocess.Popen(command, executable=SERVER, stdout=subprocess.DEVNULL)
         until = monotonic() + 10
         with BlockingRedis.from_url(self.url) as client:
             while True:
