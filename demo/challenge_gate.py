@@ -117,6 +117,11 @@ class Gate:
             return None
         if not all(self._solves(challenge, i, nonce) for i, nonce in enumerate(nonces)):
             return None
+        return self.grant(path, grant, owner)
+
+    def grant(self, path: str, grant: Grant, owner: tuple[str, str]) -> tuple[str, str]:
+        """Return a cookie (name, token) for whoever has passed the challenge of a page."""
+        now = self._options.clock()
         self._stats.passes[path] += 1
         self._clearances = {t: c for t, c in self._clearances.items() if c.ends > now and c.uses}
         token = secrets.token_urlsafe(24)

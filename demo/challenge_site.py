@@ -12,7 +12,7 @@ cookie, or 403. Many small puzzles, and not a large one, because that evens out 
 Pages (n is a whole number): guarded are / and /page/n, /redirect/n, /slow/n?seconds=1,
 /big/n?mb=2, /iframe/n (and the /frame/n in it), /json/n, /post/n (GET, POST) and /cookies/n, all
 by the cookie `clearance`; /expires/n?seconds=5 by `clearance_expires`; /uses/n?uses=2 by
-`clearance_uses`. /never/n is a challenge that nothing solves, /denied/n a block; /open/n,
+`clearance_uses`. /human/n is for a person, who clicks the red dot. /never/n is a challenge that nothing solves, /denied/n a block; /open/n,
 /headers, /stats and POST /stats/reset are open.
 """
 
@@ -30,11 +30,13 @@ if not __package__:  # run as a script: only demo/ itself is on the path then
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from demo import challenge_pages as pages
 from demo.challenge_gate import Gate, Grant, SiteOptions, Stats, owner
+from demo.human_challenge import HumanChallenge
 
-__all__ = ["STATS", "SiteOptions", "create_site"]
+__all__ = ["HUMAN", "STATS", "SiteOptions", "create_site"]
 
 
 STATS = web.AppKey("STATS", Stats)
+HUMAN = web.AppKey("HUMAN", HumanChallenge)
 _OPTIONS = web.AppKey("_OPTIONS", SiteOptions)
 _GATE = web.AppKey("_GATE", Gate)
 
@@ -132,6 +134,7 @@ def create_site(options: SiteOptions | None = None) -> web.Application:
     app[_OPTIONS] = options or SiteOptions()
     app[STATS] = Stats()
     app[_GATE] = Gate(app[_OPTIONS], app[STATS])
+    app[HUMAN] = HumanChallenge(app[_GATE], app[STATS])
     app.on_response_prepare.append(_on_prepare)
     routes: dict[str, pages.Handler] = {
         "/": _guarded(pages.content("page")),
@@ -159,6 +162,7 @@ def create_site(options: SiteOptions | None = None) -> web.Application:
     app.add_routes([web.get(path, page) for path, page in routes.items()])
     app.router.add_post("/post/{n:[0-9]{1,9}}", numbered["post"])
     app.router.add_post("/clearance", _clear)
+    app.add_routes(app[HUMAN].routes())
     app.router.add_post("/stats/reset", _reset)
     return app
 
