@@ -21,7 +21,7 @@ export PYTHONDONTWRITEBYTECODE :=
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 14
 
-demo: $(INSTALLED) ## Open a challenged page through the service and prove the cookies with plain Python (ARGS="--browser firefox")
+demo: $(INSTALLED) ## Open a challenged page through the service and prove the cookies with plain Python (ARGS="--browser firefox"; ARGS="--human": a challenge that you pass yourself)
 	@bash .ci/setup browser
 	@$(PYTHON_ENV) -m demo.demo $(ARGS)
 

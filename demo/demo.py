@@ -5,6 +5,9 @@ page again with plain Python: refused without the cookies, let through with them
 user-agent. Then the same at a site whose clearances fit no other client than the one that got them,
 where `POST /fetch` is let through. At last a Scrapy spider crawls 200 challenged pages, which takes
 one solve. Whatever was started is stopped again. Exit code 0 means that all of it held.
+
+With --human it is another page: one whose challenge only a person passes, who opens the link that is
+printed, and clicks the red dot.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import re
 import signal
 import sys
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +41,8 @@ STAT = re.compile(
 )
 SUCCESS_TEXT = "Welcome, you are through"
 SOLVE_TIMEOUT = 60.0
+#: Seconds that a person may take: the service's --human-timeout.
+HUMAN_TIMEOUT = 600.0
 
 
 @dataclass(frozen=True)
@@ -55,9 +61,17 @@ class Clearance:
         return headers
 
 
-async def solve(session: aiohttp.ClientSession, service: URL, page: URL) -> Clearance:
-    """Have the service open the page and wait until it is through; shows the result."""
+async def solve(
+    session: aiohttp.ClientSession, service: URL, page: URL, *, human: bool = False
+) -> Clearance:
+    """Have the service open the page and wait until it is through; shows the result.
+
+    Args:
+        human: Whether a person is waited for where the challenge needs one.
+    """
     request = {"url": str(page), "success_text": SUCCESS_TEXT, "timeout": SOLVE_TIMEOUT}
+    if human:
+        request["on_challenge"] = "wait"
     say(f"\n==> POST /solve {json.dumps(request)}")
     started = time.monotonic()
     data = await _solved(session, service, request)
@@ -85,9 +99,17 @@ def _clearance(data: dict[str, Any]) -> Clearance:
 
 async def _result(session: aiohttp.ClientSession, url: URL) -> dict[str, Any]:
     deadline = time.monotonic() + SOLVE_TIMEOUT + 30
+    told = False
     while time.monotonic() < deadline:
-        async with session.get(url, params={"wait": "30"}) as answer:
+        async with session.get(url, params={"wait": "2"}) as answer:
             body: dict[str, Any] = await answer.json()
+        if body["status"] == "waiting_for_human":
+            if not told:
+                say(
+                    f"\n    A person is needed. Open this page, and click the red dot:\n\n    {body['link']}\n"
+                )
+                told, deadline = True, deadline + HUMAN_TIMEOUT
+            continue
         if body["status"] == "completed":
             data: dict[str, Any] = body["data"]
             return data
@@ -104,10 +126,16 @@ def _show(data: dict[str, Any], seconds: float) -> None:
     say(f"    time        {seconds:.1f} s")
 
 
-async def prove(session: aiohttp.ClientSession, clearance: Clearance) -> None:
-    """Fetch the page twice without a browser: only the cookies may make the difference."""
+async def prove(
+    session: aiohttp.ClientSession, clearance: Clearance, *, refused: int = 403
+) -> None:
+    """Fetch the page twice without a browser: only the cookies may make the difference.
+
+    Args:
+        refused: The site's status without them.
+    """
     say("\n==> The same page with plain Python (aiohttp)")
-    for with_cookies, expected in ((False, 403), (True, 200)):
+    for with_cookies, expected in ((False, refused), (True, 200)):
         headers = clearance.headers(with_cookies=with_cookies)
         async with session.get(clearance.url, headers=headers) as answer:
             through = SUCCESS_TEXT in await answer.text()
@@ -154,6 +182,21 @@ async def demo(browser: str) -> None:
         await prove(session, clearance)
         await prove_fetch(session, service, other_site / "page" / "1")
         await crawl(service, site)
+
+
+async def human_demo(browser: str) -> None:
+    """The steps of --human; see `demo`."""
+    service_arguments = ("-m", "captcha_bypass", "--host", "127.0.0.1", "--port", "0")
+    async with (
+        running("challenge site", str(CHALLENGE_SITE), "--port", "0") as site,
+        running("service", *service_arguments, "--browser", browser) as service,
+        aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=60), cookie_jar=aiohttp.DummyCookieJar()
+        ) as session,
+    ):
+        await until_ready(session, service)
+        clearance = await solve(session, service, site / "human" / "1", human=True)
+        await prove(session, clearance, refused=405)
 
 
 async def until_ready(session: aiohttp.ClientSession, service: URL) -> None:
@@ -208,9 +251,9 @@ async def crawl(service: URL, site: URL) -> None:
         raise DemoError(f"the crawl should have ended with {wanted}; " + "\n".join(log[-40:]))
 
 
-async def _until_signal(browser: str) -> None:
-    """Run the demo; the first Ctrl+C or SIGTERM ends it in order, more of them change nothing."""
-    task = asyncio.create_task(demo(browser))
+async def _until_signal(steps: Coroutine[None, None, None]) -> None:
+    """Run a demo; the first Ctrl+C or SIGTERM ends it in order, more of them change nothing."""
+    task = asyncio.create_task(steps)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, _cancel_once, task)
@@ -226,8 +269,13 @@ def main() -> int:
     """Run the demo and return its exit code."""
     parser = argparse.ArgumentParser("make demo", description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("--browser", choices=("auto", "camoufox", "firefox"), default="auto")
+    parser.add_argument(
+        "--human", action="store_true", help="one challenge that you pass, on the dashboard"
+    )
+    arguments = parser.parse_args()
+    steps = human_demo if arguments.human else demo
     try:
-        asyncio.run(_until_signal(parser.parse_args().browser))
+        asyncio.run(_until_signal(steps(arguments.browser)))
     except asyncio.CancelledError:
         say("\ndemo: interrupted")
         return 130
