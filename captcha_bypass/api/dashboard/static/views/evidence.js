@@ -4,7 +4,7 @@
 import * as api from "../api.js";
 import { bytes, shown } from "../format.js";
 import { html } from "../html.js";
-import { useEffect, useRef, useState } from "../vendor/preact-hooks.js";
+import { useEffect, useMemo, useRef, useState } from "../vendor/preact-hooks.js";
 
 /** Characters of the source that are shown at first. */
 const FIRST = 20000;
@@ -14,6 +14,9 @@ const NOTHING_LOADS =
 const LOADERS = "link, meta, base, script, style, noscript, iframe, frame, object, embed, template, portal, fencedframe";
 /** Attributes that lead elsewhere, or are refused anyway. */
 const NAMES = ["href", "xlink:href", "ping", "target", "action", "formaction", "style", "src", "srcset", "poster", "background"];
+const LEADING = NAMES.map((name) => `[${name.replace(":", "\\:")}]`).join(", ");
+/** Times that a text is cleaned until there is nothing to take out. */
+const ROUNDS = 6;
 
 /** @param {{id: string, size: {html_bytes: number, jpeg_bytes: number}}} props */
 export function Evidence({ id, size }) {
@@ -69,24 +72,35 @@ function Text({ source }) {
 
 /** @param {{source: string}} props */
 function Rendered({ source }) {
+  const clean = useMemo(() => harmless(source), [source]);
+  if (clean === null) return html`<p class="error" role="alert">This HTML cannot be shown without risk.</p>`;
   return html`<iframe
     class="rendered" title="The page, without scripts and network" sandbox="" referrerpolicy="no-referrer"
-    csp="default-src 'none'" srcdoc=${harmless(source)}
+    csp="default-src 'none'" srcdoc=${clean}
   ></iframe>`;
 }
 
 /**
- * Returns HTML for the sandboxed frame. The sandbox and the policy are what make it safe; this takes out
- * what they do not cover: hints to connect to a host.
+ * Returns HTML for the sandboxed frame. The sandbox and the policy forbid to run and to load; this takes out
+ * what makes a browser connect to a host before it asks them: hints, and frames in the frame.
  *
  * @param {string} source
+ * @returns {string | null} null: it never became harmless
  */
 export function harmless(source) {
-  // A document made this way runs and loads nothing.
-  const parsed = new DOMParser().parseFromString(source, "text/html");
-  for (const element of parsed.querySelectorAll(LOADERS)) element.remove();
-  for (const element of parsed.querySelectorAll("*")) {
-    for (const name of NAMES) element.removeAttribute(name);
+  let text = source;
+  for (let round = 0; round < ROUNDS; round++) {
+    const whole = NOTHING_LOADS + text;
+    // A document made this way runs and loads nothing.
+    const parsed = new DOMParser().parseFromString(whole, "text/html");
+    const loaders = parsed.querySelectorAll(LOADERS);
+    if (loaders.length === 1 && !parsed.querySelector(LEADING)) return whole; // the policy's own
+    for (const element of loaders) element.remove();
+    for (const element of parsed.querySelectorAll(LEADING)) {
+      for (const name of NAMES) element.removeAttribute(name);
+    }
+    // What is written out may be read as something else: it is looked at again.
+    text = parsed.documentElement.outerHTML;
   }
-  return NOTHING_LOADS + parsed.documentElement.outerHTML;
+  return null;
 }

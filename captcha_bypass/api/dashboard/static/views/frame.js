@@ -80,7 +80,7 @@ function Waiting({ here }) {
   const waiting = (tasks ?? []).filter((task) => task.state === "waiting_for_human" && task.id !== here);
   const count = waiting.length;
   return html`<section class="waiting" aria-label="Waiting for a person" hidden=${count === 0}>
-    <p role="status">${count ? `${counted(count, "task")} wait${count === 1 ? "s" : ""} for a person` : ""}</p>
+    <p role="status">${count ? `${counted(count, "task")} wait${count === 1 ? "s" : ""} for a person` : null}</p>
     <ul>
       ${waiting.slice(0, 20).map(
         (task) => html`<li key=${task.id}>
