@@ -45,7 +45,7 @@ function skip(event, main) {
 function useArrival(place, main) {
   const last = useRef(place);
   useEffect(() => {
-    if (last.current === place) return;
+    if (last.current === place || !place) return;
     last.current = place;
     window.scrollTo(0, 0);
     main.current?.querySelector("h1")?.focus();
