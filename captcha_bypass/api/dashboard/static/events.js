@@ -2,8 +2,8 @@
 
 import * as api from "./api.js";
 
-/** Milliseconds without any event, heartbeats too, after which the connection is taken for lost. */
-const SILENCE = 40000;
+/** Milliseconds without any event after which the connection is taken for lost; the status comes each 5 seconds. */
+const SILENCE = 20000;
 const FIRST_DELAY = 1000;
 const LAST_DELAY = 10000;
 
@@ -61,7 +61,6 @@ export class Events {
     this.source = source;
     source.onopen = () => this.heard();
     source.onerror = () => void this.lost();
-    source.addEventListener("beat", () => this.heard());
     for (const name of /** @type {const} */ (["status", "tasks", "minutes"])) {
       source.addEventListener(name, (event) => {
         this.heard();

@@ -5,11 +5,15 @@ import { MAX_PASTE } from "./live.js";
 /** Milliseconds and pixels within which clicks belong together. */
 const CLICK_TIME = 500;
 const CLICK_REACH = 5;
-/** Keys that are sent with Ctrl or Cmd; all others stay the browser's own. */
-const WITH_CTRL = new Set([..."aczxyACZXY", "Home", "End", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Backspace", "Delete", "Enter"]);
-const BUTTONS = /** @type {const} */ (["left", "middle", "right"]);
+const ARROWS = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"];
+/** Keys that are no characters, as far as the service takes them. */
+const NAMED = new Set([...ARROWS, "Enter", "Tab", "Backspace", "Delete", "Escape", "Insert", "Shift", "Control", "Home", "End", "PageUp", "PageDown"]);
+/** Keys that are sent with Ctrl; all others stay the browser's own. */
+const WITH_CTRL = new Set([...ARROWS, ..."aAyYzZ", "Backspace", "Delete", "Shift", "Control", "Home", "End"]);
 const WHEEL_LINE = 16;
 const WHEEL_PACE = 50;
+/** Pixels of one message. */
+const MAX_TURN = 10000;
 
 /**
  * Listens to an element until the returned function is called.
@@ -47,7 +51,7 @@ class Pointer {
     this.canvas = canvas;
     this.live = live;
     this.clicks = 0;
-    this.last = { at: -Infinity, x: 0, y: 0, button: -1 };
+    this.last = { at: -Infinity, x: 0, y: 0 };
     /** @type {Map<number, {x: number, y: number}>} */
     this.fingers = new Map();
     this.scrolled = { dx: 0, dy: 0, x: 0, y: 0 };
@@ -69,7 +73,7 @@ class Pointer {
 
   /** @param {PointerEvent} event */
   down(event) {
-    if (!this.mine || event.button > 2) return;
+    if (!this.mine || event.button !== 0) return;
     event.preventDefault();
     this.canvas.focus({ preventScroll: true });
     this.canvas.setPointerCapture(event.pointerId);
@@ -78,12 +82,11 @@ class Pointer {
     const place = this.place(event);
     const again =
       event.timeStamp - this.last.at < CLICK_TIME &&
-      event.button === this.last.button &&
       Math.hypot(event.clientX - this.last.x, event.clientY - this.last.y) < CLICK_REACH;
     this.clicks = again ? Math.min(this.clicks + 1, 3) : 1;
-    this.last = { at: event.timeStamp, x: event.clientX, y: event.clientY, button: event.button };
-    this.live.act({ type: "mouse", action: "move", ...place, button: "left", clicks: 0 });
-    this.live.act({ type: "mouse", action: "down", ...place, button: BUTTONS[event.button], clicks: this.clicks });
+    this.last = { at: event.timeStamp, x: event.clientX, y: event.clientY };
+    this.live.act({ type: "mouse", action: "move", ...place });
+    this.live.act({ type: "mouse", action: "down", ...place, clicks: this.clicks });
   }
 
   /** @param {PointerEvent} event */
@@ -95,15 +98,14 @@ class Pointer {
       this.fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
       return;
     }
-    this.live.moved({ type: "mouse", action: "move", ...this.place(event), button: "left", clicks: 0 });
+    this.live.moved({ type: "mouse", action: "move", ...this.place(event) });
   }
 
   /** @param {PointerEvent} event */
   up(event) {
     if (!this.fingers.delete(event.pointerId) || this.fingers.size) return;
     if (!this.mine) return;
-    const button = BUTTONS[Math.max(event.button, 0)] ?? "left";
-    this.live.act({ type: "mouse", action: "up", ...this.place(event), button, clicks: this.clicks });
+    this.live.act({ type: "mouse", action: "up", ...this.place(event), clicks: this.clicks });
   }
 
   /** @param {WheelEvent} event */
@@ -121,8 +123,9 @@ class Pointer {
     this.timer = setTimeout(() => {
       this.timer = 0;
       const { dx: right, dy: down, x, y } = this.scrolled;
+      const bounded = (/** @type {number} */ turn) => Math.round(Math.min(Math.max(turn, -MAX_TURN), MAX_TURN));
       this.scrolled = { dx: 0, dy: 0, x: 0, y: 0 };
-      this.live.act({ type: "wheel", x, y, dx: Math.round(right), dy: Math.round(down) });
+      this.live.act({ type: "wheel", x, y, dx: bounded(right), dy: bounded(down) });
     }, WHEEL_PACE);
   }
 
@@ -175,18 +178,17 @@ class Keys {
     if (this.live.state.control !== "you") return;
     event.preventDefault();
     const text = event.clipboardData?.getData("text/plain") ?? "";
-    if (text) this.live.act({ type: "paste", text: text.slice(0, MAX_PASTE) });
+    // What is cut must not end in half a character.
+    if (text) this.live.act({ type: "paste", text: text.slice(0, MAX_PASTE).replace(/[\ud800-\udbff]$/, "") });
   }
 }
 
 /** Whether a key goes to the page; shortcuts of the operator's own browser stay there. @param {KeyboardEvent} event */
 function isForThePage(event) {
   const { key } = event;
-  if (event.isComposing || key === "Process" || key === "Dead" || key === "Unidentified") return false;
-  if (/^F\d+$/.test(key)) return false;
-  if (event.ctrlKey || event.metaKey) {
-    const typed = event.getModifierState("AltGraph"); // how some keyboards write @
-    return typed || key === "Control" || key === "Meta" || WITH_CTRL.has(key);
-  }
-  return true;
+  if (event.isComposing) return false;
+  const typed = [...key].length === 1;
+  if (typed && event.getModifierState("AltGraph")) return true; // how some keyboards write @
+  if (event.metaKey || event.altKey) return false;
+  return event.ctrlKey ? WITH_CTRL.has(key) : typed || NAMED.has(key);
 }

@@ -13,7 +13,7 @@ import { liveUrl } from "./api.js";
  * @property {number | null} asked when the question for control was put, of Date.now(); null: it was not
  * @property {number} answerIn seconds to answer it
  * @property {"" | "asking" | "refused"} request how one's own wish for control stands
- * @property {string} outcome
+ * @property {string} outcome how it ended; "" if that is not known
  * @property {string} error
  * @property {boolean} drawn whether a picture has come
  */
@@ -34,6 +34,8 @@ export const BEGIN = {
   drawn: false,
 };
 
+/** Close code of the service: the login is over. */
+const LOGGED_OUT = 4401;
 const RETRY = [1000, 2000, 4000, 8000];
 /** Milliseconds between messages of where the mouse is, and of the wheel. */
 const PACE = 50;
@@ -82,17 +84,25 @@ export class LiveConnection {
       if (typeof data === "string") this.take(JSON.parse(data));
       else void this.show(data);
     };
-    socket.onclose = () => this.closed(socket);
+    socket.onclose = ({ code }) => this.closed(socket, code);
   }
 
-  /** @param {WebSocket} socket */
-  closed(socket) {
+  /** @param {WebSocket} socket @param {number} code */
+  closed(socket, code) {
     if (this.socket !== socket) return;
     this.socket = null;
     if (this.state.connection === "ended") return;
     this.set({ connection: "lost", control: "free", asked: null, request: "" });
+    if (code === LOGGED_OUT) return;
     const delay = RETRY[Math.min(this.tries++, RETRY.length - 1)];
     this.timer = setTimeout(() => this.connect(), delay);
+  }
+
+  /** The task does not wait any more: a connection that is lost is not made again. @param {string} outcome */
+  settle(outcome) {
+    if (this.state.connection === "open" || this.state.connection === "ended") return;
+    this.close();
+    this.set({ connection: "ended", outcome });
   }
 
   close() {
@@ -108,13 +118,13 @@ export class LiveConnection {
   take(message) {
     if (message.type === "state") {
       const { width, height, watchers, control, until } = message;
-      const change = { width, height, watchers, control, until };
+      const change = { width: width ?? 0, height: height ?? 0, watchers, control, until };
       const settled = control === "other" ? {} : { request: /** @type {const} */ ("") };
       this.set({ ...change, ...settled, ...(control === "you" ? {} : { asked: null }) });
     } else if (message.type === "asked") this.set({ asked: Date.now(), answerIn: Number(message.seconds) });
     else if (message.type === "refused") this.set({ request: "refused" });
-    else if (message.type === "error") this.set({ error: String(message.message) });
-    else if (message.type === "ended") this.set({ connection: "ended", outcome: String(message.outcome), control: "free" });
+    else if (message.type === "error") this.set({ error: String(message.message), request: "" });
+    else if (message.type === "ended") this.set({ connection: "ended", outcome: String(message.outcome ?? ""), control: "free" });
   }
 
   /** The next picture is asked for when this one is drawn, and not while nobody can see it. @param {Blob} data */
@@ -123,7 +133,7 @@ export class LiveConnection {
       const picture = await createImageBitmap(data);
       this.draw(picture);
       picture.close();
-      if (!this.state.drawn) this.set({ drawn: true });
+      if (!this.state.drawn || this.state.error) this.set({ drawn: true, error: "" });
     } catch (error) {
       if (!(error instanceof DOMException)) throw error;
     }

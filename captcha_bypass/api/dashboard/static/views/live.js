@@ -11,19 +11,19 @@ import { Careful } from "./parts.js";
 /** @typedef {import("../live.js").LiveState} LiveState */
 
 /**
- * @param {{id: string, waiting: boolean}} props `waiting` as the list knows it; once shown, the view stays to say
- *   how it ended.
+ * @param {{id: string, waiting: boolean, outcome: string | null}} props as the task's page knows it; once shown, the
+ *   view stays to say how it ended. A task may wait again.
  */
-export function Live({ id, waiting }) {
-  const [opened, setOpened] = useState(waiting);
+export function Live({ id, waiting, outcome }) {
+  const [waits, setWaits] = useState(0);
   useEffect(() => {
-    if (waiting) setOpened(true);
+    if (waiting) setWaits((before) => before + 1);
   }, [waiting]);
-  return opened ? html`<${LiveView} id=${id} />` : null;
+  return waits ? html`<${LiveView} key=${waits} id=${id} waiting=${waiting} outcome=${outcome ?? ""} />` : null;
 }
 
-/** @param {{id: string}} props */
-function LiveView({ id }) {
+/** @param {{id: string, waiting: boolean, outcome: string}} props */
+function LiveView({ id, waiting, outcome }) {
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
   const control = useRef(/** @type {HTMLElement | null} */ (null));
   const [state, setState] = useState(BEGIN);
@@ -41,12 +41,16 @@ function LiveView({ id }) {
     };
   }, [id]);
 
+  useEffect(() => {
+    if (!waiting) connection.current?.settle(outcome);
+  }, [waiting, outcome, state.connection]);
+
   const live = connection.current;
   const mine = state.control === "you";
   const over = state.connection === "ended";
   return html`<section class="live" aria-labelledby="live-title">
     <h2 id="live-title">The page now</h2>
-    <p role="status">${told(state)}</p>
+    <p role="status">${told(state, outcome)}</p>
     ${state.error && !over && html`<p class="error" role="alert">${shown(state.error, 300)}</p>`}
     ${live && state.asked !== null && html`<${Asked} state=${state} live=${live} />`}
     ${!over && html`<${Until} until=${state.until} watchers=${state.watchers} />`}
@@ -74,11 +78,12 @@ function draw(canvas, picture) {
   canvas.getContext("2d")?.drawImage(picture, 0, 0);
 }
 
-/** @param {LiveState} state */
-function told(state) {
+/** @param {LiveState} state @param {string} outcome */
+function told(state, outcome) {
   if (state.connection === "ended") {
-    if (state.outcome === "completed") return "Solved: the task is completed.";
-    return `The wait has ended: ${shown(state.outcome, 60)}.`;
+    const how = state.outcome || outcome;
+    if (how === "completed") return "Solved: the task is completed.";
+    return how ? `The wait has ended: ${shown(how, 60)}.` : "The wait has ended.";
   }
   if (state.connection === "connecting") return "Connecting to the page…";
   if (state.connection === "lost") return "The connection to the page is lost; trying again.";
@@ -115,7 +120,8 @@ function Control({ state, live, canvas }) {
           onClick=${() => open && state.request !== "asking" && live.askForControl()}>
           ${state.control === "other" ? "Ask for control" : "Take control"}
         </button>`}
-    <${Careful} label="Give up" question="The task ends unsolved." yes="Give up" act=${giveUp} />`;
+    ${state.control !== "other" &&
+    html`<${Careful} label="Give up" question="The task ends unsolved." yes="Give up" act=${giveUp} />`}`;
 }
 
 /** Somebody else wants control. Whoever types is not disturbed: the focus stays where it is. @param {{state: LiveState, live: LiveConnection}} props */

@@ -24,7 +24,7 @@ export function TaskView({ id }) {
     <p class="quiet">Task <code>${shown(task.id, 100)}</code></p>
     ${error && html`<p class="notice warn" role="status">${error}</p>`}
     <${Actions} task=${task} />
-    <${Live} id=${id} waiting=${task.state === "waiting_for_human"} />
+    <${Live} id=${id} waiting=${task.state === "waiting_for_human"} outcome=${task.outcome} />
     <${Outcome} task=${task} />
     <div class="columns">
       <${Asked} asked=${task.asked ?? {}} />
