@@ -113,7 +113,7 @@ async def test_a_task_is_seen_by_its_key_alone(
     await page.get_by_role("button", name="Delete result").click()
     await page.get_by_role("button", name="Delete it").click()
     await expect(page.get_by_text("Its result is not there any more.")).to_be_visible()
-    assert (await client.result(task_id))["error"]["code"] == "not_found"
+    assert (await client.result(task_id))["status"] == "not_found"
     await page.get_by_role("link", name="Sessions").click()
     await page.get_by_role("button", name="Delete session shop").click()
     await page.get_by_role("button", name="Delete", exact=True).click()
