@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestServer
 from demo.challenge_site import SiteOptions, create_site
 from tests.support.hard_site import create_hard_site
 from tests.support.service import Client, Service, client_of, run_service
+from tests.support.warm_firefox import use_warm_firefox
 
 
 @pytest.hookimpl(wrapper=True)
@@ -27,6 +28,11 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if any(item.get_closest_marker("browser") for item in session.items):
+        use_warm_firefox()
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 from playwright.async_api import async_playwright
 
+from captcha_bypass.browsers.launch.installed import find_firefox
 from demo.challenge_site import STATS, SiteOptions, create_site
 from tests.support.repository import ROOT
 
@@ -449,7 +450,7 @@ async def test_firefox_gets_through_and_its_clearance_can_be_replayed(serve: Ser
     server = await serve(SiteOptions(work=0.05))
     async with async_playwright() as playwright:
         browser = await playwright.firefox.launch(
-            channel="moz-firefox", executable_path="/usr/bin/firefox-esr", headless=True
+            channel="moz-firefox", executable_path=find_firefox(None).executable, headless=True
         )
         context = await browser.new_context()
         page = await context.new_page()

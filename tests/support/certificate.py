@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-from captcha_bypass.browsers.launch.installed import find_firefox
+from tests.support.warm_firefox import installed_firefox
 
 _KEY = ["-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
 
@@ -56,7 +56,8 @@ def trusting_firefox(folder: Path, authority: Path) -> Path:
     Firefox reads an administrator's policies from beside its program: the one that is installed is not
     touched, all but the program itself and its policies are links to it.
     """
-    installed = find_firefox(None).executable
+    installed = installed_firefox()
+    assert installed is not None
     for part in installed.parent.iterdir():
         if part.name not in (installed.name, "distribution"):
             (folder / part.name).symlink_to(part)

@@ -18,7 +18,9 @@ from typing import Any
 import aiohttp
 import psutil
 
-PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
+from tests.support.warm_firefox import FOLDER
+
+PATH = f"{FOLDER}:/usr/bin:/bin:/usr/sbin:/sbin"
 #: Nothing listens there: a fetcher fails at once on every machine, and no packet leaves it.
 NO_NETWORK = {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
 Json = dict[str, Any]

@@ -12,9 +12,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from captcha_bypass.browsers.launch.installed import find_firefox
 from captcha_bypass.browsers.launch.preferences import FIREFOX_PREFS, PREFS
 from tests.support.service import Client
+from tests.support.warm_firefox import installed_firefox
 
 #: Lines such as `pref("browser.cache.disk.enable", true);` in Firefox's own files.
 _DEFAULT = re.compile(
@@ -24,7 +24,9 @@ _DEFAULT = re.compile(
 
 def defaults() -> dict[str, object]:
     """The preferences that Firefox ships as files; some are only in its code."""
-    folder = find_firefox(None).executable.parent
+    installed = installed_firefox()
+    assert installed is not None
+    folder = installed.parent
     found: dict[str, object] = {}
     for archive in (folder / "omni.ja", folder / "browser" / "omni.ja"):
         with zipfile.ZipFile(archive) as files:
