@@ -56,7 +56,15 @@ def drivers(service: Service) -> list[psutil.Process]:
 
 
 def parents(service: Service, *, busy: bool = False) -> list[psutil.Process]:
-    """The main processes of its browsers, or of those that have a task's page only."""
+    """The main processes of its browsers, or of those that have a task's page only.
+
+    One is busy by its connections, whose list the kernel does not give in one piece: while it changes,
+    one may be missing. So none is believed only when it is seen again and again.
+    """
+    return next(filter(None, (_parents(service, busy) for _ in range(5))), [])
+
+
+def _parents(service: Service, busy: bool) -> list[psutil.Process]:
     owners = {driver.pid for driver in drivers(service)}
     found = []
     for process in service.browsers():
