@@ -87,10 +87,10 @@ class Row extends Component {
         <a href=${taskHref(task.id)}><bdi>${shown(task.host, 253)}</bdi></a>
       </th>
       <td role="cell" data-label="Outcome"><${Standing} task=${task} /></td>
-      <td role="cell" data-label="Vendor">${task.vendor ? `${shown(task.vendor, 40)}${task.kind ? `, ${shown(task.kind, 20)}` : ""}` : ""}</td>
-      <td role="cell" data-label="Why" class="why"><bdi>${shown(task.why, 300)}</bdi></td>
+      <td role="cell" data-label="Vendor">${task.vendor ? `${shown(task.vendor, 40)}${task.kind ? `, ${shown(task.kind, 20)}` : ""}` : null}</td>
+      <td role="cell" data-label="Why" >${task.why ? html`<bdi>${shown(task.why, 300)}</bdi>` : null}</td>
       <td role="cell" data-label="Took"><${Took} task=${task} /></td>
-      <td role="cell" data-label="Page">${task.evidence ? html`<${Thumbnail} task=${task} />` : ""}</td>
+      <td role="cell" data-label="Page">${task.evidence ? html`<${Thumbnail} task=${task} />` : null}</td>
     </tr>`;
   }
 }
