@@ -67,8 +67,10 @@ class Screen:
         self._next_at = self._next_if_still_at = self._used_until = 0.0
         self._used = asyncio.Event()
 
-    async def newer(self, number: int) -> Frame:
+    async def newer(self, number: int) -> Frame | None:
         """Return a picture newer than the one of a number, once the page shows something else.
+
+        None: none is taken any more, see `close`.
 
         Raises:
             PageBusy: none is to be had now.
@@ -84,7 +86,7 @@ class Screen:
             finally:
                 self._waiting -= 1
             if capture.cancelled():
-                raise PageGone
+                return None
             capture.result()
         return self.frame
 

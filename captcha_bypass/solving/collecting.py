@@ -27,6 +27,8 @@ COLLECT_SECONDS = 2.0
 #: Seconds for HTML and screenshot where the deadline leaves them: ten megabytes take one, and five
 #: on a busy machine.
 PATIENCE = 15.0
+#: Seconds between two looks whether fonts are loaded.
+FONTS_EVERY = 0.1
 #: For the document's source where its DOM cannot be had in time.
 SOURCE_SECONDS = 1.0
 #: A page that moves on while it is collected is collected so many times; then without a screenshot.
@@ -125,7 +127,13 @@ class Collector:
     async def _screenshot(self) -> bytes | None:
         if not self._task.screenshot:
             return None
+        await self._within(self._fonts())
         return await self._within(self._page.screenshot(timeout=0), self._patience())
+
+    async def _fonts(self) -> None:
+        """Wait until no font is on its way, or text may not be there to be seen."""
+        while await ask(self._page.main_frame, "fonts", {}) == "loading":  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(FONTS_EVERY)
 
     async def _html(self) -> Shown:
         """Return the DOM as HTML, or the source as it came where the page's script spins."""

@@ -20,7 +20,7 @@ from playwright.async_api import Frame, Playwright
 #: The engine's name in selectors.
 _NAME = "captchabypass"
 #: The questions; each has a file of that name.
-Question = Literal["probe", "explain", "collect"]
+Question = Literal["probe", "explain", "collect", "fonts"]
 _ENGINE = """(() => {
   const page = %s;
   const answers = { %s };
@@ -51,7 +51,7 @@ async def install(playwright: Playwright) -> None:
 
 
 async def ask(frame: Frame, question: Question, argument: dict[str, Any]) -> str:
-    """Return the answer of `probe.js`, `explain.js` or `collect.js` in a frame's document.
+    """Return the answer of `probe.js`, `explain.js`, `collect.js` or `fonts.js` in a frame's document.
 
     It takes as long as the frame's scripts keep the frame busy; while the frame navigates, the next
     document is asked.

@@ -134,14 +134,16 @@ class Watcher:
         number = 0
         while True:
             try:
-                self._frame = await screen.newer(number)
+                frame = await screen.newer(number)
             except PageBusy:
                 self.error("page_busy", "The page is busy; its picture comes when it is not.")
                 continue
             except PageGone:
                 self.error("page_gone", "The page is gone.")
                 return
-            number = self._frame.number
+            if frame is None:
+                return
+            self._frame, number = frame, frame.number
             self._news.set()
             await self._wants.wait()
             self._wants.clear()

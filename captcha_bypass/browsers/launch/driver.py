@@ -117,7 +117,10 @@ class Driver:
         # a dialog opens, say). Node's own answer is to end the driver, and all browsers with it.
         fix = Path(__file__).with_name("driver_mends.cjs")
         options = f'--unhandled-rejections=none --require "{fix}"'
-        script = self._workspace.wrap(node, "driver", NODE_OPTIONS=options)
+        # Or a font that never comes would leave a page without any picture: who needs fonts waits for
+        # them (solving.collecting), and not for ever.
+        fonts = {"PW_TEST_SCREENSHOT_NO_FONTS_READY": "1"}
+        script = self._workspace.wrap(node, "driver", NODE_OPTIONS=options, **fonts)
         self._link = Link(self._on_end)
         try:
             with _environment("PLAYWRIGHT_NODEJS_PATH", str(script)):

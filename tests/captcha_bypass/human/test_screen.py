@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, Route
 
 from captcha_bypass.browsers.launch.driver import Driver, as_it_is
 from captcha_bypass.browsers.launch.installed import find_firefox
@@ -19,7 +19,7 @@ from captcha_bypass.browsers.launch.workspace import Workspace
 from captcha_bypass.human import screen as screen_module
 from captcha_bypass.human.inputs import Inputs, NotTaken
 from captcha_bypass.human.messages import Key, Mouse, Paste, Wheel
-from captcha_bypass.human.screen import PageBusy, PageGone, Screen, size_of
+from captcha_bypass.human.screen import Frame, PageBusy, PageGone, Screen, size_of
 from tests.support.scripted_queue import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -41,6 +41,11 @@ class Stage:
     inputs: Inputs
     failures: list[NotTaken] = field(default_factory=list)
     resized: list[None] = field(default_factory=list)
+
+    async def picture(self) -> Frame:
+        frame = await self.screen.newer(0)
+        assert frame is not None
+        return frame
 
     async def asked(self, script: str) -> Any:  # noqa: ANN401 - JSON
         return await self.page.evaluate(script)
@@ -96,7 +101,7 @@ async def stage(page: Page) -> AsyncIterator[Stage]:
 async def test_picture_is_of_the_viewport_and_another_comes_only_once_something_has_changed(
     stage: Stage,
 ) -> None:
-    frame = await stage.screen.newer(0)
+    frame = await stage.picture()
     viewport = tuple(await stage.asked("[innerWidth, innerHeight]"))
     assert size_of(frame.jpeg) == (frame.width, frame.height) == viewport
     assert len(frame.jpeg) < 200_000
@@ -106,6 +111,7 @@ async def test_picture_is_of_the_viewport_and_another_comes_only_once_something_
     assert not following.done()
     await stage.asked("shown.textContent = 'two'")
     second = await following
+    assert second is not None
     assert second.number == frame.number + 1
     assert second.jpeg != frame.jpeg
     assert len(stage.resized) == 1
@@ -141,6 +147,24 @@ async def test_what_is_typed_and_pasted_stands_in_the_field(stage: Stage) -> Non
     assert stage.failures == []
 
 
+async def test_font_that_never_comes_keeps_no_picture_back(stage: Stage) -> None:
+    asked, over = asyncio.Event(), asyncio.Event()
+
+    async def font(route: Route) -> None:
+        asked.set()
+        await over.wait()
+        await route.abort()
+
+    await stage.page.route("**/font", font)
+    face = "@font-face { font-family: f; src: url(http://site.test/font) }"
+    text = f"<style>{face} h1 {{ font-family: f }}</style><h1>text</h1>"
+    await stage.page.set_content(text, wait_until="commit")  # it is never loaded
+    await asked.wait()
+    assert (await stage.picture()).number == 1
+    over.set()
+    await stage.page.unroute_all(behavior="wait")
+
+
 async def test_page_that_spins_is_busy_until_it_stops(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,14 +176,14 @@ async def test_page_that_spins_is_busy_until_it_stops(
     with pytest.raises(PageBusy):
         await stage.screen.newer(0)
     monkeypatch.undo()
-    assert (await stage.screen.newer(0)).number == 1
+    assert (await stage.picture()).number == 1
 
 
 async def test_dead_browser_gives_no_picture_and_takes_no_input(
     stage: Stage, firefox: tuple[Browser, psutil.Process]
 ) -> None:
     """It is the last one here: the browser ends with it."""
-    frame = await stage.screen.newer(0)
+    frame = await stage.picture()
     following = asyncio.create_task(stage.screen.newer(frame.number))
     firefox[1].kill()
     with pytest.raises(PageGone):
