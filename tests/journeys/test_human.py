@@ -16,13 +16,14 @@ import pytest
 import pytest_asyncio
 from aiohttp.test_utils import TestServer
 
+from captcha_bypass.browsers.pool import KILL_GRACE
 from tests.support.human_service import PASSED, PersonsSite, run_human_service
 from tests.support.scripted_queue import until
 from tests.support.service import Client, Json, Service, client_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 #: Seconds that the service waits for a person.
-PATIENCE = 7.0
+PATIENCE = 12.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -191,9 +192,9 @@ async def test_once_the_time_is_up_the_task_has_ended_and_its_page_is_gone(stage
     await until(lambda: set(stage.site.gone) >= {"calm", "busy"})
     due = {message["task_id"]: message["until"] for message in stage.site.hooked}
     for name, task_id in tasks.items():
-        # Two seconds are promised, which a machine may be too busy for; tasks without a person have
-        # five and then some.
-        assert stage.site.gone[name] - due[task_id] < 4
+        # Two seconds are promised, which a machine may be too busy for; without a person it is more
+        # than that grace.
+        assert stage.site.gone[name] - due[task_id] < KILL_GRACE
     ends = await stage.ends()
     assert (ends["timeout"], ends["no_room"]) == (2, 1)
 
@@ -204,7 +205,7 @@ async def test_one_that_waits_is_cancelled_or_lost_like_one_that_runs(
     first, second = await stage.waiting("page/first"), await stage.waiting("page/second")
     assert (await stage.client.delete(first))[0] == 200
     assert (await stage.client.result(first))["status"] == "not_found"
-    assert set(stage.site.gone) >= {"first"}
+    await until(lambda: "first" in stage.site.gone)
     assert (await stage.client.result(second))["status"] == "waiting_for_human"
     third = await stage.waiting("page/third")
     async with stage.watching(second) as ws:
