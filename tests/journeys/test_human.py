@@ -180,7 +180,7 @@ async def test_a_person_passes_it_by_a_click_through_the_dashboard(
 
 async def test_once_the_time_is_up_the_task_has_ended_and_its_page_is_gone(stage: Stage) -> None:
     tasks = {"calm": await stage.waiting("page/calm"), "busy": await stage.waiting("busy/busy")}
-    late = await stage.ended(await stage.submit("page/late", timeout=1.5))
+    late = await stage.ended(await stage.submit("page/late", timeout=4))
     assert late["data"]["hints"][0]["code"] == "no_human_room"
 
     data = {name: (await stage.ended(task_id))["data"] for name, task_id in tasks.items()}
