@@ -269,6 +269,8 @@ class _StatusCollector(Collector):
             "fetches_running", "Requests of POST /fetch without an answer", fetches.running
         )
         yield _gauge("fetch_sites", "Sessions that are kept for sites", fetches.sites)
+        if tasks.nodes:
+            yield _gauge("nodes", "Services that share the queue and live", len(tasks.nodes))
         yield _gauge("workers", "Tasks that can run at once", tasks.slots)
         yield _gauge("browsers_alive", "Browsers that run", len(browsers.tasks))
         yield _gauge("browsers_starting", "Browsers being started", browsers.starting)

@@ -17,7 +17,7 @@ from captcha_bypass.client.results import Obstacle, SolveResult
 from captcha_bypass.client.steps import Answer
 
 #: A place is free again soon, and nothing was begun: the only refusals that are tried again.
-BUSY = frozenset({"queue_full", "too_many_waiting", "too_many_connections"})
+BUSY = frozenset({"queue_full", "queue_unavailable", "too_many_waiting", "too_many_connections"})
 #: Seconds, where a full service does not say when to come back, and the least that is waited.
 DEFAULT_RETRY_AFTER, LEAST_PAUSE = 2.0, 0.1
 #: Hints that a message quotes.

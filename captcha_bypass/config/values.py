@@ -34,7 +34,7 @@ Seconds = Annotated[float, Field(allow_inf_nan=False, gt=0)]
 
 
 def _queue_url(value: SecretStr) -> SecretStr:
-    if not re.match(r"(redis|rediss|unix)://[^/\s]", value.get_secret_value()):
+    if not re.match(r"((redis|rediss)(\+sentinel)?://[^/\s]|unix:///)", value.get_secret_value()):
         raise ValueError("must be redis://[:PASSWORD@]HOST[:PORT]/DATABASE, or rediss:// for TLS")
     return value
 

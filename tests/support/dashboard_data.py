@@ -18,6 +18,7 @@ def status(**changes: object) -> Json:
         "browser": "Firefox 156.0",
         "warning": None,
         "tasks": {"queued": 3, "running": 2, "slots": 4, "waiting_for_human": 0, "oldest": 4.2},
+        "nodes": [],
         "browsers": [
             {"age": 320.0, "tasks": 1, "served": 34, "bytes": 612_000_000, "sessions": 1},
             {"age": 48.0, "tasks": 1, "served": 5, "bytes": 498_000_000, "sessions": 0},

@@ -31,21 +31,22 @@ def _free_port() -> int:
 class RedisServer:
     """A server process; its data is below `folder`, and outlives the process."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, files: tuple[str, ...] = ()) -> None:
         self._folder = folder
+        self._files = files
         self._options = options
-        self._port = _free_port()
+        self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self._port}/0"
+        return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
         """Start it, and return once it answers."""
         assert SERVER is not None, "redis-server is missing: bash .ci/setup redis"
-        fixed = ("--port", str(self._port), "--bind", "127.0.0.1", "--dir", str(self._folder))
-        command = ["redis-server", *fixed, "--save", "", *self._options]
+        fixed = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder))
+        command = ["redis-server", *self._files, *fixed, *self._options]
         self._process = subprocess.Popen(command, executable=SERVER, stdout=subprocess.DEVNULL)
         until = monotonic() + 10
         with BlockingRedis.from_url(self.url) as client:
@@ -80,7 +81,22 @@ class RedisServer:
 @contextmanager
 def redis_server(folder: Path, *options: str) -> Iterator[RedisServer]:
     """Yield a running Redis."""
-    server = RedisServer(folder, *options)
+    with _running(RedisServer(folder, "--save", "", *options)) as server:
+        yield server
+
+
+@contextmanager
+def redis_sentinel(folder: Path, watched: RedisServer) -> Iterator[RedisServer]:
+    """Yield a sentinel that watches over a Redis, by the name `queue`."""
+    file = folder / "sentinel.conf"
+    file.write_text(f"sentinel monitor queue 127.0.0.1 {watched.port} 1\n")
+    found = RedisServer(folder, "--sentinel", files=(str(file),))
+    with _running(found) as server:
+        yield server
+
+
+@contextmanager
+def _running(server: RedisServer) -> Iterator[RedisServer]:
     server.start()
     try:
         yield server

@@ -17,7 +17,7 @@ def view_of(status: Status) -> JsonDict:
         "now": round(time.time(), 3),
         "version": __version__,
         "state": _state(status),
-        "reason": readiness.unavailable,
+        "reason": None if status.stopping else status.obstacle,
         "browser": readiness.browser,
         "warning": readiness.warning,
         "tasks": {
@@ -27,6 +27,7 @@ def view_of(status: Status) -> JsonDict:
             "waiting_for_human": tasks.waiting_for_human,
             "oldest": round(tasks.oldest, 1),
         },
+        "nodes": [asdict(node) for node in tasks.nodes],
         "browsers": [{**asdict(each), "age": round(each.age, 1)} for each in browsers.each],
         "starting": browsers.starting,
         "restarts": browsers.restarts,
@@ -56,6 +57,6 @@ def without_clocks(view: JsonDict) -> JsonDict:
 def _state(status: Status) -> str:
     if status.stopping:
         return "stopping"
-    if status.readiness.unavailable is not None:
+    if status.obstacle is not None:
         return "unavailable"
     return "starting" if status.readiness.starting else "ok"

@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
 
@@ -45,9 +47,12 @@ class Address:
     def shown(self) -> str:
         """It, as logs and errors may have it."""
         parts = urlsplit(self.url)
-        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-        port = f":{parts.port}" if parts.port else ""
-        return f"{parts.scheme}://{host}{port}{parts.path}"
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    @property
+    def is_sentinel(self) -> bool:
+        """Whether it names the sentinels, who know where Redis is."""
+        return urlsplit(self.url).scheme.endswith("+sentinel")
 
     @property
     def is_local(self) -> bool:
@@ -61,16 +66,42 @@ def connect(address: Address) -> Redis:
     Raises:
         StartupError: it is no address.
     """
+    options: dict[str, Any] = {
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_timeout": ANSWER_SECONDS,
+        "health_check_interval": CHECK_SECONDS,
+        "retry": Retry(NoBackoff(), 0),  # what may be repeated, the store repeats
+    }
     try:
-        return Redis.from_url(
-            address.url,
-            socket_connect_timeout=CONNECT_SECONDS,
-            socket_timeout=ANSWER_SECONDS,
-            health_check_interval=CHECK_SECONDS,
-            retry=Retry(NoBackoff(), 0),  # what may be repeated, the store repeats
-        )
+        if address.is_sentinel:
+            return _behind_sentinels(address, options)
+        return Redis.from_url(address.url, **options)
     except ValueError as error:
         raise StartupError(f"--queue-url: {error}") from None
+
+
+def _behind_sentinels(address: Address, options: dict[str, Any]) -> Redis:
+    """Return a client of `redis+sentinel://[:PASSWORD@]HOST:PORT,HOST:PORT/DATABASE?service=NAME`.
+
+    Raises:
+        ValueError: that is not what it is.
+    """
+    parts = urlsplit(address.url)
+    login, _, hosts = parts.netloc.rpartition("@")
+    username, _, password = login.partition(":")
+    found = [host.rpartition(":") for host in hosts.split(",")]
+    sentinels = [(host, int(port)) for host, _, port in found]
+    told = {"socket_timeout": CONNECT_SECONDS}
+    sentinel = Sentinel(sentinels, sentinel_kwargs=told)  # type: ignore[no-untyped-call]
+    redis: Redis = sentinel.master_for(
+        parse_qs(parts.query).get("service", ["mymaster"])[0],
+        username=unquote(username) or None,
+        password=unquote(password) or None,
+        db=int(parts.path.strip("/") or 0),
+        ssl=parts.scheme.startswith("rediss"),
+        **options,
+    )
+    return redis
 
 
 @asynccontextmanager

@@ -232,6 +232,8 @@ end
 -- Returns id, payload, owner, timeout, how many milliseconds it was pending, and whether its home is lost;
 -- or nothing.
 function steps.take(node, token, home_seconds)
+  -- It has not said that it lives, or counts as dead: nobody would notice if it died with a task.
+  if not is_alive(node) then return {} end
   while true do
     local id = pop_ready(node)
     if not id then return {} end

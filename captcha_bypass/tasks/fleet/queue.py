@@ -357,6 +357,7 @@ class FleetQueue:
                     self.node, self._name, self._slots, self.url, self._kept_secret, known
                 )
                 self._drop(lost)
+                self._pending.set()  # nothing is given to a node before it has said that it lives
                 dead, tasks = await self._store.sweep()
                 if dead:
                     text = "%d nodes of the fleet are dead: %d tasks of theirs run again"

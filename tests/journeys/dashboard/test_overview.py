@@ -36,6 +36,21 @@ async def test_figures_change_with_the_service(page: Page, service: StandIn) -> 
     await expect(now).to_contain_text("None runs")
 
 
+async def test_nodes_that_share_the_queue_are_listed_and_nothing_where_none_do(
+    page: Page, service: StandIn
+) -> None:
+    await page.goto(service.url)
+    now = page.get_by_role("region", name="Now")
+    await expect(now).to_contain_text("Ready")
+    await expect(now.get_by_role("table", name="Nodes that share the queue")).to_have_count(0)
+    node = {"name": "<b>one</b>", "slots": 4, "running": 3, "waiting_for_human": 1}
+    await service.push("status", status(nodes=[node]))
+    table = now.get_by_role("table", name="Nodes that share the queue")
+    await expect(table.get_by_role("row")).to_have_count(2)
+    for text in ("<b>one</b>", "3", "4", "1"):
+        await expect(table.get_by_role("row").nth(1)).to_contain_text(text)
+
+
 async def test_tasks_are_listed_newest_first(page: Page, service: StandIn) -> None:
     service.add(task(1), task(2))
     await page.goto(service.url)

@@ -58,6 +58,12 @@
  * @property {number} bytes
  * @property {number} sessions
  *
+ * @typedef {object} Node
+ * @property {string} name
+ * @property {number} slots
+ * @property {number} running
+ * @property {number} waiting_for_human
+ *
  * @typedef {object} Status
  * @property {number} now
  * @property {string} version
@@ -67,6 +73,7 @@
  * @property {string | null} warning
  * @property {{queued: number, running: number, slots: number, waiting_for_human: number, oldest: number | null}} tasks
  * @property {Browser[]} browsers
+ * @property {Node[]} nodes all that share the queue; empty: it is this service's own
  * @property {number} starting
  * @property {Record<string, number>} restarts
  * @property {{name: string, idle: number | null}[]} sessions

@@ -48,6 +48,7 @@ function Now() {
       <${Browsers} status=${status} />
       <${Refusals} egress=${status.egress} />
     </div>
+    ${status.nodes.length > 0 && html`<${Nodes} nodes=${status.nodes} />`}
   </section>`;
 }
 
@@ -82,6 +83,32 @@ function Browsers({ status }) {
     ${starting}
     <h4>Replaced, by cause</h4>
     <${Counts} counts=${status.restarts} none="None yet." />
+  </section>`;
+}
+
+/** Those that share the queue: the figures above are of all of them, browsers and tasks of this one. @param {{nodes: import("../types.js").Node[]}} props */
+function Nodes({ nodes }) {
+  return html`<section aria-labelledby="nodes-title">
+    <h3 id="nodes-title">Nodes that share the queue</h3>
+    <table class="cards dense" role="table" aria-labelledby="nodes-title">
+      <thead role="rowgroup">
+        <tr role="row">
+          ${["Node", "Running", "Slots", "Waiting for a person"].map(
+            (title) => html`<th role="columnheader" scope="col" key=${title}>${title}</th>`,
+          )}
+        </tr>
+      </thead>
+      <tbody role="rowgroup">
+        ${nodes.map(
+          (node, index) => html`<tr role="row" key=${index}>
+            <th role="rowheader" scope="row" data-label="Node">${shown(node.name, 100)}</th>
+            <td role="cell" data-label="Running">${node.running}</td>
+            <td role="cell" data-label="Slots">${node.slots}</td>
+            <td role="cell" data-label="Waiting for a person">${node.waiting_for_human}</td>
+          </tr>`,
+        )}
+      </tbody>
+    </table>
   </section>`;
 }
 
