@@ -80,7 +80,9 @@ async def test_bound_of_a_group_and_order_hold_over_the_fleet(make_node: MakeNod
         script.end(f"a{number}")
         await until(lambda number=number: f"a{number + 2}" in script.running)  # type: ignore[misc]
         assert len([task for task in script.running if task.startswith("a")]) == 2
-    assert [task for task in script.started if task != "b"] == [f"a{n}" for n in range(6)]
+    started = [task for task in script.started if task != "b"]
+    # The first two are taken by two nodes, whose handlers may begin in any order.
+    assert [*sorted(started[:2]), *started[2:]] == [f"a{n}" for n in range(6)]
 
 
 async def test_bound_of_pending_tasks_holds_over_the_fleet(make_node: MakeNode) -> None:
