@@ -8,8 +8,17 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from io import BytesIO
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, hdrs, web
+from aiohttp import (
+    ClientConnectorError,
+    ClientError,
+    ClientSession,
+    ClientTimeout,
+    ConnectionTimeoutError,
+    hdrs,
+    web,
+)
 
 from captcha_bypass.api.fetch_places import Fetching
 from captcha_bypass.egress.upstream import Upstream
@@ -94,26 +103,27 @@ class NodeFetches:
         Raises:
             ConnectionError: it was not reached, and so not asked.
         """
-        headers = {hdrs.AUTHORIZATION: f"{_SCHEME} {self._homes.secret}"}
+        headers = {hdrs.AUTHORIZATION: f"{_SCHEME} {self._homes.secrets[0]}"}
         letter = letters.pack_request(request, owner)
         try:
-            async with self._client.post(f"{url}{PATH}", data=letter, headers=headers) as answer:
+            async with self._client.post(
+                f"{url}{PATH}", data=BytesIO(letter), headers=headers
+            ) as answer:
                 found = await answer.read()
                 status = answer.status
+        except (ClientConnectorError, ConnectionTimeoutError) as error:
+            raise ConnectionError(f"{url}: {type(error).__name__}") from error
         except ClientError as error:
-            if isinstance(error, OSError):  # no connection stood
-                raise ConnectionError(f"{url}: {type(error).__name__}") from error
             # It has gone with the request, which the site may have seen.
             raise _lost() from error
         try:
             if status == web.HTTPOk.status_code:
                 return letters.unpack_answer(found)
-            raise letters.error_of(json.loads(found)["error"])
-        except (ValueError, KeyError, AttributeError) as error:
-            message = (
-                f"A node answered with {status}, and not as nodes do; are their versions alike?"
-            )
-            raise UnexpectedError(message) from error
+            if status == web.HTTPBadGateway.status_code:
+                raise letters.error_of(json.loads(found)["error"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _strange(status) from error
+        raise _strange(status)
 
     def routes(self) -> list[web.RouteDef]:
         """Return the route by which other nodes ask this one."""
@@ -124,9 +134,8 @@ class NodeFetches:
         scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         if request.path != PATH or scheme != _SCHEME:
             return False
-        return hmac.compare_digest(
-            token.encode(errors="surrogatepass"), self._homes.secret.encode()
-        )
+        told = token.encode(errors="surrogatepass")
+        return any(hmac.compare_digest(told, known.encode()) for known in self._homes.secrets)
 
     async def _asked(self, request: web.Request) -> web.Response:
         if not self.is_peer(request):
@@ -156,6 +165,14 @@ def home_of(request: FetchRequest, owner: str, proxy: Upstream | None) -> str:
     through = None if proxy is None else [proxy.scheme, str(proxy.destination), proxy.username]
     identity = json.dumps([owner, request.jar, origin_of(request.url), through])
     return f"fetch:{hashlib.sha256(identity.encode()).hexdigest()}"
+
+
+def _strange(status: int) -> UnexpectedError:
+    message = (
+        f"A node answered with {status}, and not as nodes do; are their versions alike, and "
+        "--queue-secret?"
+    )
+    return UnexpectedError(message)
 
 
 def _lost() -> TaskError:

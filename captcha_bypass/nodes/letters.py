@@ -10,10 +10,15 @@ from captcha_bypass.errors import (
     CaptchaBypassError,
     FieldError,
     InvalidRequest,
+    QueueFull,
+    QueueUnavailable,
     RequestError,
     ShuttingDown,
     TaskError,
     TaskErrorCode,
+    TooManySessions,
+    TooManyWaiting,
+    UnexpectedError,
 )
 from captcha_bypass.fetching.messages import (
     AnswerTooLarge,
@@ -62,7 +67,9 @@ def unpack_request(letter: bytes) -> tuple[FetchRequest, str]:
         ValueError: there is none in it.
     """
     about, body = unpack(letter)
-    fields = about.get("request", {})
+    fields = about.get("request")
+    if not isinstance(fields, dict):
+        raise ValueError("no request")  # noqa: TRY004 - see unpack
     if about.get("has_body"):
         fields["body_base64"] = b64encode(body).decode()
     return FetchRequest.model_validate(fields), str(about.get("owner", ""))
@@ -89,16 +96,19 @@ def unpack_answer(letter: bytes) -> Fetched:
         ValueError: it is not in there.
     """
     about, body = unpack(letter)
-    headers = tuple((str(name), str(value)) for name, value in about.pop("headers"))
     try:
+        headers = tuple((str(name), str(value)) for name, value in about.pop("headers"))
         return Fetched(headers=headers, body=body, **about)
-    except TypeError as error:
+    except (KeyError, TypeError) as error:
         raise ValueError("no answer") from error
 
 
 def tell(error: CaptchaBypassError) -> JsonDict:
     """Return an error as JSON."""
     told: JsonDict = {"code": error.code, "message": str(error)}
+    # Some codes are those of a task as well as of a request.
+    if isinstance(error, RequestError):
+        told["refused"] = True
     if isinstance(error, InvalidRequest):
         told["fields"] = [[item.field, item.message] for item in error.fields]
     if isinstance(error, NotThrough) and error.obstacle is not None:
@@ -107,18 +117,31 @@ def tell(error: CaptchaBypassError) -> JsonDict:
 
 
 def error_of(told: JsonDict) -> CaptchaBypassError:
-    """Return the error that was told."""
+    """Return the error that was told.
+
+    Raises:
+        ValueError: none was.
+    """
     code, message = str(told.get("code")), str(told.get("message"))
-    if code == InvalidRequest.code:
-        return InvalidRequest([FieldError(*item) for item in told.get("fields", ())])
-    if code == ShuttingDown.code:
-        return ShuttingDown()
+    if told.get("refused"):
+        return _refusal(code, message, told)
     obstacle = Obstacle.model_validate(told["obstacle"]) if "obstacle" in told else None
     for through in (ChallengeNotPassed, TimeIsUp):
         if through.code == code:
             return through(message, obstacle)
-    kinds: list[type[CaptchaBypassError]] = [AnswerTooLarge, AnswerUnreadable]
-    for kind in (*kinds, *RequestError.__subclasses__()):
+    for kind in (AnswerTooLarge, AnswerUnreadable):
         if kind.code == code:
             return kind(message)
     return TaskError(cast("TaskErrorCode", code), message)
+
+
+def _refusal(code: str, message: str, told: JsonDict) -> RequestError:
+    if code == InvalidRequest.code:
+        fields = [FieldError(str(field), str(what)) for field, what in told.get("fields", ())]
+        return InvalidRequest(fields)
+    if code == ShuttingDown.code:
+        return ShuttingDown()
+    for kind in (QueueFull, QueueUnavailable, TooManySessions, TooManyWaiting):
+        if kind.code == code:
+            return kind(message)
+    return UnexpectedError(message)

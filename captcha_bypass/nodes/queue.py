@@ -92,8 +92,8 @@ def _shared(config: Config, url: SecretStr, metrics: Metrics, observer: Observer
         on_start=metrics.task_started,
         observer=observer,
     )
-    secret = Seal.derived(config.queue_secrets, "nodes")
-    opening = opened(queue, redis, address, timeout=config.start_timeout, secret=secret)
+    secrets = Seal.derived(config.queue_secrets, "nodes")
+    opening = opened(queue, redis, address, timeout=config.start_timeout, secrets=secrets)
     clearances = FleetClearances(store, config.clearance_ttl, metrics.clearance)
     sharing = FleetSharing(queue, store, clearances, metrics.clearance)
     return Queues(sharing, clearances, queue, opening)

@@ -195,8 +195,8 @@ class Homes(Protocol):
 
     #: What this one goes by.
     node: str
-    #: By which they know each other, in printable ASCII.
-    secret: str
+    #: By which they know each other, in printable ASCII: this one says the first, and takes any of them.
+    secrets: tuple[str, ...]
 
     async def claim(self, home: str) -> Claim:
         """Find the node that has a home; this one, or one that has slots, gets it if none has."""

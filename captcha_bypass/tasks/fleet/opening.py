@@ -106,13 +106,13 @@ def _behind_sentinels(address: Address, options: dict[str, Any]) -> Redis:
 
 @asynccontextmanager
 async def opened(
-    queue: FleetQueue, redis: Redis, address: Address, *, timeout: float, secret: str | None
+    queue: FleetQueue, redis: Redis, address: Address, *, timeout: float, secrets: tuple[str, ...]
 ) -> AsyncIterator[None]:
     """Have the queue until the block is left.
 
     Args:
         timeout: Seconds until Redis has to answer.
-        secret: What nodes know each other by; None: nothing is encrypted, and it is kept in Redis, too.
+        secrets: What nodes know each other by; none: nothing is encrypted, and it is kept in Redis, too.
 
     Raises:
         StartupError: it does not answer, or is not fit.
@@ -120,9 +120,9 @@ async def opened(
     try:
         await _reach(redis, address, timeout)
         await _check(redis, address)
-        await queue.know_each_other(secret)
+        await queue.know_each_other(secrets)
         queue.seen_at = await _seen_at(redis)
-        if secret is None and not address.is_local:
+        if not secrets and not address.is_local:
             logger.warning(
                 "NOT ENCRYPTED: tasks and results, with proxy passwords and cookies, are readable "
                 "in the Redis at %s; set --queue-secret on all nodes",

@@ -10,9 +10,11 @@
 --                         `ready`, or in `wait:GROUP` of a full group, as in tasks/pending.py
 --   group:G               a hash: its bound, and how many of its tasks are pending and running
 --   wait:G, line:G        sorted sets by ticket: tasks that found it full; its pending ones, if its bound is 1
---   home:H, homes:N       which node has what tasks need that name H as their home; what a node has
+--   home:H, homes:N       which node has what tasks need that name H as their home; what a node has, a sorted set
+--                         by the time (ms) at which it has it no more, unless it is used
 --   lost:H                set where its node has died, for the next task to be told
---   ready:N               as `ready`, of tasks whose home is N
+--   ready:N               as `ready`, of tasks that N alone may run
+--   pins:N                a set of the pending tasks that no other node may ever run
 --   nodes                 a sorted set of nodes by the time (ms) at which they count as dead
 --   node:N, running:N     a hash of what it told; a hash from ids to the tokens of the tasks that it runs
 --   aside:N               a set of those of them that hold no slot
@@ -66,16 +68,22 @@ local function place_of(id)
   return holder and is_alive(holder) and holder
 end
 
+-- Returns whether any node may run it.
 local function make_ready(id)
   local place = place_of(id)
   local set = key(place and 'ready:' .. place or 'ready')
+  local before = redis.call('HGET', task_key(id), 'at')
+  if before and before ~= set then redis.call('ZREM', before, id) end
   redis.call('HSET', task_key(id), 'at', set)
   redis.call('ZADD', set, ticket_of(id), id)
+  return not place
 end
 
 local function take_home(home, node, seconds)
-  redis.call('SET', key('home:' .. home), node, 'PX', math.ceil(seconds * 1000))
-  redis.call('SADD', key('homes:' .. node), home)
+  local life = math.ceil(seconds * 1000)
+  redis.call('SET', key('home:' .. home), node, 'PX', life)
+  redis.call('ZADD', key('homes:' .. node), now() + life, home)
+  redis.call('ZREMRANGEBYSCORE', key('homes:' .. node), '-inf', now())
 end
 
 -- Make a task ready, unless it is behind another, or one of its groups is full.
@@ -92,12 +100,14 @@ local function offer(id)
   end
 end
 
--- Make the first waiting task of each group that has room ready.
+-- Make the first waiting task of each group that has room ready, and those before it that wait for one node:
+-- it may be long until that has a slot.
 local function wake(groups)
   for _, group in ipairs(groups) do
     if not is_full(group) then
-      local first = redis.call('ZPOPMIN', key('wait:' .. group))
-      if first[1] then make_ready(first[1]) end
+      repeat
+        local first = redis.call('ZPOPMIN', key('wait:' .. group))
+      until not first[1] or make_ready(first[1])
     end
   end
 end
@@ -114,6 +124,8 @@ end
 local function enter(id, ticket, groups, bounds)
   redis.call('HSET', task_key(id), 'state', 'pending')
   redis.call('ZADD', key('pending'), ticket, id)
+  local pin = redis.call('HGET', task_key(id), 'pin')
+  if pin and pin ~= '' then redis.call('SADD', key('pins:' .. pin), id) end
   for number, group in ipairs(groups) do
     redis.call('HSETNX', key('group:' .. group), 'bound', bounds[number])
     redis.call('HINCRBY', key('group:' .. group), 'pending', 1)
@@ -126,7 +138,9 @@ end
 -- Take a task from the pending: those move up that were behind it, or waiting for one that was ready.
 local function leave(id, groups)
   redis.call('ZREM', key('pending'), id)
-  redis.call('ZREM', redis.call('HGET', task_key(id), 'at') or key('ready'), id)
+  local found = redis.call('HMGET', task_key(id), 'at', 'pin')
+  if found[1] then redis.call('ZREM', found[1], id) end
+  if found[2] and found[2] ~= '' then redis.call('SREM', key('pins:' .. found[2]), id) end
   for _, group in ipairs(groups) do
     redis.call('ZREM', key('wait:' .. group), id)
     redis.call('HINCRBY', key('group:' .. group), 'pending', -1)
@@ -174,6 +188,8 @@ local function tidy(ttl, most)
 end
 
 local function finish(id, state, outcome, ttl, most)
+  local before = redis.call('HGET', key('weights'), id)  -- the answer to the first call was lost
+  if before then redis.call('DECRBY', key('weight'), before) end
   redis.call('HSET', task_key(id), 'state', state, 'outcome', outcome, 'ended', now())
   redis.call('HDEL', task_key(id), 'payload', 'token', 'node')  -- a proxy password may be in there
   redis.call('ZADD', key('finished'), now(), id)
@@ -250,6 +266,7 @@ function steps.take(node, token, home_seconds)
       wake(groups)
     elseif place and place ~= node then
       make_ready(id)  -- it got its home since
+      wake(groups)
       tell('pending')
     else
       for _, group in ipairs(groups) do redis.call('HINCRBY', key('group:' .. group), 'running', 1) end
@@ -299,9 +316,9 @@ end
 function steps.homes(start)
   local found = {}
   for _, node in ipairs(redis.call('ZRANGE', key('nodes'), 0, -1)) do
-    for _, home in ipairs(redis.call('SMEMBERS', key('homes:' .. node))) do
+    for _, home in ipairs(redis.call('ZRANGE', key('homes:' .. node), 0, -1)) do
       if redis.call('GET', key('home:' .. home)) ~= node then
-        redis.call('SREM', key('homes:' .. node), home)
+        redis.call('ZREM', key('homes:' .. node), home)
       elseif string.sub(home, 1, #start) == start then
         table.insert(found, home)
       end
@@ -318,8 +335,13 @@ end
 
 -- A node has a home no more.
 function steps.leave_home(home, node)
-  redis.call('SREM', key('homes:' .. node), home)
-  if redis.call('GET', key('home:' .. home)) == node then redis.call('DEL', key('home:' .. home)) end
+  redis.call('ZREM', key('homes:' .. node), home)
+  if redis.call('GET', key('home:' .. home)) == node then
+    redis.call('DEL', key('home:' .. home))
+    for _, id in ipairs(redis.call('ZRANGE', key('ready:' .. node), 0, -1)) do
+      if redis.call('HGET', task_key(id), 'home') == home and make_ready(id) then tell('pending') end
+    end
+  end
   tell('left ' .. home)
   return 1
 end
@@ -397,7 +419,7 @@ function steps.stats()
   local nodes = {}
   for _, node in ipairs(redis.call('ZRANGEBYSCORE', key('nodes'), now(), '+inf')) do
     local told = redis.call('HMGET', key('node:' .. node), 'name', 'slots')
-    table.insert(nodes, {node, told[1], told[2], redis.call('HLEN', key('running:' .. node)),
+    table.insert(nodes, {node, told[1] or '', told[2] or 0, redis.call('HLEN', key('running:' .. node)),
       redis.call('SCARD', key('aside:' .. node))})
   end
   return {redis.call('ZCARD', key('pending')), age, nodes}
@@ -488,8 +510,13 @@ end
 
 -- A node says that it goes. Tasks of its homes are told that these are lost; those that are pinned to it end.
 function steps.depart(node, lost, lost_seconds, ttl, most)
+  for _, id in ipairs(redis.call('HKEYS', key('running:' .. node))) do
+    -- It was taken, and the answer was lost.
+    redis.call('HINCRBY', task_key(id), 'attempts', -1)
+    give_back(id, node, 1000, '', 0, 0)
+  end
   redis.call('ZREM', key('nodes'), node)
-  for _, home in ipairs(redis.call('SMEMBERS', key('homes:' .. node))) do
+  for _, home in ipairs(redis.call('ZRANGE', key('homes:' .. node), 0, -1)) do
     if redis.call('GET', key('home:' .. home)) == node then
       redis.call('DEL', key('home:' .. home))
       if string.sub(home, 1, 8) == 'session:' then  -- others have no user who knows of them
@@ -497,18 +524,14 @@ function steps.depart(node, lost, lost_seconds, ttl, most)
       end
     end
   end
-  for _, id in ipairs(redis.call('ZRANGE', key('ready:' .. node), 0, -1)) do
-    redis.call('ZREM', key('ready:' .. node), id)
-    if (redis.call('HGET', task_key(id), 'pin') or '') == '' then
-      make_ready(id)
-      tell('pending')
-    else
-      local groups = groups_of(id)
-      leave(id, groups)
-      finish(id, 'error', lost, tonumber(ttl), tonumber(most))
-      drop_unused(groups)
-    end
+  for _, id in ipairs(redis.call('SMEMBERS', key('pins:' .. node))) do
+    local groups = groups_of(id)
+    leave(id, groups)
+    finish(id, 'error', lost, tonumber(ttl), tonumber(most))
+    drop_unused(groups)
   end
+  for _, id in ipairs(redis.call('ZRANGE', key('ready:' .. node), 0, -1)) do make_ready(id) end
+  tell('pending')
   redis.call('DEL', key('node:' .. node), key('running:' .. node), key('aside:' .. node), key('homes:' .. node))
   return 1
 end

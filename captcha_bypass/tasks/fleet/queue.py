@@ -104,7 +104,7 @@ class FleetQueue:
         #: The address of this machine as Redis sees it; None: it is not known.
         self.seen_at: str | None = None
         #: See Homes; set by `know_each_other`.
-        self.secret = ""
+        self.secrets: tuple[str, ...] = ()
         self._kept_secret = ""
         #: Ends a home of this node's that somebody else asks to end.
         self.on_end_home: Callable[[str], Awaitable[None]] = _nothing
@@ -136,10 +136,10 @@ class FleetQueue:
         """See TaskQueue."""
         return len(self._runs), 0
 
-    async def know_each_other(self, secret: str | None) -> None:
-        """Agree with the other nodes on what they know each other by; None: on what is kept in Redis."""
-        self._kept_secret = "" if secret is not None else await self._store.secret()
-        self.secret = secret or self._kept_secret
+    async def know_each_other(self, secrets: tuple[str, ...]) -> None:
+        """Agree with the other nodes on what they know each other by; none: on what is kept in Redis."""
+        self._kept_secret = "" if secrets else await self._store.secret()
+        self.secrets = secrets or (self._kept_secret,)
 
     async def start(self, handler: Handler | None, slots: int) -> None:
         """See TaskQueue."""

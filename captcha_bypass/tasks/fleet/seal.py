@@ -34,12 +34,12 @@ class Seal:
         self._fernet = MultiFernet(keys) if keys else None
 
     @staticmethod
-    def derived(secrets: tuple[str, ...], purpose: str) -> str | None:
-        """Return what only who knows the secrets can make of them; None: there are none."""
-        if not secrets:
-            return None
-        # Of the last: while secrets are changed, all nodes have the old one, and it stands behind.
-        return hmac.new(_key(secrets[-1]), purpose.encode(), hashlib.sha256).hexdigest()
+    def derived(secrets: tuple[str, ...], purpose: str) -> tuple[str, ...]:
+        """Return what only who knows a secret can make of it, for each of them."""
+        return tuple(
+            hmac.new(_key(secret), purpose.encode(), hashlib.sha256).hexdigest()
+            for secret in secrets
+        )
 
     async def write(self, value: JsonDict) -> bytes:
         """Return an object as bytes."""

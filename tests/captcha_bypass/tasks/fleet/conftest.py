@@ -8,10 +8,18 @@ from typing import Protocol
 from uuid import uuid4
 
 import pytest
+from redis.asyncio import Redis
 
 from captcha_bypass.tasks.fleet.queue import FleetQueue
+from captcha_bypass.tasks.fleet.seal import Seal
+from captcha_bypass.tasks.fleet.store import Store
 from tests.captcha_bypass.tasks.implementations import fleet_queue
 from tests.support.redis_server import RedisServer, connected
+
+
+def store_of(redis: Redis, prefix: str, ttl: float = 60.0) -> Store:
+    """What the nodes share that have that prefix."""
+    return Store(redis, prefix, result_ttl=ttl, max_results_bytes=2**28, home_ttl=60.0, seal=Seal())
 
 
 class MakeNode(Protocol):
