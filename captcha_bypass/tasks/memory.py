@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from captcha_bypass.errors import QueueFull, ShuttingDown
-from captcha_bypass.tasks.base import Handler, JsonDict, Observer, Record, State, Stats, weigh
+from captcha_bypass.tasks.base import Handler, JsonDict, Observer, Record, State, Stats
+from captcha_bypass.tasks.finished import Finished
 from captcha_bypass.tasks.pending import PendingOrder
 
 logger = logging.getLogger(__name__)
@@ -46,8 +46,6 @@ class _Entry:
     #: Set when the task has ended or was removed.
     done: asyncio.Event = field(default_factory=asyncio.Event)
     came_at: float = 0.0
-    ended_at: float = 0.0
-    weight: int = 0
     #: What ends a handler that does not end by itself.
     backstop: asyncio.Timeout | None = None
     link: str = ""
@@ -85,8 +83,6 @@ class MemoryQueue:
         observer: Observer | None = None,
     ) -> None:
         self._max_pending = max_pending
-        self._result_ttl = result_ttl
-        self._max_results_bytes = max_results_bytes
         self._on_start = on_start
         self._observer = observer
         self._handler: Handler | None = None
@@ -94,13 +90,12 @@ class MemoryQueue:
         self._stopping = False
         self._entries: dict[str, _Entry] = {}
         self._pending: PendingOrder[_Entry] = PendingOrder()
-        # In the order they ended, so that the first is always the next to go.
-        self._finished: OrderedDict[str, _Entry] = OrderedDict()
+        self._finished = Finished(
+            result_ttl, max_results_bytes, lambda task_id: self._forget(self._entries[task_id])
+        )
         #: Those that wait for a person among them; how many these are is counted beside.
         self._running: dict[asyncio.Task[JsonDict], _Entry] = {}
         self._waiting = 0
-        self._result_bytes = 0
-        self._expiry: asyncio.TimerHandle | None = None
 
     @property
     def stopping(self) -> bool:
@@ -176,7 +171,7 @@ class MemoryQueue:
     async def get(self, task_id: str) -> Record | None:
         """See TaskQueue."""
         entry = self._entries.get(task_id)
-        return None if entry is None or self._is_past(entry) else entry.record()
+        return None if entry is None or self._finished.is_past(task_id) else entry.record()
 
     async def wait(self, task_id: str, seconds: float) -> Record | None:
         """See TaskQueue."""
@@ -191,7 +186,7 @@ class MemoryQueue:
 
     async def remove(self, task_id: str) -> bool:
         """See TaskQueue."""
-        self._clear_past()
+        self._finished.clear_past()
         entry = self._entries.get(task_id)
         if entry is None:
             return False
@@ -263,47 +258,15 @@ class MemoryQueue:
         entry.state = State.ERROR if "error" in outcome else State.COMPLETED
         entry.outcome = outcome
         entry.payload = {}  # it may hold a proxy password; nothing needs it any more
-        entry.ended_at = asyncio.get_running_loop().time()
-        entry.weight = weigh(outcome)
-        self._finished[entry.task_id] = entry
-        self._result_bytes += entry.weight
         if self._observer is not None:
             self._observer.ended(entry.task_id, outcome)
-        while self._result_bytes > self._max_results_bytes and len(self._finished) > 1:
-            oldest = next(iter(self._finished.values()))
-            logger.warning(
-                "task %s: result dropped before its time, results hold more than %d bytes; "
-                "raise --max-results-bytes or fetch and delete them sooner",
-                oldest.task_id,
-                self._max_results_bytes,
-            )
-            self._forget(oldest)
         entry.done.set()
-        self._clear_past()
+        self._finished.add(entry.task_id, outcome)
 
     def _forget(self, entry: _Entry) -> None:
         del self._entries[entry.task_id]
         self._pending.discard(entry.ticket)
-        if self._finished.pop(entry.task_id, None) is not None:
-            self._result_bytes -= entry.weight
+        self._finished.discard(entry.task_id)
         if self._observer is not None:
             self._observer.removed(entry.task_id)
         entry.done.set()
-
-    def _is_past(self, entry: _Entry) -> bool:
-        """Whether it has ended so long ago that it is kept no longer."""
-        due = entry.ended_at + self._result_ttl
-        return entry.task_id in self._finished and due <= asyncio.get_running_loop().time()
-
-    def _clear_past(self) -> None:
-        """Drop results past their time, and come back when the next one is due."""
-        if self._expiry is not None:
-            self._expiry.cancel()
-            self._expiry = None
-        while self._finished:
-            oldest = next(iter(self._finished.values()))
-            if not self._is_past(oldest):
-                due = oldest.ended_at + self._result_ttl
-                self._expiry = asyncio.get_running_loop().call_at(due, self._clear_past)
-                return
-            self._forget(oldest)

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from captcha_bypass.tasks.base import TaskQueue
 from captcha_bypass.tasks.fleet.queue import FleetQueue
 from tests.captcha_bypass.tasks.implementations import IMPLEMENTATIONS, Implementation, MakeQueue
+from tests.support.memory_queue import ClockLoop
 from tests.support.redis_server import RedisServer, connected, redis_server
 from tests.support.scripted_queue import Script
 
@@ -49,3 +50,10 @@ async def make_queue(implementation: Implementation, redis: Redis) -> AsyncItera
 @pytest.fixture
 def script() -> Script:
     return Script()
+
+
+@pytest.fixture
+def loop() -> Iterator[ClockLoop]:
+    loop = ClockLoop()
+    yield loop
+    loop.close()
