@@ -10,8 +10,9 @@ from captcha_bypass.client.address import Address
 from captcha_bypass.client.bodies import FetchOptions, SolveOptions, fetch_body, solve_body
 from captcha_bypass.client.connection import AsyncConnection
 from captcha_bypass.client.errors import ClientError
-from captcha_bypass.client.protocol import LONG_POLL, Protocol, nobody
+from captcha_bypass.client.protocol import Protocol, nobody
 from captcha_bypass.client.steps import Steps, run_async
+from captcha_bypass.client.tasks import LONG_POLL
 
 if TYPE_CHECKING:
     from collections.abc import Callable

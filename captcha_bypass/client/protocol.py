@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -19,36 +18,23 @@ from captcha_bypass.client.answers import (
     unreachable,
     unsolved,
 )
-from captcha_bypass.client.errors import ClientError, TaskFailed
 from captcha_bypass.client.results import FetchResult, Health, SolveResult
 from captcha_bypass.client.steps import Answer, Call, NoAnswer, Pause, Steps
+from captcha_bypass.client.tasks import (
+    ANSWER_SECONDS,
+    GRACE_SECONDS,
+    LONG_POLL,
+    PATIENCE_SECONDS,
+    Tasks,
+    waits_for_human,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Seconds of one question for a result. The service holds none for longer, and proxies between cut
-#: off answers after 60.
-LONG_POLL = 30.0
-#: Seconds the service gets for an answer that it need not think about.
-ANSWER_SECONDS = 10.0
-#: Seconds for which the answer to a new task is held. Whoever is interrupted hangs up, and a task whose
-#: id nobody has got yet ends with that.
-SUBMIT_WAIT = 1.0
-#: Seconds a task gets beyond its timeout, to be stopped and to hand over its page.
-GRACE_SECONDS = 15.0
-#: Seconds of one question for the result of a task that may wait for a person, until it does: they are
-#: to be told.
-HUMAN_POLL = 5.0
 #: Seconds that a request through the browser may last beyond its timeout where a person is waited for;
 #: the service ends it earlier (--human-timeout).
 HUMAN_SECONDS = 3600.0
-#: Seconds in which a service that has a task may be away, for it may be restarting; and between two
-#: questions meanwhile.
-PATIENCE_SECONDS, ASK_SECONDS = 20.0, 0.5
-#: Seconds to say that a task is not wanted any more.
-FORGET_SECONDS = 2.0
-
-_ENDED = frozenset({"completed", "error", "not_found"})
 
 
 def nobody(state: str) -> None:
@@ -133,11 +119,12 @@ class Protocol:
         Raises:
             ClientError: see `errors`.
         """
-        view = yield from self._task(body, queue_timeout, patience=0)
+        tasks = Tasks(self.shown, self.long_poll, self.on_state, self.on_human)
+        view = yield from tasks.run(body, queue_timeout, patience=0)
         code = (view.get("error") or {}).get("code")
         if view["status"] == "not_found" or code == "shutting_down":
             # It was restarted, and its memory is gone. Once: it might be crashing.
-            view = yield from self._task(body, queue_timeout, patience=PATIENCE_SECONDS)
+            view = yield from tasks.run(body, queue_timeout, patience=PATIENCE_SECONDS)
         if view["status"] != "completed":
             raise failure(self.shown, view)
         result = SolveResult.read(view["data"])
@@ -156,7 +143,7 @@ class Protocol:
             ClientError: see `errors`.
         """
         until = time.monotonic() + body["timeout"]
-        grace = GRACE_SECONDS + (HUMAN_SECONDS if _waits_for_human(body) else 0)
+        grace = GRACE_SECONDS + (HUMAN_SECONDS if waits_for_human(body) else 0)
         while True:
             left = max(0.1, until - time.monotonic())
             try:
@@ -186,119 +173,3 @@ class Protocol:
         except NoAnswer as error:
             raise unreachable(self.shown, str(error)) from error
         return answer
-
-    def _task(
-        self, body: dict[str, Any], queue_timeout: float, *, patience: float
-    ) -> Steps[dict[str, Any]]:
-        """Run one task; returns what the service says of it at its end."""
-        until = time.monotonic() + queue_timeout
-        found = yield from self._submit(body, until, time.monotonic() + patience)
-        if "task_id" not in found:
-            return found
-        task_id, ended = str(found["task_id"]), False
-        try:
-            view = yield from self._ended(task_id, until, body)
-            ended = True
-            return view
-        finally:
-            if not ended:
-                yield from self._forget(task_id)
-
-    def _submit(
-        self, body: dict[str, Any], until: float, patient_until: float
-    ) -> Steps[dict[str, Any]]:
-        """Hand in a task; returns its id or, if it has ended already, what the service says of it."""
-        path = f"/solve?wait={min(SUBMIT_WAIT, self.long_poll):.3f}"
-        while True:
-            try:
-                answer = yield Call("POST", path, ANSWER_SECONDS, body)
-            except NoAnswer as error:
-                if time.monotonic() > patient_until:
-                    raise unreachable(self.shown, str(error)) from error
-                self.on_state("away")
-                yield Pause(ASK_SECONDS)
-                continue
-            found = json_of(answer)
-            if (answer.status == 202 and "task_id" in found) or found.get("status") in _ENDED:
-                return found
-            if code_of(answer) == "too_many_waiting":
-                path = "/solve"
-            pause = retry_after(answer)
-            if code_of(answer) not in BUSY or time.monotonic() + pause > until:
-                raise refusal(self.shown, answer)
-            self.on_state("busy")
-            yield Pause(pause)
-
-    def _ended(self, task_id: str, until: float, body: dict[str, Any]) -> Steps[dict[str, Any]]:
-        """Wait for a task's end; the service alone knows how long a person is waited for.
-
-        Args:
-            until: When it must have begun to run.
-            body: Of POST /solve.
-        """
-        running = told = False
-        seconds = body["timeout"] + GRACE_SECONDS
-        longest = min(HUMAN_POLL, self.long_poll) if _waits_for_human(body) else self.long_poll
-        while True:
-            left = until - time.monotonic()
-            view = yield from self._view(task_id, max(0.1, min(longest, left)))
-            status = view["status"]
-            if status in _ENDED:
-                return view
-            self.on_state(status)
-            if status == "waiting_for_human":
-                running, until, longest = True, time.monotonic() + seconds, self.long_poll
-                if not told and isinstance(view.get("link"), str):
-                    told = True
-                    self.on_human(view["link"])
-            elif status == "running" and not running:
-                running, until = True, time.monotonic() + seconds
-            elif left <= 0:
-                raise self._late(running=running)
-
-    def _late(self, *, running: bool) -> ClientError:
-        if running:
-            return TaskFailed("timeout", f"The service at {self.shown} let the task run too long.")
-        return TaskFailed(
-            "timeout",
-            f"The task got no browser in time: it still waits in the queue of {self.shown}. Give a "
-            "longer queue_timeout, or the service more workers.",
-        )
-
-    def _view(self, task_id: str, wait: float) -> Steps[dict[str, Any]]:
-        """Ask how a task stands, patiently; where the answer is cut off, for a shorter one each time.
-
-        Args:
-            wait: Seconds that the service may hold the answer.
-        """
-        until: float | None = None
-        trouble: ClientError
-        while True:
-            path = f"/result/{task_id}?wait={wait:.3f}"
-            try:
-                answer = yield Call("GET", path, wait + ANSWER_SECONDS)
-            except NoAnswer as error:
-                trouble = unreachable(self.shown, str(error))
-            else:
-                view = json_of(answer)
-                if isinstance(view.get("status"), str):
-                    return view
-                trouble = refusal(self.shown, answer)
-                if answer.status < 500:
-                    raise trouble
-            now = time.monotonic()
-            until = now + PATIENCE_SECONDS if until is None else until
-            if now > until:
-                raise trouble
-            # It is away, or holds as many answers as it can, or a proxy between has cut it off.
-            wait /= 2
-            self.on_state("away")
-            yield Pause(ASK_SECONDS)
-
-    def _forget(self, task_id: str) -> Steps[None]:
-        with suppress(NoAnswer):  # it ends by its own timeout then
-            yield Call("DELETE", f"/task/{task_id}", FORGET_SECONDS)
-
-
-def _waits_for_human(body: dict[str, Any]) -> bool:
-    return body.get("on_challenge") == "wait"

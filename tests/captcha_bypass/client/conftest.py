@@ -19,6 +19,13 @@ from tests.support.stand_in_browser import StandInBrowser
 
 
 @pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr("captcha_bypass.client.protocol.time.monotonic", made.monotonic)
+    return made
+
+
+@pytest.fixture
 def script() -> Script:
     return Script()
 

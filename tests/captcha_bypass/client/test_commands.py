@@ -108,7 +108,7 @@ async def test_what_is_asked_for_reaches_the_service(service: V1, script: Script
 async def test_whoever_waits_is_told_where_a_person_is_needed(
     service: V1, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("captcha_bypass.client.protocol.HUMAN_POLL", 0.05)
+    monkeypatch.setattr("captcha_bypass.client.tasks.HUMAN_POLL", 0.05)
     out, err = Out(), Out()
     argv = ["solve", URL, "--url", service.url, "--on-challenge", "wait"]
     asked = asyncio.create_task(asyncio.to_thread(main, argv, {}, Streams(out, err)))
