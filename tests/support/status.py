@@ -7,6 +7,17 @@ from dataclasses import dataclass, field
 from captcha_bypass.status import Browsers, Egress, Readiness, Status
 from captcha_bypass.tasks.base import Stats
 
+#: Some numbers, each of its own.
+BROWSERS = Browsers(tasks=[3, 1], starting=1, restarts={"tasks": 2, "hang": 1}, bytes=[100, 200])
+EGRESS = Egress(
+    bytes_sent=5,
+    bytes_received=7,
+    connections=3,
+    failures={"dns_error": 2, "blocked_address": 1},
+)
+
+
+# Numbers of others
 #: A service with nothing to do and nothing to do it with.
 NOTHING = Status(
     tasks=Stats(0, 0, 0),

@@ -1,9 +1,9 @@
-"""What the service counts for Prometheus. No label has values without bound, or that tell of users."""
+"""What the service counts itself. No label has values without bound, or that tell of users."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, get_args
 
 from prometheus_client import (
@@ -15,8 +15,6 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from captcha_bypass import __version__
 from captcha_bypass.challenges import KINDS, VENDORS, Kind
@@ -26,7 +24,8 @@ from captcha_bypass.errors import (
     RequestErrorCode,
     TaskErrorCode,
 )
-from captcha_bypass.status import EgressFailure, Ending, RestartCause, Status
+from captcha_bypass.metrics.collector import PREFIX, StatusCollector
+from captcha_bypass.status import Ending, Status
 
 #: Seconds, from a page without a challenge to the longest timeout that is usual.
 SOLVE_BUCKETS = (0.2, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300)
@@ -40,7 +39,6 @@ V1_RESULTS = frozenset({"solved", "not_detected", "error", "unknown"})
 #: Hosts that have a label of their own; all others share one.
 MAX_DOMAINS = 100
 
-_PREFIX = "captcha_bypass_"
 _GOOD = frozenset({"completed", "timeout", "cancelled"})
 #: Outcomes of tasks whose result may name a vendor.
 _OF_VENDORS = ("completed", "timeout", "not_a_page")
@@ -57,27 +55,27 @@ class Metrics:
         # A second sample beside each counter, with the time of its birth; for the whole process.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry = CollectorRegistry()
-        self._status = _StatusCollector()
+        self._status = StatusCollector()
         registry.register(self._status)
         ProcessCollector(registry=registry)
         labels = ["version", "python"]
         text = "1; its labels tell the version of the service, and of Python"
-        build = Gauge(f"{_PREFIX}build_info", text, labels, registry=registry)
+        build = Gauge(f"{PREFIX}build_info", text, labels, registry=registry)
         build.labels(__version__, platform.python_version()).set(1)
         self._queue_seconds = Histogram(
-            f"{_PREFIX}queue_seconds",
+            f"{PREFIX}queue_seconds",
             "Time that tasks were pending, until a worker took them",
             buckets=QUEUE_BUCKETS,
             registry=registry,
         )
         self._solves = Counter(
-            f"{_PREFIX}solves",
+            f"{PREFIX}solves",
             "Tasks that ended, by outcome and by vendor and kind of the challenge they met",
             ["outcome", "challenge", "kind"],
             registry=registry,
         )
         self._seconds = Histogram(
-            f"{_PREFIX}solve_seconds",
+            f"{PREFIX}solve_seconds",
             "Time from the moment a worker took a task until it ended",
             ["outcome"],
             buckets=SOLVE_BUCKETS,
@@ -97,38 +95,38 @@ class Metrics:
             registry=registry,
         )
         self._fetches = Counter(
-            f"{_PREFIX}fetches",
+            f"{PREFIX}fetches",
             "Requests of POST /fetch that were taken, by outcome",
             ["outcome"],
             registry=registry,
         )
         self._fetch_seconds = Histogram(
-            f"{_PREFIX}fetch_seconds",
+            f"{PREFIX}fetch_seconds",
             "Seconds that requests of POST /fetch took, solves included",
             ["outcome"],
             buckets=FETCH_BUCKETS,
             registry=registry,
         )
         self._fetch_bytes = Counter(
-            f"{_PREFIX}fetch_bytes",
+            f"{PREFIX}fetch_bytes",
             "Bytes of bodies that POST /fetch has sent to sites, and got from them, decoded",
             ["direction"],
             registry=registry,
         )
         self._waits = Counter(
-            f"{_PREFIX}human_waits",
+            f"{PREFIX}human_waits",
             "Pages that have waited for a person, by how that ended, and those that found no room",
             ["outcome"],
             registry=registry,
         )
         self._clearances = Counter(
-            f"{_PREFIX}clearances",
+            f"{PREFIX}clearances",
             "What became of clearances and of tasks that may reuse them, by event",
             ["event"],
             registry=registry,
         )
         self._refused = Counter(
-            f"{_PREFIX}refused",
+            f"{PREFIX}refused",
             "Requests that were refused and connections that were closed, by the reason's code",
             ["code"],
             registry=registry,
@@ -242,62 +240,3 @@ class Metrics:
             return "other"
         self._domains.add(host)
         return host
-
-
-class _StatusCollector(Collector):
-    """Passes on what was counted elsewhere, so that nothing is counted twice."""
-
-    def __init__(self) -> None:
-        self.status: Status | None = None
-
-    def describe(self) -> list[Metric]:
-        """Not to be collected for its names while it is registered."""
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        """Return the numbers of the status that was set last."""
-        if self.status is None:
-            return
-        tasks, browsers, egress = self.status.tasks, self.status.browsers, self.status.egress
-        yield _gauge("queue_depth", "Tasks that wait for a worker", tasks.queued)
-        yield _gauge("queue_oldest_seconds", "Age of the task that waits for longest", tasks.oldest)
-        yield _gauge("tasks_running", "Tasks that a worker has", tasks.running)
-        text = "Tasks whose pages wait for a person"
-        yield _gauge("waiting_for_human", text, tasks.waiting_for_human)
-        fetches = self.status.fetches
-        yield _gauge(
-            "fetches_running", "Requests of POST /fetch without an answer", fetches.running
-        )
-        yield _gauge("fetch_sites", "Sessions that are kept for sites", fetches.sites)
-        if tasks.nodes:
-            yield _gauge("nodes", "Services that share the queue and live", len(tasks.nodes))
-        yield _gauge("workers", "Tasks that can run at once", tasks.slots)
-        yield _gauge("browsers_alive", "Browsers that run", len(browsers.tasks))
-        yield _gauge("browsers_starting", "Browsers being started", browsers.starting)
-        text = "Memory that the browsers held when they were looked at last"
-        yield _gauge("browsers_bytes", text, sum(browsers.bytes))
-        text = "Browsers that are no more"
-        restarts = dict.fromkeys(get_args(RestartCause), 0) | browsers.restarts
-        yield _counter("browser_restarts", text, "cause", restarts)
-        yield _total("egress_sent_bytes", "Bytes that pages sent to sites", egress.bytes_sent)
-        text = "Bytes that pages received from sites"
-        yield _total("egress_received_bytes", text, egress.bytes_received)
-        yield _total("egress_connections", "Connections made for pages", egress.connections)
-        text = "Hosts that a task's page could not reach"
-        failures = dict.fromkeys(get_args(EgressFailure), 0) | egress.failures
-        yield _counter("egress_failures", text, "code", failures)
-
-
-def _gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(_PREFIX + name, text, value=value)
-
-
-def _total(name: str, text: str, value: float) -> Metric:
-    return CounterMetricFamily(_PREFIX + name, text, value=value)
-
-
-def _counter(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
-    family = CounterMetricFamily(_PREFIX + name, text, labels=[label])
-    for key, value in values.items():
-        family.add_metric([key], value)
-    return family
