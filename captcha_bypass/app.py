@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -35,6 +34,7 @@ from captcha_bypass.human.webhook import Webhook
 from captcha_bypass.metrics import Metrics
 from captcha_bypass.nodes.nodes import Nodes
 from captcha_bypass.nodes.queue import make_queue
+from captcha_bypass.shutdown import drain, signals, until_asked
 from captcha_bypass.solving import isolated
 from captcha_bypass.solving.worker import Worker, permit_of
 from captcha_bypass.status import StatusBoard
@@ -45,8 +45,6 @@ logger = logging.getLogger(__name__)
 
 #: Connections that may wait to be accepted.
 BACKLOG = 1024
-#: Seconds in which clients can still fetch the results of tasks that ended during a shutdown.
-LINGER_SECONDS = 2.0
 
 QUEUE: web.AppKey[TaskQueue] = web.AppKey("QUEUE")
 STARTUP = web.AppKey("STARTUP", Startup)
@@ -184,7 +182,7 @@ async def serve(config: Config) -> None:
     # Handlers are cancelled when their client hangs up: nobody waits for a long-poll then.
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
     files = raise_file_limit()
-    async with _signals() as (asked, insisted), AsyncExitStack() as stack:
+    async with signals() as (asked, insisted), AsyncExitStack() as stack:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         assert runner.server is not None  # noqa: S101 - it was set up
@@ -198,8 +196,14 @@ async def serve(config: Config) -> None:
         app[WAITS].link_base = config.dashboard_url or _reachable(address)
         line = f"captcha-bypass {__version__} listening on {address}"
         print(f"{line} (workers: {config.workers})", flush=True)
-        await _until_asked(asked, app[STARTUP].begin())
-        await _drain(app, config.shutdown_timeout, insisted)
+        await until_asked(asked, app[STARTUP].begin())
+        await drain(
+            app[QUEUE],
+            app[SITES],
+            config.shutdown_timeout,
+            insisted,
+            ready=app[STARTUP].is_ready,
+        )
 
 
 async def _listen(door: Door, config: Config) -> asyncio.Server:
@@ -231,63 +235,3 @@ def _warn_if_open(config: Config) -> None:
             "pages from this address; set --api-key, or --host 127.0.0.1",
             config.host,
         )
-
-
-async def _until_asked(asked: asyncio.Event, startup: asyncio.Task[StartupError]) -> None:
-    signalled = asyncio.create_task(asked.wait())
-    try:
-        await asyncio.wait({signalled, startup}, return_when=asyncio.FIRST_COMPLETED)
-        if not signalled.done():
-            raise startup.result()
-    finally:
-        signalled.cancel()
-
-
-async def _drain(app: web.Application, grace: float, insisted: asyncio.Event) -> None:
-    """Let running tasks end, and their clients fetch the results, before the doors close."""
-    queue = app[QUEUE]
-    fetches = app[SITES].status().running
-    running, pending = queue.unfinished
-    if not app[STARTUP].is_ready or not (running or pending or fetches):
-        await queue.stop(0)  # no task has a page that it could lose
-        return
-    logger.info(
-        "stopping: %d tasks and %d fetches running, %d pending; waiting up to %g s for those that "
-        "run, a second Ctrl-C or SIGTERM ends them now",
-        running,
-        fetches,
-        pending,
-        grace,
-    )
-    stop = asyncio.create_task(_stop(queue, app[SITES], grace))
-    hurry = asyncio.create_task(insisted.wait())
-    try:
-        await asyncio.wait({stop, hurry}, return_when=asyncio.FIRST_COMPLETED)
-        if not hurry.done():
-            await asyncio.wait({hurry}, timeout=LINGER_SECONDS)
-    finally:
-        hurry.cancel()
-        stop.cancel()
-        await asyncio.gather(stop, hurry, return_exceptions=True)
-
-
-async def _stop(queue: TaskQueue, sites: Sites, grace: float) -> None:
-    await asyncio.gather(queue.stop(grace), sites.drain(grace))
-
-
-@asynccontextmanager
-async def _signals() -> AsyncIterator[tuple[asyncio.Event, asyncio.Event]]:
-    """Yield two events: set by the first and by the second SIGTERM or SIGINT."""
-    loop = asyncio.get_running_loop()
-    asked, insisted = asyncio.Event(), asyncio.Event()
-
-    def on_signal() -> None:
-        (insisted if asked.is_set() else asked).set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    try:
-        yield asked, insisted
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)

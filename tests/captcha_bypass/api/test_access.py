@@ -126,7 +126,7 @@ def make_peer(
     """The program's own `serve`, without browsers, until the block ends."""
     monkeypatch.setattr(app_module, "BrowserPool", NoBrowsers)
     monkeypatch.setattr(app_module, "find_engine", AsyncMock(return_value=FakeEngine()))
-    monkeypatch.setattr(app_module, "LINGER_SECONDS", 0.0)
+    monkeypatch.setattr("captcha_bypass.shutdown.LINGER_SECONDS", 0.0)
     caplog.set_level(logging.DEBUG)
 
     @asynccontextmanager
