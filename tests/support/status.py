@@ -17,7 +17,6 @@ EGRESS = Egress(
 )
 
 
-# Numbers of others
 #: A service with nothing to do and nothing to do it with.
 NOTHING = Status(
     tasks=Stats(0, 0, 0),
