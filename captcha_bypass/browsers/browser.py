@@ -13,7 +13,8 @@ from captcha_bypass.browsers.lease import Lease
 from captcha_bypass.browsers.lifecycle import Owner, State
 from captcha_bypass.browsers.occupants import Occupants
 from captcha_bypass.browsers.retirement import IN_ORDER, Cause
-from captcha_bypass.browsers.tabs import Means, Tab, Tabs
+from captcha_bypass.browsers.tab import Tab
+from captcha_bypass.browsers.tabs import Means, Tabs
 from captcha_bypass.concurrency import uninterrupted
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import BrowserLost, TaskError, Unguarded

@@ -9,7 +9,7 @@ from playwright.async_api import Error, Page
 
 from captcha_bypass.browsers.failures import translate
 from captcha_bypass.browsers.retirement import Cause
-from captcha_bypass.browsers.tabs import Tab
+from captcha_bypass.browsers.tab import Tab
 from captcha_bypass.concurrency import uninterrupted, within
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import TaskError

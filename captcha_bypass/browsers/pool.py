@@ -19,7 +19,7 @@ from captcha_bypass.browsers.launch.launcher import Launcher
 from captcha_bypass.browsers.launch.workspace import Workspace
 from captcha_bypass.browsers.lease import Lease
 from captcha_bypass.browsers.sessions import Sessions
-from captcha_bypass.browsers.tabs import Tab
+from captcha_bypass.browsers.tab import Tab
 from captcha_bypass.browsers.watchdog import Watchdog
 from captcha_bypass.concurrency import uninterrupted
 from captcha_bypass.egress.guard import Egress

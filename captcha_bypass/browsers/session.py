@@ -11,7 +11,7 @@ from captcha_bypass.browsers.lease import Lease
 from captcha_bypass.browsers.permits import Permits
 from captcha_bypass.browsers.retirement import Cause
 from captcha_bypass.browsers.session_pages import SessionPages
-from captcha_bypass.browsers.tabs import Tab
+from captcha_bypass.browsers.tab import Tab
 from captcha_bypass.browsers.visits import Visit
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.upstream import Upstream

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from captcha_bypass.browsers.browser import Browser
-from captcha_bypass.browsers.tabs import Tab, Tabs
+from captcha_bypass.browsers.tab import Tab
+from captcha_bypass.browsers.tabs import Tabs
 from captcha_bypass.browsers.visits import Visit, Visits
 from captcha_bypass.concurrency import uninterrupted
 from captcha_bypass.egress.routes import Permit

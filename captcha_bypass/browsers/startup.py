@@ -12,7 +12,7 @@ from typing import Self
 from captcha_bypass.browsers.launch.engines import Engine
 from captcha_bypass.browsers.lease import no_page
 from captcha_bypass.browsers.pool import BrowserPool
-from captcha_bypass.browsers.tabs import Tab
+from captcha_bypass.browsers.tab import Tab
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import StartupError
 from captcha_bypass.status import Browsers, Readiness

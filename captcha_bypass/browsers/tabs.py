@@ -9,13 +9,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from playwright.async_api import Browser, BrowserContext, Error, Page, StorageState
+from playwright.async_api import Browser, Error, Page, StorageState
 
 from captcha_bypass.browsers.failures import translate
 from captcha_bypass.browsers.launch.engines import Engine
 from captcha_bypass.browsers.page_events import Owner as PageOwner
 from captcha_bypass.browsers.page_events import PageEvents
 from captcha_bypass.browsers.retirement import Cause
+from captcha_bypass.browsers.tab import Tab, empty, open_page
 from captcha_bypass.browsers.time_zones import TimeZones
 from captcha_bypass.concurrency import Background, uninterrupted, within
 from captcha_bypass.egress.guard import Egress, Guard
@@ -25,35 +26,9 @@ from captcha_bypass.errors import BrowserLost
 
 logger = logging.getLogger(__name__)
 
-#: Entries that Firefox keeps of a page's history (browser.sessionhistory.max_entries).
-HISTORY_ENTRIES = 50
-_FORGET = "entries => { for (let n = 0; n < entries; n++) history.pushState(null, '') }"
-#: Seconds a page gets to become empty (0.1 s is normal) before it is closed instead.
-EMPTY_SECONDS = 1.0
 #: Seconds a page or context gets to close in a browser that keeps sessions. All of them end with it,
 #: which no page is worth that only waits for a busy machine: more than 1.5 s were seen on one.
 SESSIONS_CLOSE_SECONDS = 6.0
-
-
-class Loan(Protocol):
-    """What a task has a page by; see lease.Lease."""
-
-    @property
-    def was_ended(self) -> bool:
-        """Whether the page was taken from its task, for what it or its browser did."""
-
-    def extend(self, when: float) -> None:
-        """Move the moment, on the event loop's clock, from which the task may have it no longer."""
-
-
-@dataclass(eq=False)
-class Tab:
-    """A page, alone in its context, and the guard that all its traffic goes through."""
-
-    page: Page
-    guard: Guard
-    #: That of the task that has it, or had it last.
-    loan: Loan | None = None
 
 
 @dataclass(frozen=True)
@@ -194,7 +169,7 @@ class Tabs:
         context = await self._means.engine.new_context(
             self._browser, guard.url, time_zone=time_zone
         )
-        page = await _open_page(context)
+        page = await open_page(context)
         # Bounded by the task's deadline instead, which is one for all its steps.
         context.set_default_timeout(0)
         self._events.watch_windows(context)
@@ -207,7 +182,7 @@ class Tabs:
 
     async def _new_beside(self, tab: Tab) -> Tab:
         async with self._events.letting_windows_open(tab.page.context) as context:
-            page = await _open_page(context)
+            page = await open_page(context)
             self._events.watch(page)
         return Tab(page, tab.guard)
 
@@ -225,12 +200,7 @@ class Tabs:
 
     async def empty(self, tab: Tab) -> bool:
         """Leave a page for an empty one, for the next task; False if that cannot be done in time."""
-        try:
-            await within(EMPTY_SECONDS, _empty(tab.page))
-        except (Error, TimeoutError) as error:
-            logger.debug("a page could not be emptied: %s", type(error).__name__)
-            return False
-        return True
+        return await empty(tab.page)
 
     async def close_page(self, tab: Tab, *, patient: bool = False) -> bool:
         """Close a page alone, not what it stored; False if it does not close in time.
@@ -264,19 +234,3 @@ class Tabs:
     async def _cut(self, guard: Guard) -> None:
         self._guards.discard(guard)
         await guard.close()
-
-
-async def _open_page(context: BrowserContext) -> Page:
-    page = await context.new_page()
-    # A script may close a window whose history has one entry. A person's has the new tab page before
-    # what was opened in it.
-    await page.goto("about:blank", wait_until="commit")
-    return page
-
-
-async def _empty(page: Page) -> None:
-    await page.unroute_all(behavior="ignoreErrors")
-    await page.set_extra_http_headers({})
-    await page.goto("about:blank", wait_until="commit")
-    # Firefox forgets the oldest entries beyond its 50: the next page cannot go back to the last.
-    await page.evaluate(_FORGET, HISTORY_ENTRIES)

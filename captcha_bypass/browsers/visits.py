@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from captcha_bypass.browsers.retirement import Cause
-from captcha_bypass.browsers.tabs import Tab, Tabs
+from captcha_bypass.browsers.tab import Tab
+from captcha_bypass.browsers.tabs import Tabs
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import TaskError
 

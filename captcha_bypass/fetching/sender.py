@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from playwright.async_api import Error
 
 from captcha_bypass.browsers.sessions import Sessions
-from captcha_bypass.browsers.tabs import Tab
+from captcha_bypass.browsers.tab import Tab
 from captcha_bypass.browsers.visits import Visit
 from captcha_bypass.concurrency import Background, within
 from captcha_bypass.egress.routes import Permit

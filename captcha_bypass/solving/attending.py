@@ -10,7 +10,7 @@ from typing import Self
 from playwright.async_api import Error
 
 from captcha_bypass.browsers.pool import KILL_GRACE
-from captcha_bypass.browsers.tabs import Tab
+from captcha_bypass.browsers.tab import Tab
 from captcha_bypass.challenges import Challenge
 from captcha_bypass.human.waits import NoRoom, Wait, Waits
 from captcha_bypass.solving.bounds import Bounds

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import Error, Page, Request, Route
 
-from captcha_bypass.browsers.tabs import Tab
+from captcha_bypass.browsers.tab import Tab
 from captcha_bypass.egress.gate import Gate
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.solving.documents import DocumentTracker

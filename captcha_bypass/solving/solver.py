@@ -8,7 +8,7 @@ from typing import Any
 
 from playwright.async_api import Error, Route
 
-from captcha_bypass.browsers.tabs import Tab
+from captcha_bypass.browsers.tab import Tab
 from captcha_bypass.errors import TaskError
 from captcha_bypass.history import Timeline
 from captcha_bypass.human.waits import Waits

@@ -14,7 +14,7 @@ from playwright.async_api import Error
 from captcha_bypass.browsers.fleet import Limits
 from captcha_bypass.browsers.launch.engines import Firefox
 from captcha_bypass.browsers.launch.launcher import LAUNCH_SECONDS, BrowserProcess
-from captcha_bypass.browsers.tabs import Tab
+from captcha_bypass.browsers.tab import Tab
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import TaskError
 from captcha_bypass.solving.outcome import Findings, Outcome

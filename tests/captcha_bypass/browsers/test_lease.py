@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Error
 
 from captcha_bypass.browsers.lease import CANCEL_SECONDS, NOTICE_SECONDS, Lease
-from captcha_bypass.browsers.tabs import Tab
+from captcha_bypass.browsers.tab import Tab
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.errors import BrowserLost, TaskError

@@ -10,7 +10,7 @@ import pytest
 from captcha_bypass.browsers.lease import Lease
 from captcha_bypass.browsers.occupants import Occupants
 from captcha_bypass.browsers.retirement import FAULTS, Cause
-from captcha_bypass.browsers.tabs import Tab
+from captcha_bypass.browsers.tab import Tab
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.errors import BrowserLost, TaskError

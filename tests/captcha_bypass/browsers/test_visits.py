@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from captcha_bypass.browsers.tabs import Tab, Tabs
+from captcha_bypass.browsers.tab import Tab
+from captcha_bypass.browsers.tabs import Tabs
 from captcha_bypass.browsers.visits import Visit, Visits
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from captcha_bypass.browsers.tabs import Tab
+from captcha_bypass.browsers.tab import Tab
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.errors import BrowserLost, TaskError
