@@ -84,7 +84,7 @@ def test_base_is_light_and_all_is_all() -> None:
     (needed,) = PROJECT["dependencies"]
     assert needed.startswith("aiohttp>=")
     others = sorted(set(EXTRAS) - {"all"})
-    assert others == ["scrapy", "server"]
+    assert others == ["redis", "scrapy", "server"]
     (everything,) = EXTRAS["all"]
     assert sorted(re.findall(r"\w+", everything.partition("[")[2])) == others
 
