@@ -63,7 +63,7 @@ class Nodes:
             found.fetching, found.routes = fetches, fetches.routes()
             found.is_peer = fetches.is_peer
             found._opening.append(fetches.opened())
-            queues.homes.on_end_home = found._end_home
+            queues.homes.on_end = found._end_home
         return found
 
     @asynccontextmanager

@@ -17,7 +17,7 @@ from captcha_bypass.tasks.base import Observer, TaskQueue
 from captcha_bypass.tasks.memory import MemoryQueue
 
 if TYPE_CHECKING:
-    from captcha_bypass.tasks.fleet.queue import FleetQueue
+    from captcha_bypass.tasks.fleet.homes import FleetHomes
 
 
 class Queues(NamedTuple):
@@ -31,7 +31,7 @@ class Queues(NamedTuple):
 
     queue: TaskQueue
     clearances: Refusable
-    homes: FleetQueue | None
+    homes: FleetHomes | None
     opening: AbstractAsyncContextManager[None]
 
 
@@ -73,7 +73,8 @@ def _shared(config: Config, url: SecretStr, metrics: Metrics, observer: Observer
     from captcha_bypass.tasks.fleet.opening import Address, connect, opened
     from captcha_bypass.tasks.fleet.queue import FleetQueue
     from captcha_bypass.tasks.fleet.seal import Seal
-    from captcha_bypass.tasks.fleet.store import PREFIX, Store
+    from captcha_bypass.tasks.fleet.steps import PREFIX
+    from captcha_bypass.tasks.fleet.store import Store
 
     address = Address(url.get_secret_value())
     redis = connect(address)
@@ -96,4 +97,4 @@ def _shared(config: Config, url: SecretStr, metrics: Metrics, observer: Observer
     opening = opened(queue, redis, address, timeout=config.start_timeout, secrets=secrets)
     clearances = FleetClearances(store, config.clearance_ttl, metrics.clearance)
     sharing = FleetSharing(queue, store, clearances, metrics.clearance)
-    return Queues(sharing, clearances, queue, opening)
+    return Queues(sharing, clearances, queue.homes, opening)

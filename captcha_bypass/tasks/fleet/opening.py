@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
 
@@ -104,6 +104,14 @@ def _behind_sentinels(address: Address, options: dict[str, Any]) -> Redis:
     return redis
 
 
+async def disconnect(redis: Redis) -> None:
+    """Close a client, and those by which it asks sentinels."""
+    await redis.aclose()
+    if isinstance(redis.connection_pool, SentinelConnectionPool):
+        for sentinel in redis.connection_pool.sentinel_manager.sentinels:
+            await sentinel.aclose()
+
+
 @asynccontextmanager
 async def opened(
     queue: FleetQueue, redis: Redis, address: Address, *, timeout: float, secrets: tuple[str, ...]
@@ -120,8 +128,8 @@ async def opened(
     try:
         await _reach(redis, address, timeout)
         await _check(redis, address)
-        await queue.know_each_other(secrets)
-        queue.seen_at = await _seen_at(redis)
+        await queue.homes.know_each_other(secrets)
+        queue.homes.seen_at = await _seen_at(redis)
         if not secrets and not address.is_local:
             logger.warning(
                 "NOT ENCRYPTED: tasks and results, with proxy passwords and cookies, are readable "
@@ -133,7 +141,7 @@ async def opened(
         finally:
             await queue.close()
     finally:
-        await redis.aclose()
+        await disconnect(redis)
 
 
 async def _reach(redis: Redis, address: Address, timeout: float) -> None:

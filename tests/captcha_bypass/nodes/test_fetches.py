@@ -91,7 +91,7 @@ async def nodes(make_node: MakeNode) -> AsyncIterator[list[Node]]:
         found: list[Node] = []
         for name, slots in (("api", 0), ("solver", 1)):
             queue, local = await make_node(name), Local(name)
-            fetches = NodeFetches(local, queue, lambda request: None, max_bytes=MAX_BYTES)
+            fetches = NodeFetches(local, queue.homes, lambda request: None, max_bytes=MAX_BYTES)
             await stack.enter_async_context(fetches.opened())
             app = web.Application(middlewares=[refusing])
             app.add_routes(fetches.routes())
@@ -99,11 +99,11 @@ async def nodes(make_node: MakeNode) -> AsyncIterator[list[Node]]:
             node.server = TestServer(app)
             await node.server.start_server()
             stack.push_async_callback(node.server.close)
-            await queue.know_each_other(("new", "old"))
-            queue.url = node.url.rstrip("/")
+            await queue.homes.know_each_other(("new", "old"))
+            queue.homes.url = node.url.rstrip("/")
             await queue.start(at_once if slots else None, slots)
             found.append(node)
-            await queue._store.beat(queue.node, name, slots, queue.url, "", {})
+            await queue._store.beat(queue.node, name, slots, queue.homes.url, "", {})
         yield found
 
 
@@ -179,7 +179,7 @@ async def test_request_without_a_session_goes_on_to_another_node_if_none_was_ask
     await solver.queue.stop(0)
     await solver.queue.close()
     api.queue._slots = 1
-    await api.queue._store.beat(api.queue.node, "api", 1, api.queue.url, "", {})
+    await api.queue._store.beat(api.queue.node, "api", 1, api.queue.homes.url, "", {})
     assert await api.fetches.fetch(request_of(), "") == fetched(b"api:")
 
 
@@ -228,7 +228,7 @@ async def test_node_with_another_secret_is_a_stranger_and_hears_of_no_route(
     nodes: list[Node],
 ) -> None:
     api, solver = nodes
-    api.queue.secrets = ("another",)
+    api.queue.homes.secrets = ("another",)
     error = await failure(api, request_of())
     assert isinstance(error, UnexpectedError)
     assert "answered with 404" in str(error)
@@ -238,7 +238,7 @@ async def test_node_with_another_secret_is_a_stranger_and_hears_of_no_route(
 
 async def test_node_that_still_says_the_old_secret_is_known(nodes: list[Node]) -> None:
     api, _ = nodes
-    api.queue.secrets = ("old",)
+    api.queue.homes.secrets = ("old",)
     assert await api.fetches.fetch(request_of(), "") == fetched(b"solver:")
 
 

@@ -21,8 +21,8 @@ class Node:
     def __init__(self, queue: FleetQueue) -> None:
         self.queue = queue
         self.here = Sessions(most=2, ttl=60.0)
-        self.all = NodeSessions(self.here, queue)
-        queue.on_end_home = self._end_home
+        self.all = NodeSessions(self.here, queue.homes)
+        queue.homes.on_end = self._end_home
 
     async def _end_home(self, home: str) -> None:
         owner, _, name = home.removeprefix("session:").partition(":")

@@ -58,7 +58,7 @@ IMPLEMENTATIONS = {
     ),
     "fleet": Implementation(
         make=lambda max_pending, ttl, redis: fleet_queue(redis, max_pending, ttl),
-        backstop="captcha_bypass.tasks.fleet.queue.BACKSTOP_SECONDS",
+        backstop="captcha_bypass.tasks.fleet.runs.BACKSTOP_SECONDS",
         hands_over=True,
     ),
     # Tasks that share nothing are to see no difference.

@@ -68,16 +68,16 @@ async def test_login_that_is_refused_is_told_without_the_password(
 async def test_login_that_is_right_opens_the_queue(guarded: tuple[str, Path]) -> None:
     url = guarded[0].replace("redis://", f"redis://:{PASSWORD}@")
     async with opening(url) as queue:
-        assert queue.seen_at == "127.0.0.1"
-        assert queue.secrets == ("derived",)
+        assert queue.homes.seen_at == "127.0.0.1"
+        assert queue.homes.secrets == ("derived",)
 
 
 async def test_local_socket_opens_the_queue_and_shows_no_address(
     guarded: tuple[str, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     async with opening(f"unix://{guarded[1]}?db=1", secrets=()) as queue:
-        assert queue.seen_at is None
-        (secret,) = queue.secrets
+        assert queue.homes.seen_at is None
+        (secret,) = queue.homes.secrets
         assert len(secret) > 20
         await queue.submit("a", {}, 5)
         assert (await queue.stats()).queued == 1
@@ -88,8 +88,8 @@ async def test_nodes_without_a_secret_agree_on_one(guarded: tuple[str, Path]) ->
     prefix = "agree:"
     redis = connect(Address(guarded[0]))
     nodes = [fleet_queue(redis, prefix=prefix, name=name) for name in "ab"]
-    await asyncio.gather(*(node.know_each_other(()) for node in nodes))
-    assert nodes[0].secrets == nodes[1].secrets
+    await asyncio.gather(*(node.homes.know_each_other(()) for node in nodes))
+    assert nodes[0].homes.secrets == nodes[1].homes.secrets
     for node in nodes:
         await node.close()
     await redis.aclose()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from captcha_bypass.errors import StartupError
-from captcha_bypass.tasks.fleet.opening import Address, connect
+from captcha_bypass.tasks.fleet.opening import Address, connect, disconnect
 from tests.support.redis_server import RedisServer, redis_sentinel
 
 
@@ -18,7 +18,7 @@ async def test_redis_is_found_by_its_sentinels(server: RedisServer, tmp_path: Pa
         redis = connect(Address(f"redis+sentinel://{hosts}/0?service=queue"))
         assert await redis.ping() is True
         assert (await redis.info("server"))["tcp_port"] == server.port
-        await redis.aclose()
+        await disconnect(redis)
 
 
 @pytest.mark.parametrize("hosts", ["127.0.0.1", "127.0.0.1:port", ""])

@@ -30,7 +30,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 def die(node: FleetQueue) -> None:
     """Leave a node without a word, as a process that is killed: it says nothing any more."""
     node._loops.cancel()
-    for run in node._runs.values():
+    for run in node._runs._runs.values():
         run.is_lost = True
         run.job.cancel()
 
