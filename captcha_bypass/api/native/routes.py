@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
@@ -26,13 +23,12 @@ from captcha_bypass.api.native.answers import (
     Unavailable,
 )
 from captcha_bypass.api.native.openapi import document
+from captcha_bypass.api.native.waiting import WaitingPlaces, wait_of
 from captcha_bypass.api.sessions import Sessions
 from captcha_bypass.api.submission import decided, read_body, submit
 from captcha_bypass.concurrency import uninterrupted
 from captcha_bypass.config import Config
 from captcha_bypass.errors import (
-    FieldError,
-    InvalidRequest,
     ShuttingDown,
     TooManyWaiting,
     UnsupportedMediaType,
@@ -43,8 +39,6 @@ from captcha_bypass.status import StatusBoard
 from captcha_bypass.tasks.base import Record, TaskQueue
 from captcha_bypass.wire.models import SessionKey, SolveRequest
 
-#: Longest `wait` of a long-poll, in seconds; proxies between us and the client give up at 60.
-MAX_WAIT = 30.0
 #: Bytes of a body from which it is read in a thread.
 THREAD_BYTES = 32 * 1024
 #: What anybody may get who reaches the port: health checks of containers and balancers have no key.
@@ -72,7 +66,7 @@ class NativeApi:
         self._board = board
         self._history = history
         self._openapi = document(config.max_timeout)
-        self._waiting = 0
+        self._places = WaitingPlaces(config.max_waiting)
         self._reading = asyncio.Lock()
         self._outbox = Outbox(most=config.max_waiting, most_bytes=config.max_results_bytes)
 
@@ -93,7 +87,7 @@ class NativeApi:
     async def solve(self, request: web.Request) -> web.Response:
         """Queue a task; with `wait`, answer with its result if it ends within so many seconds."""
         _check_json(request)
-        wait = _wait(request)
+        wait = wait_of(request)
         if self._queue.stopping:
             raise ShuttingDown
         try:
@@ -104,7 +98,9 @@ class NativeApi:
         owner = owner_of(request)
         if not wait:
             return _queued(await submit(self._queue, self._config, solve_request, owner))
-        with self._place():  # before the task is queued, so that a refused request changes nothing
+        with (
+            self._places.one()
+        ):  # before the task is queued, so that a refused request changes nothing
             task_id = await submit(self._queue, self._config, solve_request, owner)
             record = await self._ended(task_id, wait)
         if record is not None and not record.finished:
@@ -136,10 +132,10 @@ class NativeApi:
     async def result(self, request: web.Request) -> web.Response:
         """Return a task's state, holding the answer up to `wait` seconds until it ends."""
         task_id = request.match_info["task_id"]
-        wait = _wait(request)
+        wait = wait_of(request)
         record = await self._own(request)
         if wait and record is not None and not record.finished:
-            with self._place():
+            with self._places.one():
                 record = await self._queue.wait(task_id, wait)
         return self._view(task_id, record)
 
@@ -162,24 +158,6 @@ class NativeApi:
         """Return the task that is asked for, or None if it is somebody else's."""
         record = await self._queue.get(request.match_info["task_id"])
         return record if record is not None and record.owner == owner_of(request) else None
-
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        """Have a place among the requests that wait for results.
-
-        Raises:
-            TooManyWaiting: there is none.
-        """
-        if self._waiting >= self._config.max_waiting:
-            raise TooManyWaiting(
-                f"{self._waiting} requests are waiting for results; ask without wait, "
-                "try again later or raise --max-waiting."
-            )
-        self._waiting += 1
-        try:
-            yield
-        finally:  # a client that hangs up cancels what it does here
-            self._waiting -= 1
 
     async def remove(self, request: web.Request) -> web.Response:
         """Cancel a task or delete its result."""
@@ -259,18 +237,6 @@ class NativeApi:
 def _check_json(request: web.Request) -> None:
     if request.content_type != "application/json":
         raise UnsupportedMediaType("Send JSON with the header Content-Type: application/json.")
-
-
-def _wait(request: web.Request) -> float:
-    text = request.query.get("wait", "0")
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds <= MAX_WAIT:
-        message = f"must be a number of seconds from 0 to {MAX_WAIT:g}"
-        raise InvalidRequest([FieldError("wait", message)])
-    return seconds
 
 
 def _queued(task_id: str) -> web.Response:

@@ -23,7 +23,8 @@ from captcha_bypass.api.fetch_places import FetchPlaces
 from captcha_bypass.api.metrics import MetricsApi
 from captcha_bypass.api.native.evidence import EvidenceApi
 from captcha_bypass.api.native.openapi import document
-from captcha_bypass.api.native.routes import MAX_WAIT, NativeApi
+from captcha_bypass.api.native.routes import NativeApi
+from captcha_bypass.api.native.waiting import MAX_WAIT
 from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.config import Config
 from captcha_bypass.errors import RequestError, RequestErrorCode, TaskErrorCode
