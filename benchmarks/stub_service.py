@@ -27,7 +27,7 @@ from captcha_bypass.status import Browsers, Egress, Readiness, StatusBoard
 from captcha_bypass.tasks.base import JsonDict
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.wire.fetch import Fetched, FetchRequest
-from captcha_bypass.wire.models import Task
+from captcha_bypass.wire.task import Task
 
 #: About 20 kB, as long as an ordinary page.
 _PAGE = "<p>The quick brown fox jumps over the lazy dog, then does so once more.</p>\n" * 260

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from captcha_bypass.egress.upstream import Upstream
-from captcha_bypass.wire.models import SessionKey
+from captcha_bypass.wire.task import SessionKey
 
 
 class Sessions(Protocol):

@@ -12,7 +12,8 @@ from captcha_bypass.config import Config
 from captcha_bypass.errors import FieldError, InvalidRequest, SlowBody
 from captcha_bypass.tasks.base import TaskQueue
 from captcha_bypass.wire.fetch import FetchRequest
-from captcha_bypass.wire.models import SolveRequest, Task
+from captcha_bypass.wire.models import SolveRequest
+from captcha_bypass.wire.task import Task
 
 #: Seconds for a body: 256 KiB at 10 kB a second.
 BODY_SECONDS = 30.0

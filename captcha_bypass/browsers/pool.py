@@ -26,7 +26,7 @@ from captcha_bypass.egress.guard import Egress
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import TaskError, Unguarded
 from captcha_bypass.status import Browsers
-from captcha_bypass.wire.models import SessionKey
+from captcha_bypass.wire.task import SessionKey
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import TaskError, TooManySessions
 from captcha_bypass.status import SessionNow
-from captcha_bypass.wire.models import SessionKey
+from captcha_bypass.wire.task import SessionKey
 
 #: Seconds between two looks for sessions that have ended by themselves.
 LOOK_EVERY = 1.0

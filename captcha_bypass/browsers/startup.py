@@ -16,7 +16,7 @@ from captcha_bypass.browsers.tab import Tab
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import StartupError
 from captcha_bypass.status import Browsers, Readiness
-from captcha_bypass.wire.models import SessionKey
+from captcha_bypass.wire.task import SessionKey
 
 logger = logging.getLogger(__name__)
 

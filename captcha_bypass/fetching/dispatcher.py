@@ -13,7 +13,7 @@ from captcha_bypass.fetching.sender import Sent, Wanted
 from captcha_bypass.fetching.site import Site
 from captcha_bypass.fetching.turns import Turns
 from captcha_bypass.wire.fetch import FetchRequest
-from captcha_bypass.wire.models import SessionKey
+from captcha_bypass.wire.task import SessionKey
 
 #: What a solve leaves of a request's time, so that there is time to say how it ended: seconds at most,
 #: and a part of what is left.

@@ -21,7 +21,7 @@ from captcha_bypass.fetching.deadline import Deadline
 from captcha_bypass.fetching.messages import ChallengeNotPassed, TimeIsUp
 from captcha_bypass.tasks.base import JsonDict, Record, State, TaskQueue
 from captcha_bypass.wire.fetch import Obstacle
-from captcha_bypass.wire.models import Task
+from captcha_bypass.wire.task import Task
 
 logger = logging.getLogger(__name__)
 

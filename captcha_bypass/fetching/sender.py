@@ -19,7 +19,7 @@ from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import TaskError
 from captcha_bypass.fetching.fetcher import Fetcher
 from captcha_bypass.fetching.messages import Answer, FetchError, PageSpoilt, Request, origin_of
-from captcha_bypass.wire.models import SessionKey
+from captcha_bypass.wire.task import SessionKey
 
 #: Seconds for a page to show the blank document and take what fetches in it; 0.1 s is normal.
 OPEN_SECONDS = 10.0

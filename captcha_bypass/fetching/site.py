@@ -6,7 +6,7 @@ import asyncio
 
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.fetching.flights import Flight
-from captcha_bypass.wire.models import SessionKey
+from captcha_bypass.wire.task import SessionKey
 
 
 class Site:

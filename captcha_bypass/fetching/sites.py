@@ -23,7 +23,7 @@ from captcha_bypass.solving.cookies import browser_cookie
 from captcha_bypass.status import Fetches, SessionNow
 from captcha_bypass.tasks.base import TaskQueue
 from captcha_bypass.wire.fetch import Fetched, FetchRequest
-from captcha_bypass.wire.models import SessionKey
+from captcha_bypass.wire.task import SessionKey
 
 
 class _Identity(NamedTuple):

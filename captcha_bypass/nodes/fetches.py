@@ -27,7 +27,7 @@ from captcha_bypass.fetching.messages import origin_of
 from captcha_bypass.nodes import letters
 from captcha_bypass.tasks.base import Homes
 from captcha_bypass.wire.fetch import Fetched, FetchRequest
-from captcha_bypass.wire.models import SessionKey
+from captcha_bypass.wire.task import SessionKey
 
 logger = logging.getLogger(__name__)
 

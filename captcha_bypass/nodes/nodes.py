@@ -15,7 +15,7 @@ from captcha_bypass.nodes.fetches import NodeFetches
 from captcha_bypass.nodes.queue import Queues
 from captcha_bypass.nodes.sessions import Local, NodeSessions
 from captcha_bypass.wire.fetch import FetchRequest
-from captcha_bypass.wire.models import SessionKey
+from captcha_bypass.wire.task import SessionKey
 
 
 class Nodes:

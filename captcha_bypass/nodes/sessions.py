@@ -6,7 +6,7 @@ from typing import Protocol
 
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.tasks.base import Homes
-from captcha_bypass.wire.models import SessionKey
+from captcha_bypass.wire.task import SessionKey
 
 
 class Local(Protocol):

@@ -66,7 +66,7 @@ class Terms:
 
     @classmethod
     def of(cls, payload: JsonDict) -> Terms | None:
-        """Return the terms of a task (wire.models.Task.to_payload); None: it shares nothing.
+        """Return the terms of a task (wire.task.Task.to_payload); None: it shares nothing.
 
         That is one in a session, one with a form, and one with headers that no browser sends by itself,
         such as Authorization: what it gets may be good for it alone.

@@ -18,8 +18,8 @@ from captcha_bypass.solving.explaining import Explainer, hint_of
 from captcha_bypass.solving.outcome import Outcome
 from captcha_bypass.solving.watcher import Watcher
 from captcha_bypass.status import Ending
-from captcha_bypass.wire.models import Task
 from captcha_bypass.wire.results import HintCode
+from captcha_bypass.wire.task import Task
 
 #: Seconds that such a challenge stands before a person is called: many pass by themselves.
 STANDING_SECONDS = 5.0

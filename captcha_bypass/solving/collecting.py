@@ -18,8 +18,8 @@ from captcha_bypass.solving.documents import Document, DocumentTracker
 from captcha_bypass.solving.isolated import ask
 from captcha_bypass.solving.outcome import Exchange, Findings
 from captcha_bypass.solving.sources import decode
-from captcha_bypass.wire.models import Task
 from captcha_bypass.wire.results import ResultCookie
+from captcha_bypass.wire.task import Task
 
 #: Seconds each part of the result may take to collect past the deadline; together they stay under
 #: the five that the browser lives on then.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from captcha_bypass.wire.conditions import Condition, alternatives
-from captcha_bypass.wire.models import Task
+from captcha_bypass.wire.task import Task
 from captcha_bypass.wire.text import fold
 
 

@@ -14,8 +14,9 @@ from playwright.async_api import BrowserContext, Error, Page, Response, Route
 
 from captcha_bypass.browsers.failures import is_abort
 from captcha_bypass.wire.fields import host_of
-from captcha_bypass.wire.models import Cookie, Task
+from captcha_bypass.wire.models import Cookie
 from captcha_bypass.wire.results import ResultCookie
+from captcha_bypass.wire.task import Task
 
 #: Hosts that are remembered of one context.
 _MOST_HOSTS = 1000

@@ -11,7 +11,7 @@ from captcha_bypass.browsers.tab import Tab
 from captcha_bypass.egress.gate import Gate
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.solving.documents import DocumentTracker
-from captcha_bypass.wire.models import Task
+from captcha_bypass.wire.task import Task
 
 _FORM_TYPE = "application/x-www-form-urlencoded"
 

@@ -23,7 +23,7 @@ from captcha_bypass.solving.explaining import Explainer, Explanation
 from captcha_bypass.solving.failed_requests import FailedRequests
 from captcha_bypass.solving.outcome import Outcome, Reasons
 from captcha_bypass.solving.watcher import Watcher
-from captcha_bypass.wire.models import Task
+from captcha_bypass.wire.task import Task
 
 
 async def solve(

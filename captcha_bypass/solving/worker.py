@@ -25,7 +25,7 @@ from captcha_bypass.solving.outcome import Findings, Outcome, Reasons
 from captcha_bypass.solving.solver import solve
 from captcha_bypass.tasks.base import JsonDict
 from captcha_bypass.wire.fetch import FetchRequest
-from captcha_bypass.wire.models import SessionKey, Task
+from captcha_bypass.wire.task import SessionKey, Task
 
 logger = logging.getLogger(__name__)
 

@@ -29,8 +29,9 @@ from captcha_bypass.wire.fields import (
     host_of,
     matching,
 )
-from captcha_bypass.wire.models import MAX_COOKIES, Cookie, OnChallenge, Proxy, Task, Wire
+from captcha_bypass.wire.models import MAX_COOKIES, Cookie, OnChallenge, Proxy, Wire
 from captcha_bypass.wire.results import Hint
+from captcha_bypass.wire.task import Task
 
 #: More than any browser sends.
 MAX_FETCH_HEADERS = 100

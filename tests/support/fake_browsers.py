@@ -18,7 +18,7 @@ from captcha_bypass.browsers.tab import Tab
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import TaskError
 from captcha_bypass.solving.outcome import Findings, Outcome
-from captcha_bypass.wire.models import Task
+from captcha_bypass.wire.task import Task
 
 #: The settings' defaults, for a pool with one slot.
 LIMITS = Limits(slots=1, tasks_per_browser=100, max_browser_bytes=2 * 1024**3)

@@ -21,7 +21,7 @@ from captcha_bypass.sharing.queue import SharedQueue
 from captcha_bypass.status import Egress, Readiness, StatusBoard
 from captcha_bypass.tasks.base import Handler
 from captcha_bypass.tasks.memory import MemoryQueue
-from captcha_bypass.wire.models import SessionKey
+from captcha_bypass.wire.task import SessionKey
 from tests.support.fetching import NoFetches
 from tests.support.status import ToldBrowsers
 

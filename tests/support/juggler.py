@@ -21,7 +21,7 @@ from captcha_bypass.egress.rules import Rules
 from captcha_bypass.solving import isolated
 from captcha_bypass.solving.worker import Worker
 from captcha_bypass.tasks.base import JsonDict
-from captcha_bypass.wire.models import Task
+from captcha_bypass.wire.task import Task
 from tests.support import fake_juggler
 from tests.support.camoufox_bundle import lay_out
 from tests.support.fake_browsers import LIMITS

@@ -13,7 +13,8 @@ from captcha_bypass.errors import CaptchaBypassError, FieldError
 from captcha_bypass.tasks.base import JsonDict
 from captcha_bypass.wire.fetch import FetchRequest
 from captcha_bypass.wire.fields import SessionName
-from captcha_bypass.wire.models import MAX_COOKIES, Proxy, Task
+from captcha_bypass.wire.models import MAX_COOKIES, Proxy
+from captcha_bypass.wire.task import Task
 
 logger = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import ShuttingDown
 from captcha_bypass.status import StatusBoard
 from captcha_bypass.tasks.base import JsonDict, Record, TaskQueue
-from captcha_bypass.wire.models import SessionKey, Task
+from captcha_bypass.wire.task import SessionKey, Task
 
 #: A body of any other type counts as empty, so that no page of another origin can send commands.
 JSON_TYPES = frozenset({"application/json", "application/json-rpc"})

@@ -37,7 +37,8 @@ from captcha_bypass.history import History
 from captcha_bypass.sharing.clearances import Refusable
 from captcha_bypass.status import StatusBoard
 from captcha_bypass.tasks.base import Record, TaskQueue
-from captcha_bypass.wire.models import SessionKey, SolveRequest
+from captcha_bypass.wire.models import SolveRequest
+from captcha_bypass.wire.task import SessionKey
 
 #: Bytes of a body from which it is read in a thread.
 THREAD_BYTES = 32 * 1024

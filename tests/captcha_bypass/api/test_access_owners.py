@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 from yarl import URL
 
-from captcha_bypass.wire.models import Task
+from captcha_bypass.wire.task import Task
 from tests.support.flaresolverr_service import V1, FakeSessions, Json, serving
 from tests.support.native_tasks import BASE, SOLUTION
 from tests.support.scripted_queue import Script, until

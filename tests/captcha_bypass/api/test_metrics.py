@@ -25,7 +25,7 @@ from captcha_bypass.solving.outcome import Findings, Outcome
 from captcha_bypass.solving.worker import Worker
 from captcha_bypass.status import Browsers, StatusBoard
 from captcha_bypass.tasks.memory import MemoryQueue
-from captcha_bypass.wire.models import Task
+from captcha_bypass.wire.task import Task
 from tests.support.fetching import NoFetches
 from tests.support.samples import Samples, key, parse, solves
 from tests.support.scripted_queue import until

@@ -15,7 +15,7 @@ from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.errors import TaskError
-from captcha_bypass.wire.models import SessionKey
+from captcha_bypass.wire.task import SessionKey
 from tests.support.fake_browsers import LIMITS, FakeEgress, FakeEngine, World
 from tests.support.virtual_time import VirtualLoop
 

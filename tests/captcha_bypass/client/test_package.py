@@ -24,7 +24,7 @@ from captcha_bypass.client import (
 )
 from captcha_bypass.fetching.messages import ChallengeNotPassed, TimeIsUp
 from captcha_bypass.wire.fetch import NotThrough, Obstacle
-from captcha_bypass.wire.models import SessionKey
+from captcha_bypass.wire.task import SessionKey
 from tests.support.clients import Caller, ScriptedFetches, calling, refuse
 from tests.support.fetching import FineFetches
 from tests.support.flaresolverr_service import V1, FakeSessions, serving

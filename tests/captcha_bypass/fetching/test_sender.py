@@ -16,7 +16,7 @@ from captcha_bypass.errors import BrowserLost, TaskError
 from captcha_bypass.fetching import sender as module
 from captcha_bypass.fetching.messages import Answer, PageSpoilt, Request
 from captcha_bypass.fetching.sender import NotSent, Sender, Wanted
-from captcha_bypass.wire.models import SessionKey
+from captcha_bypass.wire.task import SessionKey
 
 KEY = SessionKey("one", "site-1", of_site=True)
 PERMIT = Permit(Destination("site.test", 80))

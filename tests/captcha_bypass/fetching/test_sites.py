@@ -26,7 +26,7 @@ from captcha_bypass.status import SessionNow
 from captcha_bypass.tasks.base import JsonDict
 from captcha_bypass.tasks.memory import MemoryQueue
 from captcha_bypass.wire.fetch import Fetched, FetchRequest, NotThrough, Obstacle
-from captcha_bypass.wire.models import SessionKey
+from captcha_bypass.wire.task import SessionKey
 from tests.support.native_tasks import SOLUTION
 from tests.support.scripted_queue import until
 

@@ -13,7 +13,8 @@ from captcha_bypass.history.entries import (
     entry_of,
     name_of,
 )
-from captcha_bypass.wire.models import SolveRequest, Task
+from captcha_bypass.wire.models import SolveRequest
+from captcha_bypass.wire.task import Task
 from tests.support.native_tasks import SOLUTION
 
 SECRET = "s3cret"

@@ -8,7 +8,7 @@ from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.errors import TooManySessions
 from captcha_bypass.nodes.sessions import NodeSessions
 from captcha_bypass.tasks.fleet.queue import FleetQueue
-from captcha_bypass.wire.models import SessionKey
+from captcha_bypass.wire.task import SessionKey
 from tests.captcha_bypass.tasks.fleet.conftest import MakeNode
 from tests.support.scripted_queue import at_once
 

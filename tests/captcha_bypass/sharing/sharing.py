@@ -11,7 +11,8 @@ from captcha_bypass.sharing.clearances import Clearances
 from captcha_bypass.sharing.queue import SharedQueue
 from captcha_bypass.tasks.base import JsonDict, Record
 from captcha_bypass.tasks.memory import MemoryQueue
-from captcha_bypass.wire.models import SolveRequest, Task
+from captcha_bypass.wire.models import SolveRequest
+from captcha_bypass.wire.task import Task
 from tests.support.native_tasks import SOLUTION
 from tests.support.scripted_queue import Script, ended, until
 

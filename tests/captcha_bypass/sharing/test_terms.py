@@ -10,7 +10,8 @@ from pydantic import SecretStr
 
 from captcha_bypass.sharing.terms import ClearanceKey, Terms, seconds_left
 from captcha_bypass.tasks.base import JsonDict
-from captcha_bypass.wire.models import Proxy, SolveRequest, Task
+from captcha_bypass.wire.models import Proxy, SolveRequest
+from captcha_bypass.wire.task import Task
 from tests.captcha_bypass.sharing.sharing import SOLVED, cookie, payload, proxy
 from tests.support.native_tasks import SOLUTION
 

@@ -17,7 +17,7 @@ from captcha_bypass.solving.attending import END_SECONDS, Attendant
 from captcha_bypass.solving.bounds import Bounds
 from captcha_bypass.solving.outcome import Outcome
 from captcha_bypass.tasks.memory import MemoryQueue
-from captcha_bypass.wire.models import Task
+from captcha_bypass.wire.task import Task
 from tests.support.virtual_time import VirtualLoop
 
 HUMAN, AUTOMATIC = Challenge("datadome", "human"), Challenge("cloudflare", "automatic")

@@ -10,7 +10,7 @@ from aiohttp import ClientResponse
 from yarl import URL
 
 from captcha_bypass.api.dashboard import logins, routes
-from captcha_bypass.wire.models import SessionKey
+from captcha_bypass.wire.task import SessionKey
 from tests.support.dashboard_service import A, B, Dashboard, MakeDashboard
 
 SESSION = "/dashboard/api/session"

@@ -13,8 +13,8 @@ import aiohttp
 from yarl import URL
 
 from captcha_bypass import challenges
-from captcha_bypass.wire.models import SessionKey, Task
 from captcha_bypass.wire.results import Solution
+from captcha_bypass.wire.task import SessionKey, Task
 from tests.support.flaresolverr_service import FakeSessions, Json
 
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"

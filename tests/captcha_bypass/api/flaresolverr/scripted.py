@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from captcha_bypass.wire.models import Task
+from captcha_bypass.wire.task import Task
 from tests.support.flaresolverr_service import V1, Json, failure_of
 from tests.support.scripted_queue import Script, until
 

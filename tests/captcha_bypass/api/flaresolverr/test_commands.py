@@ -10,7 +10,7 @@ import pytest
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import RequestError
-from captcha_bypass.wire.models import SessionKey, Task
+from captcha_bypass.wire.task import SessionKey, Task
 from tests.captcha_bypass.api.flaresolverr.scripted import (
     CANARY,
     DATA,

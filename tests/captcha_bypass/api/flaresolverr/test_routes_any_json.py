@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from captcha_bypass.api.flaresolverr.commands import Command, Refused
 from captcha_bypass.config import Config
-from captcha_bypass.wire.models import Task
+from captcha_bypass.wire.task import Task
 from tests.support.flaresolverr_service import Json
 
 CONFIG = Config(workers=1)

@@ -10,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from captcha_bypass.tasks.base import Stats
-from captcha_bypass.wire.models import SolveRequest, Task
+from captcha_bypass.wire.models import SolveRequest
+from captcha_bypass.wire.task import Task
 from tests.support.native_service import JSON, MakeService, Service, but, cookie, error_of
 from tests.support.native_tasks import BASE, SOLUTION
 from tests.support.scripted_queue import until

@@ -15,7 +15,7 @@ from captcha_bypass.browsers.launch.preferences import PREFS
 from captcha_bypass.browsers.launch.processes import BROWSER_MARK, INSTANCE_MARK
 from captcha_bypass.browsers.time_zones import TimeZones
 from captcha_bypass.egress.upstream import Upstream
-from captcha_bypass.wire.models import Task
+from captcha_bypass.wire.task import Task
 from tests.support.juggler import Juggler, running
 from tests.support.service import eventually
 

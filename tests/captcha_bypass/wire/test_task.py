@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from captcha_bypass.wire.models import SessionKey, SolveRequest, Task
+from captcha_bypass.wire.models import SolveRequest
+from captcha_bypass.wire.task import SessionKey, Task
 
 ASKED = SolveRequest(
     url="http://Site.test./page",
