@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from captcha_bypass_scrapy.reporting import Reporter
     from captcha_bypass_scrapy.runner import SolveRunner
     from captcha_bypass_scrapy.settings import Config
-    from captcha_bypass_scrapy.solves import Solve, Solves
+    from captcha_bypass_scrapy.solve import Solve
+    from captcha_bypass_scrapy.solves import Solves
     from captcha_bypass_scrapy.solving import Solver
     from captcha_bypass_scrapy.switching import Switch
     from captcha_bypass_scrapy.ways import Ways

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from captcha_bypass_scrapy.reporting import Reporter
     from captcha_bypass_scrapy.runner import SolveRunner
     from captcha_bypass_scrapy.settings import Config
-    from captcha_bypass_scrapy.solves import Solve, Solves
+    from captcha_bypass_scrapy.solve import Solve
+    from captcha_bypass_scrapy.solves import Solves
 
 #: Seconds for which a request whose solve failed lets others lead the next: its page may be bad.
 STEP_BACK_SECONDS = 0.1

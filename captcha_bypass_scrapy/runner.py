@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from captcha_bypass_scrapy.reporting import Reporter
     from captcha_bypass_scrapy.service import Service
     from captcha_bypass_scrapy.settings import Config
-    from captcha_bypass_scrapy.solves import Solve, Solves
+    from captcha_bypass_scrapy.solve import Solve
+    from captcha_bypass_scrapy.solves import Solves
     from captcha_bypass_scrapy.solving import Solver
 
 logger = logging.getLogger("captcha_bypass_scrapy")

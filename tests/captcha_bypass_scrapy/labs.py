@@ -22,7 +22,7 @@ from captcha_bypass_scrapy import (
 from captcha_bypass_scrapy.clearance import Clearance
 from captcha_bypass_scrapy.keys import SiteKey
 from captcha_bypass_scrapy.responses import FLAG
-from captcha_bypass_scrapy.solves import Solve
+from captcha_bypass_scrapy.solve import Solve
 from tests.captcha_bypass_scrapy.engines import opened
 from tests.captcha_bypass_scrapy.fakes import FakeService
 

@@ -23,7 +23,8 @@ from captcha_bypass_scrapy.site_state import (
     RETRY_SECONDS,
     STRIKES,
 )
-from captcha_bypass_scrapy.solves import Solve, Solves
+from captcha_bypass_scrapy.solve import Solve
+from captcha_bypass_scrapy.solves import Solves
 
 SHARED = Options("auto", 60.0, None, None)
 OWN = Options("auto", 60.0, "Welcome", None, shared=False)
@@ -68,11 +69,10 @@ def start(
     options: Options = SHARED,
     *,
     old: Clearance | None = None,
-    urls: tuple[str, ...] = (),
     slot: str | None = None,
 ) -> Solve:
     request = Request(f"{key.origin}/", meta={} if slot is None else {"download_slot": slot})
-    target = Target(key, urls, request.url, (request.url,))
+    target = Target(key, (), request.url, (request.url,))
     challenge = Challenge("cloudflare", "automatic")
     return solves.start(Challenged(request, challenge, target, options, None), old=old)
 
@@ -119,28 +119,6 @@ async def test_challenge_page_is_let_go_of_when_nobody_needs_it(solves: Solves) 
     solves.finish(solve, None)
 
     assert solve.response is None
-
-
-@pytest.mark.parametrize(
-    ("url", "concerned"),
-    [
-        ("http://a.site.example/x", True),
-        ("http://start.example/y?z", True),
-        ("https://a.site.example/x", False),
-        ("http://b.site.example/", False),
-    ],
-)
-async def test_solve_concerns_those_who_were_challenged_where_it_is_solved(
-    solves: Solves, url: str, *, concerned: bool
-) -> None:
-    solve = start(solves, urls=("http://start.example/", "http://a.site.example/"))
-
-    assert solve.concerns(url) is concerned
-
-
-async def test_solve_fits_who_asks_for_the_same(solves: Solves) -> None:
-    assert start(solves).fits(Options("html", 60.0, None, None, retry_times=9))
-    assert not start(solves).fits(OWN)
 
 
 async def test_solves_are_busy_while_one_runs_or_has_failed(solves: Solves) -> None:
