@@ -11,14 +11,14 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 from captcha_bypass.cli import main
-from captcha_bypass.tasks.fleet import store
 from tests.support.fake_juggler import MESSAGES
+from tests.support.fleet_node import hurried
 from tests.support.juggler import REAL, beside, lay_out_peer
 from tests.support.service import Service, run_service
 
@@ -71,23 +71,9 @@ def _main() -> None:
             drawn: dict[str, Any] = REAL(**own, **more)
         return drawn
 
-    with patch("camoufox.utils.launch_options", launch_options), ExitStack() as stack:
-        for name, seconds in _hurried(float(os.environ.get(LEASE, "0"))).items():
-            stack.enter_context(patch(f"captcha_bypass.tasks.fleet.{name}", seconds))
+    lease = float(os.environ.get(LEASE, "0"))
+    with patch("camoufox.utils.launch_options", launch_options), hurried(lease):
         main(sys.argv[1:])
-
-
-def _hurried(lease: float) -> dict[str, float]:
-    """Return how soon a fleet notices who is dead, all in proportion; nothing for 0: as soon as ever."""
-    if not lease:
-        return {}
-    part = lease / store.LEASE_SECONDS
-    return {
-        "store.LEASE_SECONDS": lease,
-        "store.PAUSE_SECONDS": store.PAUSE_SECONDS * part,
-        "store.PATIENCE_SECONDS": store.PATIENCE_SECONDS * part,
-        "queue.BEAT_SECONDS": store.BEAT_SECONDS * part,
-    }
 
 
 if __name__ == "__main__":

@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 PREFIX = "captcha-bypass:"
 #: Seconds that a client's request is tried again while Redis cannot be reached, and between two tries.
 RETRY_SECONDS, RETRY_EVERY = 1.0, 0.2
+#: Steps under way at once, each on a connection of its own: Redis does one after the other anyway. More wait,
+#: for so many seconds at most.
+MOST_STEPS, TURN_SECONDS = 16, 5.0
 #: Seconds without a word, after which Redis is asked for one.
 SILENCE_SECONDS = 4.0
 _LOST = (RedisConnectionError, RedisTimeoutError, OSError)
@@ -57,6 +60,7 @@ class Steps:
         source = files("captcha_bypass.tasks.fleet").joinpath("queue.lua").read_text("utf-8")
         self._script = redis.register_script(source)
         self._calls = Background()
+        self._turns = asyncio.Semaphore(MOST_STEPS)
 
     async def close(self) -> None:
         """End the calls that nobody waits for any more."""
@@ -82,7 +86,12 @@ class Steps:
             raise QueueUnavailable("The queue takes nothing now; see the log.") from error
 
     async def _run(self, step: str, arguments: tuple[str | bytes | float, ...]) -> Any:  # noqa: ANN401 - by step
-        return await self._script(args=[self._prefix, step, *arguments])
+        async with asyncio.timeout(TURN_SECONDS):
+            await self._turns.acquire()
+        try:
+            return await self._script(args=[self._prefix, step, *arguments])
+        finally:
+            self._turns.release()
 
     async def _persistent(self, step: str, *arguments: str | bytes | float) -> Any:  # noqa: ANN401 - by step
         """Run a step that may be repeated; for a client, who waits for it."""

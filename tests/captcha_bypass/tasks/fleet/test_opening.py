@@ -84,6 +84,14 @@ async def test_local_socket_opens_the_queue_and_shows_no_address(
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
+async def test_thousands_may_ask_at_once(guarded: tuple[str, Path]) -> None:
+    async with opening(guarded[0]) as queue:
+        answers = await asyncio.gather(*(queue.get(f"t{number}") for number in range(2000)))
+        assert answers == [None] * 2000
+        clients = await queue._store._redis.info("clients")
+        assert clients["connected_clients"] <= 20
+
+
 async def test_nodes_without_a_secret_agree_on_one(guarded: tuple[str, Path]) -> None:
     prefix = "agree:"
     redis = connect(Address(guarded[0]))
