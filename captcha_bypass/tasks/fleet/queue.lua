@@ -245,8 +245,8 @@ local function pop_ready(node)
   return redis.call('ZPOPMIN', key(is_own and 'ready:' .. node or 'ready'))[1]
 end
 
--- Returns id, payload, owner, timeout, how many milliseconds it was pending, and whether its home is lost;
--- or nothing.
+-- Returns id, payload, owner, timeout, how many milliseconds it was pending, whether its home is lost, and
+-- whether there may be more to take; or nothing.
 function steps.take(node, token, home_seconds)
   -- It has not said that it lives, or counts as dead: nobody would notice if it died with a task.
   if not is_alive(node) then return {} end
@@ -280,7 +280,8 @@ function steps.take(node, token, home_seconds)
         lost = redis.call('DEL', key('lost:' .. found[5]))
         if lost == 0 then take_home(found[5], node, home_seconds + found[3]) end
       end
-      return {id, found[1], found[2], found[3], now() - found[4], lost}
+      local more = redis.call('EXISTS', key('ready'), key('ready:' .. node))
+      return {id, found[1], found[2], found[3], now() - found[4], lost, more}
     end
   end
 end
@@ -359,7 +360,7 @@ function steps.finish(node, id, token, state, outcome, ttl, most)
     kept, dropped = 1, finish(id, state, outcome, tonumber(ttl), tonumber(most))
   end
   drop_unused(groups)
-  tell('pending')
+  if redis.call('EXISTS', key('pending')) == 1 then tell('pending') end
   return {kept, dropped}
 end
 

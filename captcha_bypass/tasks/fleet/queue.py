@@ -67,7 +67,7 @@ class FleetQueue:
             self.node,
             self._outage,
             on_start=on_start,
-            on_free=self._pending.set,
+            on_free=self._freed,
             observer=observer,
         )
         self._loops = Background()
@@ -239,6 +239,10 @@ class FleetQueue:
                 self._outage.began(error)
             await asyncio.sleep(BEAT_SECONDS)
 
+    def _freed(self) -> None:
+        if self._runs.busy + 1 >= self._slots:  # there was no slot for what is pending
+            self._pending.set()
+
     async def _dispatch(self) -> None:
         """Take tasks while there are slots."""
         handler = self._handler
@@ -255,6 +259,8 @@ class FleetQueue:
                     self._runs.begin(
                         handler, taken, token, cancelled=was_cancelled, handed_over=self._stopping
                     )
+                    if not taken.has_more:
+                        break
             except QueueUnavailable as error:
                 self._outage.began(error)
                 await asyncio.sleep(RETRY_SECONDS)

@@ -40,6 +40,8 @@ class Taken:
     waited: float
     #: The node died that had what it needs.
     is_home_lost: bool = False
+    #: There may be more to take.
+    has_more: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class Store(Shared):
         answer = await self._step("take", node, token, self._home_seconds)
         if not answer:
             return None
-        task_id, payload, owner, timeout, waited, lost = answer
+        task_id, payload, owner, timeout, waited, lost, more = answer
         return Taken(
             task_id.decode(),
             payload,
@@ -106,6 +108,7 @@ class Store(Shared):
             float(timeout),
             int(waited) / 1000,
             is_home_lost=bool(int(lost)),
+            has_more=more > 0,
         )
 
     async def payload(self, taken: Taken) -> JsonDict:

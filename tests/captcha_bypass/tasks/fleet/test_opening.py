@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from captcha_bypass.errors import StartupError
 from captcha_bypass.tasks.fleet.opening import Address, connect, opened
@@ -103,39 +104,15 @@ async def test_nodes_without_a_secret_agree_on_one(guarded: tuple[str, Path]) ->
     await redis.aclose()
 
 
-class Spoken:
-    """A server that answers each command with a line of RESP, and INFO with what it is given."""
-
-    def __init__(self, info: str) -> None:
-        self._info = info.encode()
-
-    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with closing(writer):
-            while line := await reader.readline():
-                words = []
-                for _ in range(int(line[1:])):
-                    size = int((await reader.readline())[1:])
-                    words.append((await reader.readexactly(size + 2))[:-2].upper())
-                if words[0] == b"INFO":
-                    writer.write(b"$%d\r\n%s\r\n" % (len(self._info), self._info))
-                elif words[0] == b"HELLO":
-                    writer.write(b"-ERR unknown command 'HELLO'\r\n")
-                else:
-                    writer.write(b"+PONG\r\n" if words[0] == b"PING" else b"+OK\r\n")
-                await writer.drain()
-
-
-@asynccontextmanager
-async def speaking(info: str) -> AsyncIterator[str]:
-    async with await asyncio.start_server(Spoken(info), "127.0.0.1", 0) as server:
-        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0?protocol=2"
-
-
 @pytest.mark.parametrize("version", ["6.0.16", "5.0.3", "2.8", "0"])
-async def test_redis_that_is_too_old_is_refused_with_what_it_takes(version: str) -> None:
-    async with speaking(f"redis_version:{version}\r\n") as url:
-        message = await refused(url)
-    assert f"is Redis {version}; it takes 6.2" in message
+async def test_redis_that_is_too_old_is_refused_with_what_it_takes(
+    guarded: tuple[str, Path], monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    async def info(self: Redis, section: str) -> dict[str, str]:
+        return {"redis_version": version}
+
+    monkeypatch.setattr(Redis, "info", info)
+    assert f"is Redis {version}; it takes 6.2" in await refused(guarded[0])
 
 
 @pytest.mark.parametrize(
