@@ -26,7 +26,7 @@ from captcha_bypass.sharing.queue import SharedQueue
 from captcha_bypass.tasks.base import JsonDict, State, TaskQueue
 from captcha_bypass.tasks.fleet.queue import FleetQueue
 from captcha_bypass.tasks.memory import MemoryQueue
-from captcha_bypass.wire.models import Task
+from captcha_bypass.wire.task import Task
 from tests.support.fleet_node import LONG, PAGE, node, processes
 from tests.support.redis_server import RedisServer, redis_server
 
