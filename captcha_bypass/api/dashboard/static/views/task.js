@@ -14,14 +14,22 @@ import { Careful, Counts, Figure, Standing, When } from "./parts.js";
 /** @param {{id: string}} props */
 export function TaskView({ id }) {
   const { task, error } = useTask(id);
-  if (!task) {
-    return html`<h1 tabindex="-1">Task</h1>
-      <p role="status">${error || "Loading…"}</p>
-      <p><a href="#/">To the overview</a></p>`;
-  }
+  // One heading before and after: who was taken to it stays there.
   return html`<article class="task">
-    <h1 tabindex="-1"><bdi>${shown(task.host, 253)}</bdi> <${Standing} task=${task} /></h1>
-    <p class="quiet">Task <code>${shown(task.id, 100)}</code></p>
+    <h1 tabindex="-1">${task ? html`<bdi>${shown(task.host, 253)}</bdi> <${Standing} task=${task} />` : "Task"}</h1>
+    ${task ? html`<${Known} id=${id} task=${task} error=${error} />` : html`<${Unknown} error=${error} />`}
+  </article>`;
+}
+
+/** @param {{error: string}} props */
+function Unknown({ error }) {
+  return html`<p role="status">${error || "Loading…"}</p>
+    <p><a href="#/">To the overview</a></p>`;
+}
+
+/** @param {{id: string, task: TaskPage, error: string}} props */
+function Known({ id, task, error }) {
+  return html`<p class="quiet">Task <code>${shown(task.id, 100)}</code></p>
     ${error && html`<p class="notice warn" role="status">${error}</p>`}
     <${Actions} task=${task} />
     <${Live} id=${id} waiting=${task.state === "waiting_for_human"} outcome=${task.outcome} />
@@ -31,8 +39,7 @@ export function TaskView({ id }) {
       <${Reasons} task=${task} />
     </div>
     <${Documents} documents=${task.documents ?? []} />
-    ${task.evidence && html`<${Evidence} id=${id} size=${task.evidence} />`}
-  </article>`;
+    ${task.evidence && html`<${Evidence} id=${id} size=${task.evidence} />`}`;
 }
 
 /** Reads the task, and reads it again when the list says that it changed. @param {string} id */
