@@ -15,8 +15,8 @@ from unittest.mock import patch
 import camoufox.browser_pin
 import camoufox.utils
 
-from captcha_bypass.browsers.launch.installed import find_firefox
 from captcha_bypass.cli import main
+from tests.support.warm_firefox import installed_firefox
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,8 @@ def lay_out(installed: Path) -> Path:
             '<cachedir prefix="xdg">fontconfig</cachedir></fontconfig>\n'
         )
     (bundle / "fonts").mkdir()
-    (bundle / "camoufox-bin").symlink_to(find_firefox(None).executable)
+    # The installed one: a box may hide the checkout, and with it what warms a start up.
+    (bundle / "camoufox-bin").symlink_to(_installed())
     (bundle / "application.ini").write_text(f"[App]\nVersion={pin.version}\n")
     (bundle / "properties.json").write_text("[]")
     version = {"version": pin.version, "build": pin.build, "interface": 1, "prerelease": False}
@@ -47,6 +48,12 @@ def lay_out(installed: Path) -> Path:
     (installed / "config.json").write_text(json.dumps({"active_version": place}))
     (installed / ".0.5_FLAG").touch()
     return bundle
+
+
+def _installed() -> Path:
+    found = installed_firefox()
+    assert found is not None, "no Firefox is installed: bash .ci/setup firefox"
+    return found
 
 
 def _on_stock_firefox() -> None:
