@@ -79,8 +79,9 @@ async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
     try:
         await asyncio.wait({task}, timeout=seconds)
     finally:
+        # It may have failed in the very moment in which its caller was cancelled.
+        task.add_done_callback(_retrieve)
         if not task.done():
-            task.add_done_callback(_retrieve)
             task.cancel()
             asyncio.get_running_loop().call_later(0.1, task.cancel)
     if not task.done():

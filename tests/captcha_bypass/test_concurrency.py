@@ -1,13 +1,14 @@
-"""Jobs that nobody waits for: their failures reach the operator, their owner ends them."""
+"""Jobs that nobody waits for: their failures reach the operator, their owner ends them. Calls with a bound."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 
 import pytest
 
-from captcha_bypass.concurrency import Background
+from captcha_bypass.concurrency import Background, within
 
 
 async def failing() -> None:
@@ -67,3 +68,26 @@ async def test_a_job_is_kept_until_it_ends_and_ends_with_its_owner() -> None:
     await background.close()
     assert ended == [0, 1]
     await background.close()
+
+
+async def test_call_that_fails_as_its_caller_is_cancelled_is_no_complaint(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fails = asyncio.Event()
+
+    async def call() -> None:
+        await fails.wait()
+        raise ValueError("inner workings")
+
+    caller = asyncio.create_task(within(60, call()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    fails.set()
+    for _ in range(2):  # it has failed then, and its caller does not know yet
+        await asyncio.sleep(0)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    del caller
+    gc.collect()
+    assert caplog.records == []

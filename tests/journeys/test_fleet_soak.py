@@ -6,14 +6,19 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import TestServer
 
 from captcha_bypass.tasks.base import Record, State
 from captcha_bypass.tasks.fleet.queue import FleetQueue
+from demo.challenge_pages import SUCCESS_TEXT
+from demo.challenge_site import SiteOptions, create_site
 from tests.support.fleet_node import Process, Start, hurried, node, processes
 from tests.support.redis_server import RedisServer, redis_server
+from tests.support.service import client_of, run_service
 
 pytestmark = pytest.mark.soak
 
@@ -23,6 +28,8 @@ KILL_EVERY, LEASE, LONGEST = 4.0, 1.5, 0.5
 HOSTS = {f"host:{number}": bound for number, bound in enumerate([2, 3, 4, 6, 8, 8])}
 #: Tasks that a client has under way at once: kills meet long queues and short ones.
 AT_ONCE = 400
+#: Tasks that are pending when a node dies, and challenges that real browsers solve.
+PENDING, SOLVES = 10_000, 200
 
 
 @pytest.fixture
@@ -104,3 +111,54 @@ async def test_no_task_is_lost_or_wrong_while_nodes_are_killed(redis: RedisServe
     assert again >= len(killing.killed)
     assert stats.queued == 0
     assert sum(each.running for each in stats.nodes) == 0
+
+
+@pytest.mark.timeout(280)
+async def test_death_of_a_node_with_ten_thousand_pending_tasks_loses_none(
+    redis: RedisServer,
+) -> None:
+    async with processes() as start, node(redis.url, "one") as one:
+        for number in range(PENDING):
+            payload = {"seconds": 0.0, "number": number}
+            await one.submit(f"p{number}", payload, 30.0, {f"host:{number % 50}": 4})
+        dying = await start(redis.url, "dying", slots=SLOTS, lease=LEASE)
+        await dying.until_ready()
+        await asyncio.sleep(1.0)
+        await dying.kill()
+        living = await start(redis.url, "living", slots=SLOTS, lease=LEASE)
+        await living.until_ready()
+        async with asyncio.timeout(240):
+            for number in range(PENDING):
+                record = await one.wait(f"p{number}", 200.0)
+                assert record is not None, f"p{number} is lost"
+                assert record.state is State.COMPLETED
+        assert 0 < len(set(dying.begun)) < PENDING
+        assert set(dying.begun) | set(living.begun) == {f"p{number}" for number in range(PENDING)}
+
+
+@pytest.mark.timeout(600)
+async def test_two_nodes_with_real_browsers_solve_two_hundred_challenges(tmp_path: Path) -> None:
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    with ExitStack() as stack:
+        server = stack.enter_context(redis_server(folder, "--appendonly", "yes"))
+        shared = ("--queue-url", server.url, "--workers", "2", "--max-per-host", "0")
+        nodes = [
+            stack.enter_context(run_service(tmp_path / name, *shared, "--node", name))
+            for name in ("one", "two")
+        ]
+        async with (
+            TestServer(create_site(SiteOptions(work=0.1))) as site,
+            AsyncExitStack() as clients,
+        ):
+            apis = [await clients.enter_async_context(client_of(service)) for service in nodes]
+            url = str(
+                site.make_url("/page/1")
+            )  # each task in a context of its own: a challenge each
+            wanted = {"url": url, "success_text": SUCCESS_TEXT, "timeout": 60}
+            ids = [await apis[number % 2].submit(**wanted) for number in range(SOLVES)]
+            views = await asyncio.gather(*(apis[1].finished(task_id) for task_id in ids))
+    ends = Counter(view["status"] for view in views)
+    print(dict(ends))
+    assert ends == {"completed": SOLVES}
+    assert not any(view["data"]["timeout_reached"] for view in views)
