@@ -80,8 +80,8 @@ async def test_call_that_fails_as_its_caller_is_cancelled_is_no_complaint(
         raise ValueError("inner workings")
 
     caller = asyncio.create_task(within(60, call()))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    for _ in range(3):
+        await asyncio.sleep(0)
     fails.set()
     for _ in range(2):  # it has failed then, and its caller does not know yet
         await asyncio.sleep(0)
@@ -90,4 +90,5 @@ async def test_call_that_fails_as_its_caller_is_cancelled_is_no_complaint(
         await caller
     del caller
     gc.collect()
+    await asyncio.sleep(0)
     assert caplog.records == []
