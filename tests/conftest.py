@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import gc
 from collections.abc import AsyncIterator, Generator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from aiohttp import test_utils, web
 from aiohttp.test_utils import TestServer
 
 from demo.challenge_site import SiteOptions, create_site
 from tests.support.hard_site import create_hard_site
 from tests.support.service import Client, Service, client_of, run_service
 from tests.support.warm_firefox import use_warm_firefox
+
+# aiohttp's own backlog of 128 overflows where a test has 200 clients at once: some then wait for half a minute.
+test_utils.SockSite = partial(web.SockSite, backlog=1024)  # type: ignore[assignment,attr-defined]
 
 
 @pytest.hookimpl(wrapper=True)
