@@ -39,12 +39,13 @@ test: $(INSTALLED) $(NODE_MODULES) ## Run all tests, those with a real browser t
 	$(PYTHON_ENV) -m pytest $(WITH_BROWSER) $(ARGS) $(OR_NONE)
 
 soak: $(INSTALLED) ## Prove for half an hour that nothing leaks, grows or hangs: thousands of solves, hundreds of kills
-	@bash .ci/setup firefox xvfb
+	@bash .ci/setup firefox xvfb redis
 	$(PYTHON_ENV) -m pytest -m soak -s $(ARGS)
 
-bench: $(INSTALLED) ## Measure the service beside bare Playwright loops, and its API by itself
-	@bash .ci/setup firefox
+bench: $(INSTALLED) ## Measure the service beside bare Playwright loops, its API by itself, and several nodes on a Redis
+	@bash .ci/setup firefox redis
 	$(PYTHON_ENV) -m benchmarks $(ARGS)
+	$(PYTHON_ENV) -m benchmarks.fleet_cost
 
 run: $(INSTALLED) ## Run the service in the foreground (ARGS="--workers 2 ...")
 	@bash .ci/setup browser
