@@ -58,6 +58,8 @@ async def test_any_text_of_several_is_enough(
     assert [task["success_text"] for task in browser.tasks] == [texts]
 
 
+# Not beside three other workers: two hundred threads on two cores then meet libraries' timeouts.
+@pytest.mark.browser
 @EVERY
 async def test_many_at_once_share_one_solve(stage: Stage) -> None:
     urls = [f"{stage.url}/page/{number}" for number in range(MANY)]
