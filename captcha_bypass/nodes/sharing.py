@@ -10,8 +10,9 @@ from uuid import uuid4
 
 from captcha_bypass.errors import QueueUnavailable
 from captcha_bypass.sharing.clearances import MAX_CLEARANCE_BYTES, MAX_CLEARANCES, Event
+from captcha_bypass.sharing.over import QueueOver
 from captcha_bypass.sharing.terms import ClearanceKey, Terms, for_others, seconds_left
-from captcha_bypass.tasks.base import Handler, JsonDict, Record, Stats, TaskQueue, weigh
+from captcha_bypass.tasks.base import Handler, JsonDict, TaskQueue, weigh
 from captcha_bypass.tasks.fleet.store import Store
 
 logger = logging.getLogger(__name__)
@@ -69,11 +70,11 @@ class FleetClearances:
         return ended
 
 
-class FleetSharing:
+class FleetSharing(QueueOver):
     """A TaskQueue over that of a fleet; tasks with `reuse` are answered from clearances, or wait in a line.
 
     Of such tasks that wish the same, one runs at a time in the whole fleet: the next ones find its
-    clearance, or how it has ended, and are done.
+    clearance, or how it has ended, and are done. Where the one that runs is removed, the next begins.
 
     Args:
         report: Told what becomes of tasks that share.
@@ -86,28 +87,14 @@ class FleetSharing:
         clearances: FleetClearances,
         report: Callable[[Event], None] = lambda event: None,
     ) -> None:
-        self._queue = queue
+        super().__init__(queue)
         self._store = store
         self._clearances = clearances
         self._report = report
 
-    @property
-    def stopping(self) -> bool:
-        """See TaskQueue."""
-        return self._queue.stopping
-
-    @property
-    def unfinished(self) -> tuple[int, int]:
-        """See TaskQueue."""
-        return self._queue.unfinished
-
     async def start(self, handler: Handler | None, slots: int) -> None:
         """See TaskQueue."""
-        await self._queue.start(None if handler is None else self._sharing(handler), slots)
-
-    async def stop(self, grace: float) -> None:
-        """See TaskQueue."""
-        await self._queue.stop(grace)
+        await super().start(None if handler is None else self._sharing(handler), slots)
 
     async def submit(
         self,
@@ -125,37 +112,11 @@ class FleetSharing:
         if terms is not None and terms.reuse is not None:
             answer = await self._clearances.answer(terms.key, terms.reuse)
             if answer is not None:
-                await self._queue.put(task_id, {"data": answer}, owner=owner)
+                await self.put(task_id, {"data": answer}, owner=owner)
                 self._report("hit")
                 return
             bounds = {**(bounds or {}), f"wish:{terms.wish}": 1}
-        await self._queue.submit(
-            task_id, payload, timeout, bounds, owner=owner, home=home, here=here
-        )
-
-    async def put(self, task_id: str, outcome: JsonDict, *, owner: str = "") -> None:
-        """See TaskQueue."""
-        await self._queue.put(task_id, outcome, owner=owner)
-
-    async def leave_slot(self, task_id: str, seconds: float, link: str) -> bool:
-        """See TaskQueue."""
-        return await self._queue.leave_slot(task_id, seconds, link)
-
-    async def get(self, task_id: str) -> Record | None:
-        """See TaskQueue."""
-        return await self._queue.get(task_id)
-
-    async def wait(self, task_id: str, seconds: float) -> Record | None:
-        """See TaskQueue."""
-        return await self._queue.wait(task_id, seconds)
-
-    async def remove(self, task_id: str) -> bool:
-        """See TaskQueue; whoever is next in its line begins then."""
-        return await self._queue.remove(task_id)
-
-    async def stats(self) -> Stats:
-        """See TaskQueue."""
-        return await self._queue.stats()
+        await super().submit(task_id, payload, timeout, bounds, owner=owner, home=home, here=here)
 
     def _sharing(self, handler: Handler) -> Handler:
         """Return a handler that looks for what others have got, and keeps what it gets."""

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from captcha_bypass.concurrency import Background
 from captcha_bypass.errors import QueueFull, ShuttingDown
 from captcha_bypass.sharing.clearances import Clearances, Event
+from captcha_bypass.sharing.over import QueueOver
 from captcha_bypass.sharing.terms import Terms, for_others
-from captcha_bypass.tasks.base import Handler, JsonDict, Record, State, Stats, TaskQueue
+from captcha_bypass.tasks.base import Handler, JsonDict, Record, State, TaskQueue
 
 logger = logging.getLogger(__name__)
 
@@ -42,10 +43,11 @@ class _Flight:
     seats: dict[str, asyncio.Event] = field(default_factory=dict)
 
 
-class SharedQueue:
+class SharedQueue(QueueOver):
     """A TaskQueue over another, which runs the tasks; only those with `reuse` in them are shared.
 
-    Whoever began a solve may cancel: it goes on as long as anybody waits for it.
+    Whoever began a solve may cancel: it goes on as long as anybody waits for it. `stats` counts no tasks
+    that wait for another one's solve.
 
     Args:
         most_joined: Tasks that may wait for solves of others; one more raises QueueFull.
@@ -60,7 +62,7 @@ class SharedQueue:
         most_joined: int,
         report: Callable[[Event], None] = lambda event: None,
     ) -> None:
-        self._queue = queue
+        super().__init__(queue)
         self._clearances = clearances
         self._most_joined = most_joined
         self._report = report
@@ -69,16 +71,6 @@ class SharedQueue:
         #: Tasks that run on for others, and that their own clients have cancelled.
         self._left: set[str] = set()
         self._background = Background()
-
-    @property
-    def stopping(self) -> bool:
-        """See TaskQueue."""
-        return self._queue.stopping
-
-    @property
-    def unfinished(self) -> tuple[int, int]:
-        """See TaskQueue."""
-        return self._queue.unfinished
 
     async def start(self, handler: Handler | None, slots: int) -> None:
         """See TaskQueue."""
@@ -104,11 +96,12 @@ class SharedQueue:
     ) -> None:
         """See TaskQueue; one with `reuse` is answered from a clearance, or joins a solve, if it can."""
         terms = Terms.of(payload) if payload.get("reuse") is not None else None
-        if terms is None or await self._is_answered(task_id, terms, owner):
-            if terms is None:
-                await self._queue.submit(
-                    task_id, payload, timeout, bounds, owner=owner, home=home, here=here
-                )
+        if terms is None:
+            await super().submit(
+                task_id, payload, timeout, bounds, owner=owner, home=home, here=here
+            )
+            return
+        if await self._is_answered(task_id, terms, owner):
             return
         flight = await self._joinable(terms.wish)
         if flight is not None:
@@ -119,14 +112,6 @@ class SharedQueue:
         flight = self._flights[terms.wish] = _Flight(task_id, terms, owner)
         self._sit(flight, task_id)
         self._background.run(self._follow(flight))
-
-    async def leave_slot(self, task_id: str, seconds: float, link: str) -> bool:
-        """See TaskQueue."""
-        return await self._queue.leave_slot(task_id, seconds, link)
-
-    async def put(self, task_id: str, outcome: JsonDict, *, owner: str = "") -> None:
-        """See TaskQueue."""
-        await self._queue.put(task_id, outcome, owner=owner)
 
     async def get(self, task_id: str) -> Record | None:
         """See TaskQueue."""
@@ -165,10 +150,6 @@ class SharedQueue:
             return True
         self._close(flight)  # before it ends, so that nobody joins it meanwhile
         return await self._queue.remove(flight.task_id)
-
-    async def stats(self) -> Stats:
-        """See TaskQueue; tasks that wait for another one's solve are not counted."""
-        return await self._queue.stats()
 
     async def _is_answered(self, task_id: str, terms: Terms, owner: str) -> bool:
         assert terms.reuse is not None  # noqa: S101 - whoever asks has looked
