@@ -79,6 +79,20 @@ async def test_cancel_asks_first(page: Page, service: StandIn) -> None:
     await expect(page.get_by_text("The task of shop-1.example is cancelled.")).to_be_attached()
 
 
+async def test_keys_right_after_a_click_are_for_what_it_opened(
+    page: Page, service: StandIn
+) -> None:
+    """Before a frame is drawn: a machine that is busy draws it late, and a person types on."""
+    await opened(page, service, task(1, **RUNNING))
+    button = page.get_by_role("button", name="Cancel task")
+    focused = await button.evaluate(
+        "async button => { button.click(); await null; return document.activeElement.textContent }"
+    )
+    assert focused == "Cancel it"
+    await page.keyboard.press("Escape")
+    await expect(button).to_be_focused()
+
+
 async def test_a_deleted_result_cannot_be_deleted_again(page: Page, service: StandIn) -> None:
     await opened(page, service, task(1))
     await page.get_by_role("button", name="Delete result").click()

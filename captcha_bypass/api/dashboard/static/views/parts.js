@@ -3,7 +3,7 @@
 import * as api from "../api.js";
 import { machine, moment, shown, clock, standing, tone } from "../format.js";
 import { html } from "../html.js";
-import { useEffect, useRef, useState } from "../vendor/preact-hooks.js";
+import { useEffect, useLayoutEffect, useRef, useState } from "../vendor/preact-hooks.js";
 
 /** How a task stands, as text with a colour. @param {{task: {state: string, outcome: string | null}}} props */
 export function Standing({ task }) {
@@ -38,7 +38,8 @@ export function Careful({ label, question, yes, act, name }) {
   const asked = useRef(false);
   const alive = useRef(true);
   useEffect(() => () => void (alive.current = false), []);
-  useEffect(() => {
+  // Before any further key: an Escape right after the click must find the focus in here.
+  useLayoutEffect(() => {
     if (asking || asked.current) group.current?.querySelector("button")?.focus();
     asked.current = asking;
   }, [asking]);
