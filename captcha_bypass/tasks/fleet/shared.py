@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from captcha_bypass.tasks.base import Claim, JsonDict
+from captcha_bypass.tasks.fleet.seal import Unreadable
 from captcha_bypass.tasks.fleet.steps import Steps
 
 
@@ -35,12 +36,17 @@ class Shared(Steps):
         await self._persistent("leave_home", home, node)
 
     async def find_clearance(self, name: str, max_age: float) -> tuple[str, JsonDict, float] | None:
-        """Return id, data and age in seconds of a clearance that is at most so old."""
+        """Return id, data and age in seconds of a clearance that is at most so old.
+
+        None, too, for one that was kept with a secret which this node does not know: its solve is then
+        one solve more.
+        """
         answer = await self._persistent("find_clearance", name, max_age * 1000)
         if not answer:
             return None
-        found, data, age = answer
-        return found.decode(), await self._seal.read(data), int(age) / 1000
+        found, sealed, age = answer
+        data = await self._readable(sealed)
+        return None if data is None else (found.decode(), data, int(age) / 1000)
 
     async def add_clearance(
         self, name: str, owner: str, clearance_id: str, data: JsonDict, seconds: float, most: int
@@ -59,6 +65,12 @@ class Shared(Steps):
         await self._persistent("end_flight", wish, sealed, round(seconds * 1000))
 
     async def flight(self, wish: str, task_id: str) -> JsonDict | None:
-        """Return how a solve has ended that ended after a task came; None: none has."""
+        """Return how a solve has ended that ended after a task came; None: none that can be read."""
         found = await self._persistent("flight", wish, task_id)
-        return None if found is None else await self._seal.read(found)
+        return None if found is None else await self._readable(found)
+
+    async def _readable(self, sealed: bytes) -> JsonDict | None:
+        try:
+            return await self._seal.read(sealed)
+        except Unreadable:
+            return None

@@ -10,6 +10,8 @@ import pytest
 
 from captcha_bypass.nodes.sharing import FleetClearances, FleetSharing
 from captcha_bypass.tasks.base import JsonDict, Record, State
+from captcha_bypass.tasks.fleet.queue import FleetQueue
+from captcha_bypass.tasks.fleet.seal import Seal
 from tests.captcha_bypass.sharing.sharing import SOLVED, TTL, clearance_of, payload
 from tests.captcha_bypass.tasks.fleet.conftest import MakeNode
 from tests.support.scripted_queue import Script, ended, until
@@ -20,7 +22,10 @@ SOON: dict[str, Any] = {"reuse": 600.0}
 class Node:
     """A queue that shares, on one node."""
 
-    def __init__(self, queue: FleetSharing, clearances: FleetClearances) -> None:
+    def __init__(
+        self, fleet_queue: FleetQueue, queue: FleetSharing, clearances: FleetClearances
+    ) -> None:
+        self.fleet_queue = fleet_queue
         self.queue = queue
         self.clearances = clearances
 
@@ -58,7 +63,7 @@ async def fleet(make_node: MakeNode) -> Fleet:
         clearances = FleetClearances(queue._store, TTL, events.append)
         sharing = FleetSharing(queue, queue._store, clearances, events.append)
         await sharing.start(script, 2)
-        nodes.append(Node(sharing, clearances))
+        nodes.append(Node(queue, sharing, clearances))
     return Fleet(nodes, events, script)
 
 
@@ -136,3 +141,22 @@ async def test_clearance_ends_for_its_owner_alone(fleet: Fleet) -> None:
     told = clearance_of(await fleet.solved(0, owner="key 0", **SOON))
     assert await fleet.nodes[0].clearances.refuse("key 1", told["id"]) is False
     assert await fleet.nodes[0].clearances.refuse("key 0", told["id"]) is True
+
+
+async def test_what_was_kept_with_another_secret_costs_one_solve_more(fleet: Fleet) -> None:
+    await fleet.solved(0, **SOON)
+    for node in fleet.nodes:
+        node.fleet_queue._store._seal = Seal(("a new secret",))
+    assert (await fleet.solved(1, **SOON)).state is State.COMPLETED
+    assert (await ended(fleet.nodes[0].queue, await fleet.submit(0, **SOON))).data is not None
+    assert fleet.script.started == ["1", "2"]
+
+
+async def test_end_of_a_solve_that_cannot_be_read_is_no_end_for_others(fleet: Fleet) -> None:
+    store = fleet.nodes[0].fleet_queue._store
+    task_id = await fleet.submit(0, **SOON)
+    await until(lambda: fleet.script.running == {task_id})
+    await store.end_flight("a wish", {"error": {"code": "dns_error"}}, 60.0)
+    assert await store.flight("a wish", task_id) is not None
+    store._seal = Seal(("a new secret",))
+    assert await store.flight("a wish", task_id) is None
