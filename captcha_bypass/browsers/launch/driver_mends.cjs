@@ -84,6 +84,15 @@ const mends = [
 `,
     ],
   ],
+  // Each document of Firefox's is given 340 kB of Playwright's scripts, which is a third of what a page costs, and
+  // with them a function for typing that the page sees (`__pw_bidiInsertText`). Here who types brings it along.
+  [
+    ["        promises2.push(this.extendInjectedScript(source7));\n", ""],
+    [
+      "context2.evaluateHandle((text3) => window.__pw_bidiInsertText(text3), text2)",
+      "context2.evaluateExpressionHandle(`(text) => { const module = {}; ${source7}; return bidiInsertText(window, text); }`, { isFunction: true }, text2)",
+    ],
+  ],
   // A page is a tab of a window that stays, see below.
   [
     [

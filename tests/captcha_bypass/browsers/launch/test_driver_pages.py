@@ -1,4 +1,7 @@
-"""Windows of stock Firefox, which stay and are used again: see driver_mends.cjs."""
+"""Pages of stock Firefox: their windows stay and are used again, and no page is given scripts of Playwright's.
+
+See driver_mends.cjs.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import psutil
 import pytest
@@ -24,6 +28,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 #: What a page sees of its window.
 STATE = "() => [document.visibilityState, innerWidth, innerHeight, outerWidth, outerHeight]"
 SHOWN = ["visible", 1366, 768, 1366, 768]
+#: What it sees of Playwright.
+STRANGE = "() => Object.getOwnPropertyNames(window).filter(name => /pw|playwright/i.test(name))"
 _CREATED = re.compile(r'SEND.*"browsingContext\.create".*?"type":"(window|tab)"')
 
 
@@ -121,3 +127,36 @@ async def test_pages_open_where_every_content_process_has_died(firefox: Running)
     for page in pages:
         assert await page.evaluate(STATE) == SHOWN
         await page.context.close()
+
+
+TYPED = """<!doctype html><input id=i><iframe srcdoc="<input id=i value=ab>"></iframe>"""
+
+
+async def test_page_sees_nothing_of_playwright_and_is_given_none_of_its_scripts(
+    firefox: Running,
+) -> None:
+    before = len(firefox.protocol.read_text())
+    page = await firefox.page()
+    await page.set_content(TYPED)
+    await page.goto("data:text/html,<p>another document")
+    assert await page.evaluate(STRANGE) == []
+    given = firefox.protocol.read_text()[before:]
+    assert "script.evaluate" in given
+    assert "InjectedScript" not in given
+    await page.context.close()
+
+
+async def test_what_is_typed_as_text_arrives_in_the_field_that_has_the_focus(
+    firefox: Running,
+) -> None:
+    page = await firefox.page()
+    await page.goto(f"data:text/html,{quote(TYPED)}")
+    await page.focus("#i")
+    await page.keyboard.insert_text("gr\u00fcn")
+    assert await page.input_value("#i") == "gr\u00fcn"
+    frame = page.frames[1]
+    await frame.evaluate("() => { i.focus(); i.setSelectionRange(1, 1) }")
+    await page.keyboard.insert_text("\u00df")
+    assert await frame.input_value("#i") == "a\u00dfb"
+    assert [await each.evaluate(STRANGE) for each in page.frames] == [[], []]
+    await page.context.close()
