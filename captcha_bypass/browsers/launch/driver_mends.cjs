@@ -84,7 +84,7 @@ const mends = [
 `,
     ],
   ],
-  // Each document of Firefox's is given 340 kB of Playwright's scripts, which is a third of what a page costs, and
+  // Each document of Firefox's is given 340 kB of Playwright's scripts, a fifth or more of what a page costs, and
   // with them a function for typing that the page sees (`__pw_bidiInsertText`). Here who types brings it along.
   [
     ["        promises2.push(this.extendInjectedScript(source7));\n", ""],
