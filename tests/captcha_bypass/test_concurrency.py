@@ -73,6 +73,8 @@ async def test_a_job_is_kept_until_it_ends_and_ends_with_its_owner() -> None:
 async def test_call_that_fails_as_its_caller_is_cancelled_is_no_complaint(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    gc.collect()  # what other tests have left complains by now
+    caplog.clear()
     fails = asyncio.Event()
 
     async def call() -> None:
