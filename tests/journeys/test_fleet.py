@@ -27,7 +27,8 @@ PASSWORD = "pr0xy-passw0rd-canary"
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
     folder = tmp_path / "redis"
     folder.mkdir()
-    with redis_server(folder, "--appendonly", "yes") as server:
+    # A Redis that is killed has lost two seconds otherwise where the disk is busy.
+    with redis_server(folder, "--appendonly", "yes", "--appendfsync", "always") as server:
         yield server
 
 
