@@ -11,7 +11,7 @@ NODE_MODULES := node_modules/.package-lock.json
 WITHOUT_BROWSER := -n 4 --dist loadfile -m "not browser and not soak"
 # Tests with one are below these alone: no others are collected.
 BROWSER_FOLDERS := tests/attacks tests/demo tests/docs tests/journeys tests/captcha_bypass/api/flaresolverr \
-	tests/captcha_bypass/browsers tests/captcha_bypass/client tests/captcha_bypass/egress tests/captcha_bypass/fetching tests/captcha_bypass/human \
+	tests/captcha_bypass/browsers tests/captcha_bypass/egress tests/captcha_bypass/fetching tests/captcha_bypass/human \
 	tests/captcha_bypass/solving
 WITH_BROWSER := -n 2 --dist loadfile -m "browser and not soak" -o "testpaths=$(BROWSER_FOLDERS)"
 # ARGS may choose tests of one kind alone; of the other there are none to run, which pytest calls 5.

@@ -16,7 +16,7 @@ from tests.support.hard_site import create_hard_site
 from tests.support.service import Client, Service, client_of, run_service
 from tests.support.warm_firefox import use_warm_firefox
 
-# aiohttp's own backlog of 128 overflows where a test has 200 clients at once: some then wait for half a minute.
+# aiohttp's own backlog of 128 is too short where a test has 200 clients at once.
 test_utils.SockSite = partial(web.SockSite, backlog=1024)  # type: ignore[assignment,attr-defined]
 
 

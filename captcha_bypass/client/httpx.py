@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncClearanceTransport", "ClearanceTransport"]
 
+#: All connections are kept that may be open, of httpx's 100. Of those that are too many to be kept the pool closes
+#: also one that another thread has just been given, whose request then hangs until its timeout (httpcore#1110).
+_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
+
 
 class ClearanceTransport(httpx.BaseTransport):
     """Sends requests as httpx does, and gets those past a challenge that meet one.
@@ -49,7 +53,9 @@ class ClearanceTransport(httpx.BaseTransport):
         transport: httpx.BaseTransport | None = None,
         **conditions: Unpack[PassingOptions],
     ) -> None:
-        self._inner = httpx.HTTPTransport(proxy=proxy) if transport is None else transport
+        if transport is None:
+            transport = httpx.HTTPTransport(proxy=proxy, limits=_LIMITS)
+        self._inner = transport
         self._passer = Passer(
             httpx, self._inner, service, api_key, solve_timeout, proxy, conditions
         )

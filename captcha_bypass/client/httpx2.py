@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncClearanceTransport", "ClearanceTransport"]
 
+#: All connections are kept that may be open, of httpx2's 100. Of those that are too many to be kept the pool closes
+#: also one that another thread has just been given, whose request then hangs until its timeout (httpcore#1110).
+_LIMITS = httpx2.Limits(max_connections=100, max_keepalive_connections=100)
+
 
 class ClearanceTransport(httpx2.BaseTransport):
     """Sends requests as httpx2 does, and gets those past a challenge that meet one.
@@ -49,7 +53,9 @@ class ClearanceTransport(httpx2.BaseTransport):
         transport: httpx2.BaseTransport | None = None,
         **conditions: Unpack[PassingOptions],
     ) -> None:
-        self._inner = httpx2.HTTPTransport(proxy=proxy) if transport is None else transport
+        if transport is None:
+            transport = httpx2.HTTPTransport(proxy=proxy, limits=_LIMITS)
+        self._inner = transport
         self._passer = Passer(
             httpx2, self._inner, service, api_key, solve_timeout, proxy, conditions
         )

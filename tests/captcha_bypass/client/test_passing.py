@@ -58,8 +58,6 @@ async def test_any_text_of_several_is_enough(
     assert [task["success_text"] for task in browser.tasks] == [texts]
 
 
-# Not beside three other workers: two hundred threads on two cores then meet libraries' timeouts.
-@pytest.mark.browser
 @EVERY
 async def test_many_at_once_share_one_solve(stage: Stage) -> None:
     urls = [f"{stage.url}/page/{number}" for number in range(MANY)]
@@ -67,6 +65,25 @@ async def test_many_at_once_share_one_solve(stage: Stage) -> None:
     assert [answer.status_code for answer in answers] == [200] * MANY
     assert len(stage.browser.solves) == 1
     assert stage.stats.passes.total() == 1
+
+
+@pytest.mark.parametrize("kind", ["httpx", "httpx2"])
+async def test_connections_that_many_threads_have_used_are_kept(kind: str, solving: V1) -> None:
+    """To close some would end requests of other threads: httpcore#1110."""
+    many, connections = asyncio.Barrier(60), set()
+
+    async def page(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        connections.add(request.transport.get_extra_info("peername"))
+        async with many:
+            return web.Response(text="open")
+
+    app = web.Application()
+    app.router.add_get("/", page)
+    async with TestServer(app) as site, using(kind, solving.url) as library:
+        for _ in range(2):
+            await asyncio.gather(*(library.get(str(site.make_url("/"))) for _ in range(60)))
+    assert len(connections) == 60
 
 
 @EVERY
