@@ -57,7 +57,7 @@ async def test_client_that_hangs_up_does_not_end_the_solve_that_others_wait_for(
         asyncio.create_task(service.client.post("/solve?wait=30", json=BASE | {"reuse": 60}))
         for _ in range(3)
     ]
-    await until(lambda: len(service.shared._seated) == 3)
+    await until(lambda: len(service.shared._seated) == 3 and bool(service.script.started))
     (task_id,) = service.script.started
     calls[0].cancel()
     await until(lambda: len(service.shared._seated) == 2)
