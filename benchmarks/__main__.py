@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import api_cost, fetch_cost
-from benchmarks.contest import Outcome, Plan, hold, say
+from benchmarks.contest import Outcome, Plan, end_on_sigterm, hold, say
 from benchmarks.contestants import ROOT, Peer
 from benchmarks.naive import firefox
 from benchmarks.report import (
@@ -166,4 +166,5 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
+    end_on_sigterm()
     sys.exit(_run(_arguments()))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple, TypeVar
 
+from benchmarks.contest import end_on_sigterm
 from benchmarks.report import percentile, shown, table
 from benchmarks.stub_client import NEVER, Stub, running
 
@@ -201,4 +202,5 @@ def text(figures: Figures) -> str:
 
 
 if __name__ == "__main__":
+    end_on_sigterm()
     print(text(asyncio.run(measure())))

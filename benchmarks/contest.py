@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -58,6 +59,11 @@ class Outcome:
     batches: list[Batch] = field(default_factory=list)
     left: dict[str, tuple[int, int]] = field(default_factory=dict)
     hand_over: dict[str, float] = field(default_factory=dict)
+
+
+def end_on_sigterm() -> None:
+    """Have SIGTERM end a run with all that it has started, as Ctrl+C does."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def say(line: str) -> None:

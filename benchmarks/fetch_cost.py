@@ -22,7 +22,7 @@ import aiohttp
 import psutil
 
 from benchmarks.adapters import Solve
-from benchmarks.contest import challenge_site, say, timed
+from benchmarks.contest import challenge_site, end_on_sigterm, say, timed
 from benchmarks.contestants import ROOT, Contestant, Peer, environment_in
 from benchmarks.fetch_long import Growth, crawls, growth
 from benchmarks.fetch_report import (
@@ -280,4 +280,5 @@ def main(given: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    end_on_sigterm()
     sys.exit(main())

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import psutil
 from redis.asyncio import Redis
 
+from benchmarks.contest import end_on_sigterm
 from benchmarks.report import percentile, table
 from captcha_bypass.nodes.sharing import FleetClearances, FleetSharing
 from captcha_bypass.sharing.clearances import Clearances
@@ -247,4 +248,5 @@ async def _print() -> None:
 
 
 if __name__ == "__main__":
+    end_on_sigterm()
     asyncio.run(_print())

@@ -19,6 +19,7 @@ import aiohttp
 from aiohttp import WSMsgType, web
 from aiohttp.test_utils import TestServer
 
+from benchmarks.contest import end_on_sigterm
 from benchmarks.contestants import environment_in
 from benchmarks.meter import Meter, ProcessTree
 from benchmarks.report import table
@@ -137,6 +138,7 @@ async def _print(headless: str) -> None:
 
 
 if __name__ == "__main__":
+    end_on_sigterm()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--headless", choices=("true", "virtual"), default="true")
     asyncio.run(_print(parser.parse_args().headless))

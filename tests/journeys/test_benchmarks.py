@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -318,6 +319,18 @@ def test_a_small_run_from_end_to_end(tmp_path: Path, solves: int) -> None:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.browser
+def test_sigterm_ends_what_a_run_has_started() -> None:
+    run = psutil.Popen([sys.executable, "-m", "benchmarks", "--only", "service"], cwd=ROOT)
+    until = time.monotonic() + 60
+    while len(started := run.children(recursive=True)) < 2:  # the site, and the service
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    run.terminate()
+    run.wait(30)
+    assert psutil.wait_procs(started, timeout=10)[1] == []
+
+
 async def test_api_cost_in_small(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"ROUND_TRIPS": 20, "MANY": 200, "PROBES": 5, "HEALTH_POLLERS": 50}.items():
         monkeypatch.setattr(api_cost, name, value)
