@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from base64 import b64decode
 from typing import Any
+
+from playwright.async_api import Page
 
 Json = dict[str, Any]
 
@@ -93,3 +96,17 @@ def minutes(count: int = 60) -> list[Json]:
         spread = {"p50": 2 + index % 5 / 2, "p95": 6.0 + index % 8}
         found.append({"at": begin + 60 * index, "outcomes": outcomes, **spread})
     return found
+
+
+_RED = """([width, height]) => {
+    const canvas = Object.assign(document.createElement("canvas"), {width, height});
+    const context = canvas.getContext("2d");
+    context.fillStyle = "#f00";
+    context.fillRect(0, 0, width, height);
+    return canvas.toDataURL("image/jpeg").split(",")[1];
+}"""
+
+
+async def jpeg(page: Page, width: int = 640, height: int = 360) -> bytes:
+    """Return a picture of that size, red all over; drawn by a page, but none of it: a busy browser takes none."""
+    return b64decode(await page.evaluate(_RED, [width, height]))

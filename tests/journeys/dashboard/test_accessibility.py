@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from tests.support.dashboard import StandIn
-from tests.support.dashboard_data import task
+from tests.support.dashboard_data import jpeg, task
 from tests.support.repository import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -26,7 +26,7 @@ async def filled(service: StandIn, page: Page) -> None:
     error = {"code": "dns_error", "message": "no address"}
     service.add(task(1, **FAILED, evidence=True), evidence=kept, hints=[hint], error=error)
     service.add(task(3, outcome="timeout"), task(4), task(5, outcome="cancelled"))
-    service.jpeg[task(1)["id"]] = await page.screenshot(type="jpeg")
+    service.jpeg[task(1)["id"]] = await jpeg(page)
     service.html[task(1)["id"]] = "<p>It was here</p>"
     service.status["warning"] = "another browser is in use"
     service.status["tasks"]["waiting_for_human"] = 1
@@ -45,7 +45,7 @@ async def arrived(page: Page, service: StandIn, view: str) -> None:
     if view == VIEWS[3]:
         watcher = await service.watcher(len(service.watchers) or 1)
         await watcher.state(control="you")
-        await watcher.picture(await page.screenshot(type="jpeg"))
+        await watcher.picture(await jpeg(page))
         await watcher.say(type="asked", seconds=10)
         await watcher.say(type="error", code="outside", message="That is outside of the page.")
         await expect(page.get_by_role("application")).to_be_visible()

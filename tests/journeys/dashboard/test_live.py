@@ -6,23 +6,11 @@ import pytest
 from playwright.async_api import Browser, Locator, Page, expect
 
 from tests.support.dashboard import StandIn, Watcher
-from tests.support.dashboard_data import task
+from tests.support.dashboard_data import jpeg, task
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 WAITING = {"state": "waiting_for_human", "outcome": None, "ended_at": None, "seconds": None}
-
-
-async def jpeg(page: Page, width: int = 640, height: int = 360) -> bytes:
-    """Return a picture of a page of that size, red all over."""
-    browser = page.context.browser
-    assert browser is not None
-    # In a window of its own: a page with another before it in the same one gets no frames.
-    drawer = await browser.new_page(viewport={"width": width, "height": height})
-    await drawer.set_content("<body style='background: #f00'>")
-    picture = await drawer.screenshot(type="jpeg")
-    await drawer.close()
-    return picture
 
 
 async def opened(page: Page, service: StandIn) -> Watcher:

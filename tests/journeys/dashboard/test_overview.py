@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.support.dashboard import StandIn
-from tests.support.dashboard_data import status, task
+from tests.support.dashboard_data import jpeg, status, task
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -108,7 +108,7 @@ async def test_charts_tell_the_same_as_text(page: Page, service: StandIn) -> Non
 
 async def test_evidence_has_a_thumbnail(page: Page, service: StandIn) -> None:
     service.add(task(1, evidence=True), task(2))
-    service.jpeg[task(1)["id"]] = await page.screenshot(type="jpeg")
+    service.jpeg[task(1)["id"]] = await jpeg(page)
     await page.goto(service.url)
     thumbnail = page.get_by_role("link", name="Evidence of shop-1.example").locator("img")
     assert await thumbnail.evaluate(

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.support.dashboard import StandIn
-from tests.support.dashboard_data import Json, task
+from tests.support.dashboard_data import Json, jpeg, task
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -119,7 +119,7 @@ async def test_what_is_not_there_leads_back(page: Page, service: StandIn, addres
 async def test_evidence_is_shown_as_picture_and_as_source(page: Page, service: StandIn) -> None:
     entry = task(1, outcome="timeout", evidence=True)
     service.html[entry["id"]] = "<h1>It was here</h1>" + "x" * 30_000 + "<p>the end</p>"
-    service.jpeg[entry["id"]] = await page.screenshot(type="jpeg")
+    service.jpeg[entry["id"]] = await jpeg(page)
     await opened(page, service, entry, evidence={"html_bytes": 30_034, "jpeg_bytes": 5000})
     picture = page.get_by_role("img", name="Screenshot of the page")
     assert await picture.evaluate(
