@@ -318,7 +318,6 @@ def test_a_small_run_from_end_to_end(tmp_path: Path, solves: int) -> None:
     assert "All else on the machine" in done.stdout
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.browser
 def test_sigterm_ends_what_a_run_has_started() -> None:
     run = psutil.Popen([sys.executable, "-m", "benchmarks", "--only", "service"], cwd=ROOT)
@@ -331,6 +330,7 @@ def test_sigterm_ends_what_a_run_has_started() -> None:
     assert psutil.wait_procs(started, timeout=10)[1] == []
 
 
+@pytest.mark.timeout(180)
 async def test_api_cost_in_small(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"ROUND_TRIPS": 20, "MANY": 200, "PROBES": 5, "HEALTH_POLLERS": 50}.items():
         monkeypatch.setattr(api_cost, name, value)
