@@ -20,7 +20,7 @@ OR_NONE := || [ $$? -eq 5 ]
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test soak bench run lint lock vendor verify-camoufox clean
+.PHONY: help demo check test tools soak bench run lint lock vendor verify-camoufox clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 14
@@ -33,10 +33,12 @@ check: lint ## Run `make lint` and all tests that need no browser: a few minutes
 	@bash .ci/setup networks redis curl
 	$(PYTHON_ENV) -m pytest $(WITHOUT_BROWSER) $(ARGS)
 
-test: $(INSTALLED) $(NODE_MODULES) ## Run all tests, those with a real browser too
-	@bash .ci/setup firefox chromium xvfb networks redis curl
+test: $(INSTALLED) $(NODE_MODULES) tools ## Run all tests, those with a real browser too
 	$(PYTHON_ENV) -m pytest $(WITHOUT_BROWSER) $(ARGS) $(OR_NONE)
 	$(PYTHON_ENV) -m pytest $(WITH_BROWSER) $(ARGS) $(OR_NONE)
+
+tools: # What all tests need of Debian
+	@bash .ci/setup firefox chromium xvfb networks redis curl
 
 soak: $(INSTALLED) ## Prove for half an hour that nothing leaks, grows or hangs: thousands of solves, hundreds of kills
 	@bash .ci/setup firefox xvfb redis
