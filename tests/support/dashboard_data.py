@@ -108,5 +108,8 @@ _RED = """([width, height]) => {
 
 
 async def jpeg(page: Page, width: int = 640, height: int = 360) -> bytes:
-    """Return a picture of that size, red all over; drawn by a page, but none of it: a busy browser takes none."""
+    """Return a picture of that size, red all over.
+
+    A page draws it on a canvas: a browser that is busy fails to take screenshots.
+    """
     return b64decode(await page.evaluate(_RED, [width, height]))
