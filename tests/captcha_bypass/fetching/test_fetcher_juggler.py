@@ -35,7 +35,7 @@ class Fetching:
         self.sites = sites
 
     async def __call__(self, path: str, **more: Any) -> Fetched:  # noqa: ANN401 - fields
-        fields = {"url": f"{SITE}{path}", "timeout": 8, **more}
+        fields = {"url": f"{SITE}{path}", "timeout": 30, **more}
         return await self.sites.fetch(FetchRequest.model_validate(fields), "")
 
     async def code(self, path: str, **more: Any) -> str:  # noqa: ANN401 - fields
@@ -134,7 +134,7 @@ async def test_what_fails_has_its_code(fetch: Fetching, path: str, code: str) ->
 
 async def test_request_that_is_too_late_is_dropped_and_its_page_kept(fetch: Fetching) -> None:
     await fetch("/fetch/echo")
-    assert await fetch.code("/fetch/hang", timeout=0.5) == "timeout"
+    assert await fetch.code("/fetch/hang", timeout=1.5) == "timeout"
     assert await eventually(lambda: fetch.calls("drop") == 1, 5)
     assert (await fetch("/fetch/echo")).status == 200
     # The frame of the one that was dropped is not used again.

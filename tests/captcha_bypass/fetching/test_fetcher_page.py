@@ -15,6 +15,7 @@ from captcha_bypass.fetching.fetcher import Fetcher
 from captcha_bypass.fetching.messages import PageSpoilt, Request
 from tests.captcha_bypass.fetching.conftest import OpenContext, Running
 from tests.captcha_bypass.fetching.other_world import OtherWorld
+from tests.support.fire import hit
 from tests.support.raw_site import RawSite, Seen, answer
 from tests.support.scripted_queue import until
 from tests.support.service import eventually
@@ -37,6 +38,8 @@ FORGED = (
     'new Response("<script>fetch = 1</script>forged", {headers: {"Content-Type": "text/html"}})'
 )
 PASSED_ON = "fetch(event.request)"
+#: A page hears of its worker a moment after the worker is active.
+CONTROLLED = "Boolean(navigator.serviceWorker.controller)"
 
 
 async def register_worker(site: RawSite, context: BrowserContext, answering: str) -> None:
@@ -60,7 +63,7 @@ async def test_worker_of_the_site_does_not_answer_in_its_place(
     await register_worker(site, context, answering)
     page = await context.new_page()
     await page.goto(site.url("/anything"))
-    assert await page.evaluate("Boolean(navigator.serviceWorker.controller)")
+    await page.wait_for_function(CONTROLLED)
     await page.close()
     site.answers["/data"] = answer(body=b"the site's own")
     fetcher = Fetcher(await context.new_page(), site.origin)
@@ -77,7 +80,7 @@ async def test_worker_that_comes_later_does_not_answer_in_its_place(
     await fetcher.open()
     assert await body_of(fetcher, site.url("/data")) == b"the site's own"
     await register_worker(site, context, FORGED)
-    assert await page.evaluate("Boolean(navigator.serviceWorker.controller)")
+    await page.wait_for_function(CONTROLLED)
     with pytest.raises(PageSpoilt) as spoilt:
         await body_of(fetcher, site.url("/data"))
     assert not spoilt.value.sent
@@ -215,8 +218,7 @@ async def test_fetches_end_with_their_page(
     elif end == "navigate":
         await page.goto("about:blank")
     else:
-        for process in content_processes(firefox) - before:
-            process.kill()
+        hit(content_processes(firefox) - before)
     async with asyncio.timeout(15):
         ended = await asyncio.gather(*fetches, return_exceptions=True)
     assert [type(error) for error in ended] == [PageSpoilt] * 10

@@ -17,6 +17,7 @@ from captcha_bypass.fetching import sender as module
 from captcha_bypass.fetching.messages import Answer, PageSpoilt, Request
 from captcha_bypass.fetching.sender import NotSent, Sender, Wanted
 from captcha_bypass.wire.task import SessionKey
+from tests.support.scripted_queue import until
 
 KEY = SessionKey("one", "site-1", of_site=True)
 PERMIT = Permit(Destination("site.test", 80))
@@ -135,8 +136,7 @@ async def test_worn_page_is_replaced_and_closed_by_who_uses_it_last(
     (first,) = sessions.pages
     first.go_on.clear()
     held = [asyncio.create_task(send()) for _ in range(2)]
-    await asyncio.sleep(0.01)
-    assert first.fetched == 4
+    await until(lambda: first.fetched == 4)
     first.go_on.set()
     assert await asyncio.gather(*held) == [200, 200]
     assert [await send() for _ in range(2)] == [200, 200]
