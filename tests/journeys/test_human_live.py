@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 
 from demo.challenge_pages import SUCCESS_TEXT
 from demo.challenge_site import HUMAN, create_site
-from demo.human_challenge import LEFT, RADIUS, TOP, HumanChallenge
+from demo.human_challenge import LEFT, RADIUS, TOP, WIDTH, HumanChallenge
 from tests.support.human_service import run_human_service
 from tests.support.scripted_queue import until
 from tests.support.service import Client, Service, client_of
@@ -114,7 +114,8 @@ async def test_a_person_sees_the_page_and_clicks_until_it_is_through(
         await person.take_control()
         shown = set(stage.human.puzzles)
         x, y = stage.dot()
-        await person.click(x + 2 * RADIUS, y)  # beside it
+        # Beside it, where the picture is: the dot may be next to its edge.
+        await person.click(x + (2 if x < LEFT + WIDTH / 2 else -2) * RADIUS, y)
         await until(lambda: bool(set(stage.human.puzzles) - shown))
         seen = person.pictures
         await until(lambda: person.pictures > seen)
