@@ -109,7 +109,7 @@ class StandIn:
     async def push(self, name: str, data: object) -> None:
         """Send an event to each page that listens."""
         for stream in list(self._streams):
-            await _event(stream, name, data)
+            await _send(stream, _event(name, data))
 
     async def change(self, entry: Json, **changes: object) -> None:
         """Change a task, and tell of it."""
@@ -196,13 +196,14 @@ class StandIn:
     async def _events(self, request: web.Request) -> web.StreamResponse:
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await stream.prepare(request)
-        await _event(stream, "status", self.status | {"now": time.time()})
         whole = {"reset": True, "tasks": list(self.tasks.values()), "removed": []}
-        await _event(stream, "tasks", whole)
-        await _event(stream, "minutes", self.minutes)
+        now = self.status | {"now": time.time()}
+        first = _event("status", now) + _event("tasks", whole) + _event("minutes", self.minutes)
+        # Whatever is pushed once the page shows any of it comes after it.
         self._streams.add(stream)
         self._changed.set()
         try:
+            await _send(stream, first)
             await asyncio.Event().wait()  # until the page hangs up, which cancels this
         finally:
             self._streams.discard(stream)
@@ -257,9 +258,13 @@ def _refused(code: int, name: str, message: str) -> web.Response:
     return web.json_response({"error": {"code": name, "message": message}}, status=code)
 
 
-async def _event(stream: web.StreamResponse, name: str, data: object) -> None:
+def _event(name: str, data: object) -> bytes:
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
+
+
+async def _send(stream: web.StreamResponse, events: bytes) -> None:
     with contextlib.suppress(ConnectionError):
-        await stream.write(f"event: {name}\ndata: {json.dumps(data)}\n\n".encode())
+        await stream.write(events)
 
 
 def _cut(response: web.StreamResponse) -> None:

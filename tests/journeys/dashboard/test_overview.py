@@ -81,6 +81,8 @@ async def test_filter_is_in_the_address(page: Page, service: StandIn) -> None:
     await page.reload()
     await expect(page.get_by_label("Host")).to_have_value("SHOP-1")
     await expect(page.get_by_label("Outcome")).to_have_value("dns_error")
+    # The list comes after the filter, which is in the address.
+    await expect(page.locator(".tasks tbody tr")).to_have_count(1)
     assert await rows(page) == ["shop-11.example"]
     await page.get_by_label("Host").fill("")
     await page.get_by_label("Outcome").select_option("failed")
