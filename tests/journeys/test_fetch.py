@@ -145,10 +145,11 @@ async def test_too_large_and_too_slow_answers_end_at_once(
     assert await fetch.refused(f"{url}/endless") == (502, "answer_too_large")
     assert time.monotonic() - began < 10
     began = time.monotonic()
-    assert await fetch.refused(f"{url}/slow?seconds=20", timeout=1) == (504, "timeout")
-    assert time.monotonic() - began < 3
+    # Three seconds to reach the site in, and two more to be gone from there.
+    assert await fetch.refused(f"{url}/slow?seconds=20", timeout=3) == (504, "timeout")
+    assert time.monotonic() - began < 5
     await until(lambda: site.hung_up["/slow"] > 0)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 6
     await fetch.answered(f"{url}/page")
 
 
@@ -171,7 +172,7 @@ async def test_client_that_hangs_up_aborts_its_request_at_the_site(
     site, url = open_site
     await fetch.answered(f"{url}/page")
     asked = asyncio.create_task(fetch(f"{url}/slow?seconds=30"))
-    await until(lambda: site.running > 0)
+    await until(lambda: site.seen["/slow"] > 0)  # and not what another test has left there
     asked.cancel()
     began = time.monotonic()
     await until(lambda: site.hung_up["/slow"] > 0)
@@ -188,7 +189,8 @@ async def test_many_at_once_share_each_solve_and_wait_their_turn(fetch: FetchCli
 
 async def test_challenge_that_is_not_passed_is_an_error_with_its_vendor(fetch: FetchClient) -> None:
     async with serving(stuck=True) as (_, url):
-        status, body = await fetch(f"{url}/page", timeout=4)
+        # In which a busy machine opens a page, too.
+        status, body = await fetch(f"{url}/page", timeout=10)
         assert (status, body["error"]["code"]) == (502, "challenge_not_passed")
         error = body["error"]
         assert "cloudflare" in error["message"]

@@ -89,6 +89,8 @@ class FetchSite:
                 )
             if token in self._cleared:
                 self._cleared[token] -= 1
+        if request.path == "/favicon.ico":  # a browser's own, whenever it likes
+            return await handler(request)
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         try:
