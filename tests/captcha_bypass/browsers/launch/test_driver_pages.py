@@ -20,8 +20,10 @@ from playwright.async_api import Browser, Page
 from captcha_bypass.browsers.launch.driver import Driver
 from captcha_bypass.browsers.launch.engines import Firefox
 from captcha_bypass.browsers.launch.installed import find_firefox
+from captcha_bypass.browsers.launch.preferences import FIREFOX_PREFS
 from captcha_bypass.browsers.launch.processes import BROWSER_MARK, marked_child
 from captcha_bypass.browsers.launch.workspace import Workspace
+from tests.support.service import eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -40,6 +42,8 @@ class Running:
     #: Its first process.
     root: psutil.Process
     protocol: Path
+    #: What Firefox itself has asked for, of which nothing gets an answer.
+    own_requests: list[bytes]
 
     async def page(self) -> Page:
         context = await self.engine.new_context(self.browser, "http://127.0.0.1:1")
@@ -56,18 +60,27 @@ class Running:
 async def firefox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
     folder = tmp_path_factory.mktemp("windows")
     engine = find_firefox(None)
-    with pytest.MonkeyPatch.context() as patch, Workspace(folder / "workspace") as workspace:
-        patch.setenv("DEBUG", "pw:protocol")
-        patch.setenv("DEBUG_FILE", str(folder / "protocol"))
-        driver = Driver(workspace)
-        try:
-            playwright = await driver.playwright()
-            environment = workspace.environment("windows")
-            browser = await engine.launch(playwright, workspace, environment, headless=True)
-            root = marked_child(driver.pid, BROWSER_MARK, "windows")
-            yield Running(engine, browser, root, folder / "protocol")
-        finally:
-            await driver.close()
+    own_requests: list[bytes] = []
+
+    async def record(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        own_requests.append(await reader.readline())
+        writer.close()
+
+    async with await asyncio.start_server(record, "127.0.0.1", 0) as nowhere:
+        with pytest.MonkeyPatch.context() as patch, Workspace(folder / "workspace") as workspace:
+            patch.setenv("DEBUG", "pw:protocol")
+            patch.setenv("DEBUG_FILE", str(folder / "protocol"))
+            port = nowhere.sockets[0].getsockname()[1]
+            patch.setitem(FIREFOX_PREFS, "network.proxy.ssl_port", port)
+            driver = Driver(workspace)
+            try:
+                playwright = await driver.playwright()
+                environment = workspace.environment("windows")
+                browser = await engine.launch(playwright, workspace, environment, headless=True)
+                root = marked_child(driver.pid, BROWSER_MARK, "windows")
+                yield Running(engine, browser, root, folder / "protocol", own_requests)
+            finally:
+                await driver.close()
 
 
 async def test_pages_one_after_another_share_a_window_and_are_shown_in_full(
@@ -117,6 +130,27 @@ async def test_window_that_a_site_opened_keeps_others_out_of_its_window(firefox:
     assert await other.evaluate(STATE) == SHOWN
     await other.context.close()
     await page.context.close()
+
+
+async def test_no_page_that_is_shown_has_firefox_ask_for_a_list(firefox: Running) -> None:
+    assert await eventually(
+        lambda: any(b"firefox.settings" in line for line in firefox.own_requests), 20
+    ), "as it does when it starts"
+    for _ in range(2):  # by now it has all that its start asked for
+        firefox.own_requests.clear()
+        for number in range(3):
+            page = await firefox.page()
+            await page.goto(f"data:text/html,<p>{number}")
+            await page.context.close()
+        await asyncio.sleep(1)
+    assert firefox.own_requests == []
+
+
+async def test_windows_without_a_screen_have_no_toolbars(firefox: Running) -> None:
+    words = firefox.root.cmdline()
+    profile = Path(words[next(n for n, word in enumerate(words) if "-profile" in word) + 1])
+    styles = (profile / "chrome" / "userChrome.css").read_text()
+    assert re.search(r"^#navigator-toolbox,[^}]*display: none !important;", styles, re.MULTILINE)
 
 
 async def test_pages_open_where_every_content_process_has_died(firefox: Running) -> None:
