@@ -33,6 +33,7 @@ SHOWN = ["visible", 1366, 768, 1366, 768]
 #: What it sees of Playwright.
 STRANGE = "() => Object.getOwnPropertyNames(window).filter(name => /pw|playwright/i.test(name))"
 _CREATED = re.compile(r'SEND.*"browsingContext\.create".*?"type":"(window|tab)"')
+_COLLECTORS = re.compile(r'SEND.*"network\.(add|remove)DataCollector"')
 
 
 @dataclass
@@ -151,6 +152,22 @@ async def test_windows_without_a_screen_have_no_toolbars(firefox: Running) -> No
     profile = Path(words[next(n for n, word in enumerate(words) if "-profile" in word) + 1])
     styles = (profile / "chrome" / "userChrome.css").read_text()
     assert re.search(r"^#navigator-toolbox,[^}]*display: none !important;", styles, re.MULTILINE)
+
+
+async def test_bodies_of_a_page_are_kept_until_it_is_emptied_or_closed(firefox: Running) -> None:
+    before = len(firefox.protocol.read_text())
+
+    def asked() -> list[str]:
+        return _COLLECTORS.findall(firefox.protocol.read_text()[before:])
+
+    page = await firefox.page()
+    await page.goto("about:blank", wait_until="commit")
+    await page.goto("data:text/html,<p>words")
+    assert asked() == ["add"]
+    await page.goto("about:blank", wait_until="commit")
+    assert await eventually(lambda: asked() == ["add", "add", "remove"], 10)
+    await page.context.close()
+    assert await eventually(lambda: asked() == ["add", "add", "remove", "remove"], 10)
 
 
 async def test_pages_open_where_every_content_process_has_died(firefox: Running) -> None:
