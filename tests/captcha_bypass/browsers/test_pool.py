@@ -191,6 +191,8 @@ async def test_browser_is_replaced_after_its_number_of_tasks(tmp_path: Path) -> 
         async with client_of(service) as client:
             for _ in range(5):
                 assert await client.solved(**PAGE)
+            # The one that was used up last is told of once it has closed.
+            assert await eventually(lambda: service.log.count("browser replaced") == 2, 20)
             assert await eventually(lambda: len(service.labels()) <= 2, 10)
             health = (await client.health())[1]["browsers"]
             assert health["restarts"] == {"tasks": 2}
@@ -225,7 +227,7 @@ async def test_one_task_per_browser_gives_each_a_fresh_one(
     (used,) = browser_each.labels()
     url = str(hard.make_url("/plain"))
     assert await alone.solved(url=url, success_text="plain", timeout=30)
-    assert await eventually(lambda: used not in browser_each.labels(), 5)
+    assert await eventually(lambda: used not in browser_each.labels(), 20)
     assert (await alone.health())[1]["browsers"]["restarts"] == {"tasks": before + 1}
 
 
@@ -236,8 +238,11 @@ async def test_cancelled_task_takes_the_browser_that_is_its_own_along(
     (own,) = browser_each.labels()
     task = await alone.submit(url=str(hard.make_url(page)), success_text="never", timeout=60)
     assert await eventually(lambda: len(hard.app[SEEN]) > 0, 20)
-    assert (await alone.delete(task))[0] == 200
-    assert await eventually(lambda: own not in browser_each.labels(), 2)
+    # Within two seconds its page is dead, and twice that on a machine that is busy; the browser, which
+    # nobody waits for, then has as long to close.
+    async with asyncio.timeout(4):
+        assert (await alone.delete(task))[0] == 200
+    assert await eventually(lambda: own not in browser_each.labels(), 4)
 
 
 async def test_browser_that_grew_too_large_is_replaced(
