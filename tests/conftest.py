@@ -10,11 +10,16 @@ from pathlib import Path
 import pytest
 from aiohttp import test_utils, web
 from aiohttp.test_utils import TestServer
+from hypothesis import HealthCheck, settings
 
 from demo.challenge_site import SiteOptions, create_site
 from tests.support.hard_site import create_hard_site
 from tests.support.service import Client, Service, client_of, run_service
 from tests.support.warm_firefox import use_warm_firefox
+
+# A machine that is busy for a moment is no failure: by itself Hypothesis gives each example 0.2 s of real time.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 # aiohttp's own backlog of 128 is too short where a test has 200 clients at once.
 test_utils.SockSite = partial(web.SockSite, backlog=1024)  # type: ignore[assignment,attr-defined]
