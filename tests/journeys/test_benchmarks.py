@@ -188,15 +188,24 @@ with contextlib.suppress(ChildProcessError):
 print(flush=True)
 sys.stdin.readline()
 """
+UNTIL = """
+import os, time
+for _ in range(6000):
+    if os.path.exists(os.path.join(os.environ["FOLDER"], {!r})):
+        break
+    time.sleep(0.01)
+"""
+#: The one between ends at a file `seen`, and the orphan at a file `followed`.
 ORPHAN = f"""
 import subprocess, sys
 sys.stdin.readline()
 middle = '''
-import subprocess, sys, time
+import subprocess, sys
 subprocess.Popen([sys.executable, "-c", sys.argv[1]])
-time.sleep(0.5)  # long enough to be seen with its child
+{UNTIL.format("seen")}
 '''
-subprocess.run([sys.executable, "-W", "ignore", "-c", middle, {BURN.format(0.8)!r}], check=True)
+orphan = {BURN.format(0.8) + UNTIL.format("followed")!r}
+subprocess.run([sys.executable, "-W", "ignore", "-c", middle, orphan], check=True)
 print(flush=True)
 sys.stdin.readline()
 """
@@ -242,12 +251,17 @@ def test_meter_counts_what_no_parent_is_credited_with() -> None:
     assert 0.4 < meter.cpu < 0.9
 
 
-async def test_meter_follows_orphans() -> None:
-    with script(ORPHAN) as process:
+async def test_meter_follows_orphans(tmp_path: Path) -> None:
+    with script(ORPHAN, FOLDER=str(tmp_path)) as process:
         tree = ProcessTree(process.pid)
         with Meter(tree) as meter:
-            go(process)
+            before, going = tree.cpu, asyncio.create_task(asyncio.to_thread(go, process))
+            assert await eventually(lambda: len(tree.alive) == 3, 20)
+            (tmp_path / "seen").touch()
+            await going
             assert await eventually(lambda: len(tree.alive) == 2, 5), "the orphan is not followed"
+            assert await eventually(lambda: tree.cpu - before >= 0.75, 30)
+            (tmp_path / "followed").touch()
             assert await eventually(lambda: tree.alive == [process.pid], 20)
     assert meter.cpu is not None
     assert meter.cpu >= 0.75
@@ -256,11 +270,12 @@ async def test_meter_follows_orphans() -> None:
 def test_meter_counts_what_others_do() -> None:
     with script(SHORT) as idle, script(SHORT) as busy, Meter(ProcessTree(idle.pid)) as meter:
         started = time.monotonic()
-        used = float(go(busy)) / (time.monotonic() - started)
+        used = float(go(busy))
+        others = used / (time.monotonic() - started)
     assert meter.cpu is not None
-    assert meter.cpu < 0.2
+    assert meter.cpu < used / 3  # what its own start costs
     assert meter.others is not None
-    assert meter.others > used / 2
+    assert meter.others > others / 2
 
 
 def test_meter_without_a_tree_has_no_figures() -> None:

@@ -17,7 +17,9 @@ from tests.support.fake_service import LASTING, PAGE, URL, opened, run_fake_serv
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.service import PATH, Client, Service, client_of, eventually
 
-LEASE = 2.0
+#: Seconds after which a node counts as dead, where a test waits for that: soon, though not because the machine
+#: is busy for a moment.
+LEASE = 4.0
 SECRET = "a-long-secret-of-the-queue"
 #: In the task, and nowhere else.
 PASSWORD = "pr0xy-passw0rd-canary"
@@ -40,9 +42,11 @@ class Fleet:
         self._redis = redis
         self._stack = stack
 
-    async def node(self, name: str, *flags: str) -> tuple[Service, Client]:
+    async def node(
+        self, name: str, *flags: str, lease: float | None = None
+    ) -> tuple[Service, Client]:
         own = ("--node", name, "--queue-url", self._redis.url, "--queue-secret", SECRET, *flags)
-        running = run_fake_service(self._tmp / name, *own, lease=LEASE)
+        running = run_fake_service(self._tmp / name, *own, lease=lease)
         service = await asyncio.to_thread(self._stack.enter_context, running)
         return service, await self._stack.enter_async_context(client_of(service))
 
@@ -70,7 +74,8 @@ async def test_any_node_answers_for_any_task_and_its_end(fleet: Fleet) -> None:
     assert done["status"] == "completed"
     lasting = await api.submit(**LASTING, timeout=60)
     await api.until_running(lasting)
-    async with asyncio.timeout(10):  # and not when its 60 seconds are over
+    # The two seconds that it takes at most, and as many for a busy machine to say so.
+    async with asyncio.timeout(4):
         assert (await api.delete(lasting))[0] == 200
     assert (await api.result(lasting))["status"] == "not_found"
     assert (await api.solve(**PAGE))["status"] == "completed"
@@ -80,17 +85,18 @@ async def test_any_node_answers_for_any_task_and_its_end(fleet: Fleet) -> None:
 async def test_killed_node_costs_its_tasks_a_second_start_and_its_sessions_one_answer(
     fleet: Fleet,
 ) -> None:
-    dying, first = await fleet.node("dying", "--workers", "2")
+    dying, first = await fleet.node("dying", "--workers", "2", lease=LEASE)
     assert (await first.solve(**PAGE, session="s"))["status"] == "completed"
-    tasks = [await first.submit(**LASTING, timeout=10) for _ in range(2)]
+    living, second = await fleet.node("living", "--workers", "2", lease=LEASE)
+    # Two for each of them.
+    tasks = [await first.submit(**LASTING, timeout=6) for _ in range(4)]
     for task in tasks:
         await first.until_running(task)
-    living, second = await fleet.node("living", "--workers", "2")
     dying.process.kill()
     for task in tasks:
         view = await second.finished(task)
         assert view["data"]["timeout_reached"] is True
-    assert opened(living).count(URL) == 2
+    assert opened(living).count(URL) == 4
     lost = await second.solve(**PAGE, session="s")
     assert lost["error"]["code"] == "session_lost"
     assert (await second.solve(**PAGE, session="s"))["status"] == "completed"
@@ -115,7 +121,7 @@ async def test_session_is_used_listed_and_ended_from_any_node(fleet: Fleet) -> N
 async def test_redis_may_restart_and_be_away_and_nothing_is_lost(
     fleet: Fleet, redis: RedisServer
 ) -> None:
-    _, client = await fleet.node("one", "--workers", "1")
+    _, client = await fleet.node("one", "--workers", "1", lease=LEASE)
     running = await client.submit(**LASTING, timeout=5)
     pending = await client.submit(**PAGE)
     done = await client.submit(**PAGE | {"url": "http://fake.test/other"})
@@ -130,7 +136,7 @@ async def test_redis_may_restart_and_be_away_and_nothing_is_lost(
             assert answer.status == 503
         async with session.get(f"{client.url}/live") as answer:
             assert answer.status == 200
-    await asyncio.sleep(2 * LEASE)
+    await asyncio.sleep(1.25 * LEASE)
     await asyncio.to_thread(redis.start)
     views = [await client.finished(task) for task in (running, pending, done)]
     assert [view["status"] for view in views] == ["completed"] * 3

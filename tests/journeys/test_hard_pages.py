@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 
+import psutil
 import pytest
 from aiohttp.test_utils import TestServer
 
 from tests.support.hard_site import SEEN
-from tests.support.service import Client, Json, Service, eventually
+from tests.support.service import PATIENCE, Client, Json, Service, eventually, page_came
 
 pytestmark = pytest.mark.browser
 
 
-async def ends(client: Client, url: str, timeout: float = 2.5, **more: object) -> Json:
+async def ends_once(client: Client, url: str, timeout: float) -> Json:
     """Solve for a text that never comes; the task must end within its timeout + 10 s."""
     started = time.monotonic()
-    request = {"url": url, "success_text": "never to be seen", "timeout": timeout, **more}
-    view = await client.solve(**request)
+    view = await client.solve(url=url, success_text="never to be seen", timeout=timeout)
     assert time.monotonic() - started < timeout + 10
     return view
+
+
+async def ends(client: Client, url: str, timeout: float = 2.5) -> Json:
+    """Likewise; once more with more time where the page had not come, see Client.unfinished."""
+    view = await ends_once(client, url, timeout)
+    return view if page_came(view) else await ends_once(client, url, PATIENCE)
 
 
 async def test_script_that_spins_while_loading_gives_its_source(
@@ -35,13 +43,22 @@ async def test_script_that_spins_while_loading_gives_its_source(
 async def test_page_that_replaces_every_function_is_seen_as_it_is(
     client: Client, hard: TestServer
 ) -> None:
-    before = (await client.health())[1]["browsers"]["restarts"]
+    before = await faults(client)
     url = str(hard.make_url("/liar"))
     for wanted in ({"no_challenge": True}, {"success_text": "true words"}):
         data = await client.solved(url=url, timeout=15, **wanted)
         assert data["timeout_reached"] is False
         assert "<p>true words</p>" in data["html"]
-    assert (await client.health())[1]["browsers"]["restarts"] == before
+    assert await faults(client) == before
+
+
+async def faults(client: Client) -> Json:
+    """How many browsers were replaced, but for those that others have used up or left a page in.
+
+    A spinning page of the test before may be closing still.
+    """
+    restarts: Json = (await client.health())[1]["browsers"]["restarts"]
+    return {cause: n for cause, n in restarts.items() if cause not in ("tasks", "close")}
 
 
 async def test_script_that_spins_after_loading_ends_in_time(
@@ -56,7 +73,7 @@ async def test_server_that_never_answers_is_a_timeout_without_a_document(
     client: Client, hard: TestServer
 ) -> None:
     url = str(hard.make_url("/silent"))
-    view = await ends(client, url, timeout=2)
+    view = await ends_once(client, url, timeout=4)
     assert view["data"]["timeout_reached"] is True
     assert view["data"]["status_code"] is None
     assert view["data"]["url"] == url
@@ -122,7 +139,10 @@ async def test_popups_do_not_disturb_the_page_and_the_next_page_that_dies_is_a_c
     client: Client, service: Service, hard: TestServer
 ) -> None:
     before = await restarts(client, "popups")
-    view = await ends(client, str(hard.make_url("/popups")))
+    url = str(hard.make_url("/popups"))
+    view = await ends(client, url)
+    if await restarts(client, "popups") == before:  # it had no time to open any
+        view = await ends_once(client, url, PATIENCE)
     assert view["data"]["timeout_reached"] is True
     assert view["data"]["url"].endswith("/popups")
     assert await restarts(client, "popups") == before + 1
@@ -132,7 +152,8 @@ async def test_popups_do_not_disturb_the_page_and_the_next_page_that_dies_is_a_c
     # It is shown, for its script runs.
     assert await eventually(lambda: was_asked_for(hard, "/demanded"), 20)
     for process in service.content_processes():
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            process.kill()
     view = await client.finished(task)
     assert view["error"]["code"] == "browser_crashed", view
     url = str(hard.make_url("/plain"))
@@ -147,13 +168,20 @@ def was_asked_for(hard: TestServer, path: str) -> bool:
 async def test_nothing_is_left_of_all_these(client: Client, service: Service) -> None:
     """No browser but those that wait for tasks: one, and for a minute what was started for others."""
     await client.until_warm()
-    browsers = (await client.health())[1]["browsers"]
-    waiting = len(browsers["tasks"]) + browsers["starting"]
+    for _ in range(
+        200
+    ):  # what was started for others may be closed, and a launch end, while we look
+        health = (await client.health())[1]
+        browsers = health["browsers"]
+        waiting = len(browsers["tasks"]) + browsers["starting"]
+        left = [p.name for folder in service.folders() for p in folder.glob("playwright_firefox*")]
+        if len(service.labels()) == waiting == len(left):
+            break
+        await asyncio.sleep(0.1)
     assert waiting <= 3
-    assert await eventually(lambda: len(service.labels()) == waiting, 10)
-    assert (await client.health())[1]["running"] == 0
-    left = [p.name for folder in service.folders() for p in folder.glob("playwright_firefox*")]
+    assert len(service.labels()) == waiting
     assert len(left) == waiting, left
+    assert health["running"] == 0
     for broken_promise in ("failed unexpectedly", "broke its promise", "never retrieved"):
         assert broken_promise not in service.log
     assert "looking after the browsers failed" not in service.log

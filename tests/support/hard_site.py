@@ -51,7 +51,9 @@ PAGES: dict[str, str] = {
     "js-to-inside": "<script>location.href = 'http://127.0.0.1:65431/'</script>",
     "closes": "<p>paid words</p><script>close(); setTimeout(close, 200)</script>",
     "prints": "<p>receipt words</p><script>print(); onload = () => print()</script>",
-    "images": "<img src=/seen.png><link rel=stylesheet href=/seen.css><p>images</p>",
+    # Words that come once both were asked for, or blocked.
+    "images": "<img src=/seen.png><link rel=stylesheet href=/seen.css>"
+    "<script>onload = () => document.body.append('images')</script>",
 }
 
 

@@ -44,9 +44,9 @@ class Script:
             self._ends[task_id].set_result({"data": {}} if outcome is None else outcome)
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that other coroutines bring about."""
-    async with asyncio.timeout(10):
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait for something that other coroutines bring about, or in more time a process of its own."""
+    async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - handlers of any implementation, without events
             await asyncio.sleep(0.002)
 

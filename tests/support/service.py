@@ -24,6 +24,8 @@ PATH = f"{FOLDER}:/usr/bin:/bin:/usr/sbin:/sbin"
 #: Nothing listens there: a fetcher fails at once on every machine, and no packet leaves it.
 NO_NETWORK = {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
 Json = dict[str, Any]
+#: Seconds within which a page has come also on a machine that is busy.
+PATIENCE = 15.0
 
 
 class Service:
@@ -197,6 +199,20 @@ class Client:
         data: Json = view["data"]
         return data
 
+    async def unfinished(
+        self, timeout: float, came: Callable[[Json], bool] | None = None, **request: object
+    ) -> Json:
+        """Submit a task that never gets through, and return how it ended.
+
+        Once more with more time where its page had not come: `timeout` is what most machines need for
+        it, and a busy one takes longer to open any page.
+        """
+        for seconds in (timeout, PATIENCE):
+            view = await self.solve(timeout=seconds, **request)
+            if (came or page_came)(view):
+                break
+        return view
+
     async def delete(self, task_id: str) -> tuple[int, Json]:
         async with self._session.delete(f"{self.url}/task/{task_id}") as response:
             return response.status, await response.json()
@@ -230,6 +246,13 @@ class Client:
                 return
             await asyncio.sleep(0.02)
         raise AssertionError("it never waited for a person")
+
+
+def page_came(view: Json) -> bool:
+    """Whether a task that has ended had a page, and an answer of its site."""
+    if view["error"]:
+        return bool(view["error"]["code"] != "browser_unavailable")
+    return view["data"]["status_code"] is not None
 
 
 @asynccontextmanager

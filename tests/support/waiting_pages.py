@@ -27,7 +27,8 @@ class FakePage:
 
     shown: bytes = jpeg("first")
     shots: int = 0
-    #: What was done with it.
+    #: Inputs that have begun, and what was done with it.
+    begun: int = 0
     done: list[tuple[Any, ...]] = field(default_factory=list)
     #: Set while it answers.
     answers: asyncio.Event = field(default_factory=asyncio.Event)
@@ -72,6 +73,7 @@ class FakePage:
         await self._note("insert", text)
 
     async def _note(self, *what: Any) -> None:  # noqa: ANN401
+        self.begun += 1
         await self._answer()
         self.done.append(what)
 

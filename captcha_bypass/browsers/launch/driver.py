@@ -119,8 +119,9 @@ class Driver:
         options = f'--unhandled-rejections=none --require "{fix}"'
         # Or a font that never comes would leave a page without any picture: who needs fonts waits for
         # them (solving.collecting), and not for ever.
-        fonts = {"PW_TEST_SCREENSHOT_NO_FONTS_READY": "1"}
-        script = self._workspace.wrap(node, "driver", NODE_OPTIONS=options, **fonts)
+        script = self._workspace.wrap(
+            node, "driver", NODE_OPTIONS=options, PW_TEST_SCREENSHOT_NO_FONTS_READY="1"
+        )
         self._link = Link(self._on_end)
         try:
             with _environment("PLAYWRIGHT_NODEJS_PATH", str(script)):

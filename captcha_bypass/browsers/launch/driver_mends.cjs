@@ -53,7 +53,11 @@ const mends = [
       "_onNavigationCommitted(params2) {\n        const frameId = params2.context;\n",
       `_onNavigationCommitted(params2) {
         const frameId = params2.context;
-        if (frameId === this._session.sessionId && params2.url === "about:blank") this._keepBodies(true);
+        if (frameId === this._session.sessionId) {
+          const hadShown = this._hasShown;
+          this._hasShown = params2.url !== "about:blank";
+          if (hadShown && !this._hasShown) this._keepBodies(true);
+        }
 `,
     ],
     [

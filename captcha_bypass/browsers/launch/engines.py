@@ -20,6 +20,8 @@ SIGNALS_ARE_OURS: dict[str, Any] = {
     "handle_sigterm": False,
     "handle_sighup": False,
 }
+#: Firefox lays toolbars out and paints them also where they are not on the screen.
+_NO_TOOLBARS = Path(__file__).with_name("no_toolbars")
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,11 @@ class Firefox:
         """See Engine."""
         return await playwright.firefox.launch(
             channel="moz-firefox",
-            executable_path=workspace.wrap(self.executable, "firefox"),
+            executable_path=workspace.wrap(
+                self.executable, "firefox", chrome=_NO_TOOLBARS if headless else None
+            ),
             headless=headless,
-            # Nobody sees the toolbars of a window without a screen, but Firefox paints them.
+            # Nobody sees the toolbars of a window without a screen: it is all page.
             args=["--kiosk"] if headless else [],
             firefox_user_prefs=FIREFOX_PREFS,
             env={**os.environ, **env},

@@ -92,6 +92,14 @@ PREFS: Preferences = {
     "signon.rememberSignons": False,
 }
 
-#: For stock Firefox alone: pages can read whether it prefetches, and Camoufox looks like one that
-#: does. Its guard takes what it prefetches as well.
-FIREFOX_PREFS: Preferences = {**PREFS, "network.prefetch-next": False}
+#: For stock Firefox alone.
+FIREFOX_PREFS: Preferences = {
+    **PREFS,
+    # Pages can read whether it prefetches, and Camoufox looks like one that does. Its guard takes what
+    # it prefetches as well.
+    "network.prefetch-next": False,
+    # For each page that is shown, the panel beside the address asks for a list that is never there.
+    "browser.urlbar.trustPanel.featureGate": False,
+    # The profile's own styles of Firefox's windows; see engines.
+    "toolkit.legacyUserProfileCustomizations.stylesheets": True,
+}

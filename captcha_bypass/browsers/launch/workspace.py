@@ -36,6 +36,13 @@ logger = logging.getLogger(__name__)
 UNWANTED = "MOZ_CRASHREPORTER_SHUTDOWN"
 #: How the names of services' folders begin, before and after they are locked.
 NOT_YET_LOCKED, LOCKED = "new-", "service-"
+#: Of a script: the profile is the word after -profile. Without the link it starts all the same.
+_LINK = """last=
+for word; do
+  case $last in -profile | --profile) ln -s {} "$word/chrome" ;; esac
+  last=$word
+done
+"""
 
 
 class Workspace:
@@ -96,10 +103,16 @@ class Workspace:
         marks = {INSTANCE_MARK: str(self.path), "TMPDIR": str(self.path), **self._home}
         return marks if label is None else {**marks, BROWSER_MARK: label}
 
-    def wrap(self, executable: Path, name: str, **variables: str) -> Path:
+    def wrap(
+        self, executable: Path, name: str, *, chrome: Path | None = None, **variables: str
+    ) -> Path:
         """Make a script that runs `executable` marked as ours and dies with its parent.
 
         It sets `variables` in its environment.
+
+        Args:
+            chrome: Folder with the styles of Firefox's own windows (userChrome.css), for the profile
+                that the script is given.
 
         Without `setpriv` (it is part of util-linux) the marks remain, and the next start clears
         what a kill -9 leaves.
@@ -111,8 +124,9 @@ class Workspace:
         exports = " ".join(f"{key}={shlex.quote(val)}" for key, val in variables.items())
         setpriv = shutil.which("setpriv")
         prefix = f"{setpriv} --pdeathsig KILL -- " if setpriv else ""
+        link = _LINK.format(shlex.quote(str(chrome))) if chrome else ""
         script.write_text(
-            f"#!/bin/sh\nexport {exports}\nunset {UNWANTED}\n"
+            f"#!/bin/sh\nexport {exports}\nunset {UNWANTED}\n{link}"
             f'exec {prefix}{shlex.quote(str(executable))} "$@"\n'
         )
         script.chmod(0o700)

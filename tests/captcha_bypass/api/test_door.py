@@ -40,8 +40,9 @@ class Served:
     port: int
     door: Door
     codes: list[str]
-    #: Set to have `/held` answer.
+    #: Set to have `/held` answer, and how many ask for it.
     release: asyncio.Event = field(default_factory=asyncio.Event)
+    holding: int = 0
 
     async def open(self, sent: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -51,7 +52,7 @@ class Served:
 
     async def get(self, path: str) -> tuple[int, object]:
         url = f"http://127.0.0.1:{self.port}/{path}"
-        async with asyncio.timeout(5), aiohttp.request("GET", url) as response:
+        async with asyncio.timeout(30), aiohttp.request("GET", url) as response:
             return response.status, await response.json()
 
 
@@ -68,6 +69,7 @@ async def serving(files: int = FILES) -> AsyncIterator[Served]:
         return web.json_response({"status": "ok"})
 
     async def held(request: web.Request) -> web.Response:
+        served.holding += 1
         await served.release.wait()
         return web.json_response({})
 
@@ -112,8 +114,7 @@ async def test_requests_that_are_held_keep_their_connections_and_more_are_refuse
 ) -> None:
     async with serving() as served:
         held = [asyncio.create_task(served.get("held")) for _ in range(MOST_OF_ONE)]
-        await until(lambda: served.door.count == MOST_OF_ONE)
-        await asyncio.sleep(0.1)  # until their requests are there
+        await until(lambda: served.holding == MOST_OF_ONE)
         status, answer = await served.get("health")
         assert status == 503
         assert isinstance(answer, dict)
@@ -129,8 +130,7 @@ async def test_requests_that_are_held_keep_their_connections_and_more_are_refuse
 async def test_one_address_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving() as served:
         held = [asyncio.create_task(served.get("held")) for _ in range(MOST_OF_ONE)]
-        await until(lambda: served.door.count == MOST_OF_ONE)
-        await asyncio.sleep(0.1)
+        await until(lambda: served.holding == MOST_OF_ONE)
         connector = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
         url = f"http://127.0.0.1:{served.port}/health"
         async with aiohttp.ClientSession(connector=connector) as other, other.get(url) as response:
@@ -209,6 +209,7 @@ async def test_reader_that_reads_nothing_is_cut_off_and_costs_no_copy(
         await until(lambda: served.codes == ["slow_reader"] * 4)
         for client in clients:
             client.close()
+        monkeypatch.undo()  # one that reads may be late on a busy machine
         status, answer = await served.get("large")
         assert status == 200
         assert isinstance(answer, dict)

@@ -133,13 +133,18 @@ async def test_tasks_that_share_a_browser_share_nothing_else(
     assert [path for path, _ in diary.app[SEEN]].count("/?mark=same") == 2, "nor what is cached"
 
 
-async def settled(service: Service) -> int:
-    """How many content processes there are once none has come or gone for two seconds."""
-    counts: list[int] = []
-    while len(counts) < 8 or len(set(counts[-8:])) > 1:
-        counts.append(len(service.content_processes()))
+def content(service: Service) -> frozenset[int]:
+    """Process ids of its content processes."""
+    return frozenset(process.pid for process in service.content_processes())
+
+
+async def settled(service: Service) -> frozenset[int]:
+    """The content processes there are once none has come or gone for two seconds."""
+    looks: list[frozenset[int]] = []
+    while len(looks) < 8 or len(set(looks[-8:])) > 1:
+        looks.append(content(service))
         await asyncio.sleep(0.25)
-    return counts[-1]
+    return looks[-1]
 
 
 async def test_tasks_at_once_have_content_processes_of_their_own(
@@ -148,7 +153,8 @@ async def test_tasks_at_once_have_content_processes_of_their_own(
     before = await settled(sharing)
     async with Gate() as gate:
         tasks = await gate.enter(together, tasks=3, timeout=40)
-        assert await eventually(lambda: len(sharing.content_processes()) >= before + 3, 20)
+        # Some of those that were there may end only now.
+        assert await eventually(lambda: len(content(sharing) - before) >= 3, 20)
         assert len(sharing.labels()) == 1
         gate.open()
         assert_result_or(frozenset(), await ended(together, tasks, 40))
@@ -191,6 +197,8 @@ async def test_browser_is_replaced_after_its_number_of_tasks(tmp_path: Path) -> 
         async with client_of(service) as client:
             for _ in range(5):
                 assert await client.solved(**PAGE)
+            # The one that was used up last is told of once it has closed.
+            assert await eventually(lambda: service.log.count("browser replaced") == 2, 20)
             assert await eventually(lambda: len(service.labels()) <= 2, 10)
             health = (await client.health())[1]["browsers"]
             assert health["restarts"] == {"tasks": 2}
@@ -225,7 +233,7 @@ async def test_one_task_per_browser_gives_each_a_fresh_one(
     (used,) = browser_each.labels()
     url = str(hard.make_url("/plain"))
     assert await alone.solved(url=url, success_text="plain", timeout=30)
-    assert await eventually(lambda: used not in browser_each.labels(), 5)
+    assert await eventually(lambda: used not in browser_each.labels(), 20)
     assert (await alone.health())[1]["browsers"]["restarts"] == {"tasks": before + 1}
 
 
@@ -236,8 +244,11 @@ async def test_cancelled_task_takes_the_browser_that_is_its_own_along(
     (own,) = browser_each.labels()
     task = await alone.submit(url=str(hard.make_url(page)), success_text="never", timeout=60)
     assert await eventually(lambda: len(hard.app[SEEN]) > 0, 20)
-    assert (await alone.delete(task))[0] == 200
-    assert await eventually(lambda: own not in browser_each.labels(), 2)
+    # Within two seconds its page is dead, and twice that on a machine that is busy; the browser, which
+    # nobody waits for, then has as long to close.
+    async with asyncio.timeout(4):
+        assert (await alone.delete(task))[0] == 200
+    assert await eventually(lambda: own not in browser_each.labels(), 4)
 
 
 async def test_browser_that_grew_too_large_is_replaced(

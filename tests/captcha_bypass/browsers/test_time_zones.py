@@ -22,6 +22,7 @@ from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination, Rules
 from captcha_bypass.egress.upstream import Upstream
 from tests.support.fake_browsers import FakeEgress, FakeEngine, World
+from tests.support.virtual_time import VirtualLoop
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -168,19 +169,24 @@ class FittingEngine(FakeEngine):
         ("Asia/Tokyo", False, [None]),
     ],
 )
-async def test_page_made_ahead_serves_a_proxied_task_whose_time_zone_is_not_known(
+def test_page_made_ahead_serves_a_proxied_task_whose_time_zone_is_not_known(
     zone: str | None, proxied: bool, opened: list[str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world, background, engine = World(), Background(), FittingEngine()
+    async def open_page() -> None:
+        background = Background()
+        stand_ins: Any = (engine, FakeEgress(), Zones(zone), background)
+        launcher, owner = cast("Any", world), cast("Any", Mock())
+        browser = Browser(Means(*stand_ins), launcher, max_tasks=100, owner=owner)
+        await browser.started()
+        browser.tabs.prepare()
+        site = Destination("site.test", 80)
+        upstream = Upstream("http", Destination("proxy.test", 80)) if proxied else None
+        await browser.open(Permit(site, upstream))
+        assert engine.zones == opened
+        await browser.close()
+        await background.close()
+
+    loop, world, engine = VirtualLoop(), World(), FittingEngine()
     monkeypatch.setattr(browser_module, "kill_marked", world.kill_marked)
-    stand_ins: Any = (engine, FakeEgress(), Zones(zone), background)
-    launcher, owner = cast("Any", world), cast("Any", Mock())
-    browser = Browser(Means(*stand_ins), launcher, max_tasks=100, owner=owner)
-    await browser.started()
-    browser.tabs.prepare()
-    site = Destination("site.test", 80)
-    upstream = Upstream("http", Destination("proxy.test", 80)) if proxied else None
-    await browser.open(Permit(site, upstream))
-    assert engine.zones == opened
-    await browser.close()
-    await background.close()
+    loop.run(open_page())
+    loop.shutdown()

@@ -71,10 +71,15 @@ class Sender(Server):
 
 
 async def ask_twice(browser: Browser, url: str) -> bytes:
-    """Ask as a browser that keeps its connections, and return all that came."""
+    """Ask as a browser that keeps its connections, and return all that came: a body of `hi` at least."""
     await browser.send(request(url))
     got = await browser.head()
     await browser.send(request(url + "/second"))
+    async with asyncio.timeout(10):
+        while b"hi" not in got:
+            chunk = await browser.reader.read(65536)
+            assert chunk, got
+            got += chunk
     with suppress(TimeoutError):  # the site itself never hangs up
         async with asyncio.timeout(0.2):
             while chunk := await browser.reader.read(65536):

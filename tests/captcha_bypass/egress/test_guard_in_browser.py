@@ -158,6 +158,7 @@ async def test_page_that_moves_too_much_ends_at_once_and_the_next_task_works(
 async def test_page_that_takes_all_connections_leaves_its_neighbours_theirs(
     client: Client, pages: TestServer, service: Service
 ) -> None:
+    before = service.log.count("too many connections")
     crowd = await client.submit(url=str(pages.make_url("/crowd")), success_text="never", timeout=50)
     requests = pages.app[REQUESTS]
     # Firefox opens one WebSocket to a host after the other.
@@ -167,7 +168,7 @@ async def test_page_that_takes_all_connections_leaves_its_neighbours_theirs(
     assert data["timeout_reached"] is False
     assert requests.count("/socket") <= MAX_CONNECTIONS + 1
     await client.delete(crowd)
-    assert service.log.count("too many connections") <= 1
+    assert service.log.count("too many connections") <= before + 1
 
 
 def test_browser_that_goes_past_its_guard_ends_the_service(tmp_path: Path) -> None:
@@ -187,7 +188,9 @@ exec {firefox} "$@"
 """
     )
     disloyal.chmod(0o700)
-    with run_service(tmp_path / "service", "--browser-path", str(disloyal)) as service:
+    # It ends by itself, and may be gone before anybody asks whether it has started.
+    flags = ("--browser-path", str(disloyal))
+    with run_service(tmp_path / "service", *flags, ready=False) as service:
         assert service.process.wait(60) == StartupError.exit_code
         last = service.log.strip().splitlines()[-1]
         assert last.startswith("captcha-bypass: error: firefox ")

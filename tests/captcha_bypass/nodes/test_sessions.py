@@ -9,7 +9,7 @@ from captcha_bypass.errors import TooManySessions
 from captcha_bypass.nodes.sessions import NodeSessions
 from captcha_bypass.tasks.fleet.queue import FleetQueue
 from captcha_bypass.wire.task import SessionKey
-from tests.captcha_bypass.tasks.fleet.conftest import MakeNode
+from tests.captcha_bypass.tasks.fleet.conftest import MakeNode, all_hear
 from tests.support.scripted_queue import at_once
 
 S, T = SessionKey("key 0", "s"), SessionKey("key 0", "t")
@@ -35,6 +35,7 @@ async def nodes(make_node: MakeNode) -> list[Node]:
     for node in found:
         await node.queue.start(at_once, 1)
         await node.queue._store.beat(node.queue.node, "x", 1, "", "", {})
+    await all_hear(*(node.queue for node in found))
     return found
 
 

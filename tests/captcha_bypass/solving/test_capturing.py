@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.support.hard_site import create_hard_site
-from tests.support.service import Client, Json, Service, client_of, run_service
+from tests.support.service import PATIENCE, Client, Json, Service, client_of, run_service
 
 pytestmark = pytest.mark.browser
 
@@ -72,11 +72,20 @@ async def evidence(client: Client, task_id: str) -> tuple[int, Json]:
         return response.status, await response.json()
 
 
-async def left(client: Client, url: object, timeout: float = 3) -> tuple[Json, Json]:
-    """Return how a task that never gets through ended, and what is kept of it."""
-    task_id = await client.submit(url=str(url), success_text="never", timeout=timeout)
-    view = await client.finished(task_id)
-    status, kept = await evidence(client, task_id)
+async def left(
+    client: Client, url: object, timeout: float = 3, *, pictured: bool = True
+) -> tuple[Json, Json]:
+    """Return how a task that never gets through ended, and what is kept of it.
+
+    Once more with more time where a busy machine had no page, or no picture of it, in so short a time; or
+    one that there should not be, for its script did not spin yet.
+    """
+    for seconds in (timeout, PATIENCE):
+        task_id = await client.submit(url=str(url), success_text="never", timeout=seconds)
+        view = await client.finished(task_id)
+        status, kept = await evidence(client, task_id)
+        if status == 200 and (kept["jpeg"] is not None) is pictured:
+            break
     assert status == 200, kept
     return view, kept
 
@@ -124,7 +133,7 @@ async def test_a_page_that_spins_leaves_what_can_be_had_in_bounded_time(
 ) -> None:
     before = (await client.health())[1]["browsers"]["restarts"]
     async with TestServer(create_hard_site()) as hard:
-        view, kept = await left(client, hard.make_url("/spin-later"))
+        view, kept = await left(client, hard.make_url("/spin-later"), pictured=False)
     assert "shown first" in kept["html"]
     assert kept["html"] == view["data"]["html"]
     assert kept["jpeg"] is None
@@ -147,13 +156,15 @@ async def test_a_task_that_completes_or_never_had_a_page_leaves_nothing(
 
 
 async def test_the_last_tasks_keep_theirs(client: Client, pages: TestServer) -> None:
-    tasks = []
-    for _ in range(KEPT + 1):
+    tasks: list[str] = []
+    while len(tasks) <= KEPT:
         task_id = await client.submit(
             url=str(pages.make_url("/slow")), success_text="x", timeout=20
         )
         assert (await client.finished(task_id))["error"]["code"] == "page_too_large"
-        tasks.append(task_id)
+        # Nothing but a picture is kept of such a page, and a busy machine may have none in time.
+        if (await evidence(client, task_id))[0] == 200:
+            tasks.append(task_id)
     statuses = [(await evidence(client, task_id))[0] for task_id in tasks]
     assert statuses == [404] + [200] * KEPT
 
@@ -163,10 +174,13 @@ async def test_a_task_that_is_cancelled_while_its_picture_is_waited_for_ends_at_
 ) -> None:
     async with TestServer(create_hard_site()) as hard:
         url = str(hard.make_url("/spin-later"))  # of which there is no picture
-        task_id = await client.submit(url=url, success_text="never", timeout=2)
-        await client.until_running(task_id)
-        await asyncio.sleep(2.3)
-        assert (await client.result(task_id))["status"] == "running"  # its time is up
+        for timeout in (2.0, PATIENCE):  # see `left`
+            task_id = await client.submit(url=url, success_text="never", timeout=timeout)
+            await client.until_running(task_id)
+            await asyncio.sleep(timeout + 0.3)  # its time is up
+            if (status := (await client.result(task_id))["status"]) == "running":
+                break
+        assert status == "running"
         async with asyncio.timeout(4):
             assert (await client.delete(task_id))[0] == 200
     assert (await evidence(client, task_id))[0] == 404

@@ -34,7 +34,7 @@ async def test_page_that_closes_its_window_stays(client: Client, hard: TestServe
     data = await client.solved(url=url, success_text="paid words", timeout=30, screenshot=True)
     assert "paid words" in data["html"]
     # It has not been there for the 0.2 s of its script when the text is found.
-    view = await client.solve(url=url, success_text="never", timeout=2)
+    view = await client.unfinished(2, url=url, success_text="never")
     assert view["error"] is None
     assert "paid words" in view["data"]["html"]
 
@@ -113,7 +113,8 @@ async def test_result_shows_a_document_that_met_the_conditions(
     client: Client, moving: TestServer
 ) -> None:
     url = str(moving.make_url("/leaves"))
-    data = await client.solved(url=url, success_text="flash words", timeout=2)
+    view = await client.unfinished(2, url=url, success_text="flash words")
+    data = view["data"]
     assert data["timeout_reached"] or "flash words" in data["html"]
 
 
@@ -126,6 +127,7 @@ async def test_page_from_a_sessions_cache_has_the_stored_status_and_headers(
         assert "cached words" in data["html"]
         assert (data["status_code"], data["headers"]["x-own"]) == (200, "stored")
         assert data["headers"]["content-type"].startswith("text/html")
+    await client.end_session("cached")
 
 
 async def test_document_that_a_script_makes_has_no_status(
@@ -158,8 +160,8 @@ async def test_text_on_controls_in_slots_and_in_what_is_not_painted_yet_is_visib
 
 async def test_values_that_nobody_sees_do_not_count(client: Client, moving: TestServer) -> None:
     url = str(moving.make_url("/hidden"))
-    data = await client.solved(url=url, success_text="unseen", timeout=3)
-    assert data["timeout_reached"] is True
+    view = await client.unfinished(3, url=url, success_text="unseen")
+    assert view["data"]["timeout_reached"] is True
 
 
 async def test_long_page_with_a_mark_near_its_top_is_no_challenge(
@@ -180,13 +182,13 @@ async def test_source_of_a_page_that_spins_is_read_by_its_own_charset(
     client: Client, moving: TestServer
 ) -> None:
     url = str(moving.make_url("/spins/windows-1251"))
-    data = await client.solved(url=url, success_text="never", timeout=2)
-    assert "<p>Привет</p>" in data["html"]
+    view = await client.unfinished(2, url=url, success_text="never")
+    assert "<p>Привет</p>" in view["data"]["html"]
 
 
 async def test_page_that_cannot_be_read_is_an_error_and_not_empty(
     client: Client, moving: TestServer
 ) -> None:
     url = str(moving.make_url("/spins"))
-    view = await client.solve(url=url, success_text="never", timeout=2)
+    view = await client.unfinished(2, url=url, success_text="never")
     assert view["error"]["code"] == "page_unreadable"

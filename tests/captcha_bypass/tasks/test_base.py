@@ -177,7 +177,7 @@ async def test_place_in_a_group_is_free_again_once_its_task(
         monkeypatch.setattr(implementation.backstop, 0.02)
     await queue.submit("a1", {}, 0.01 if how == "was cut off" else 5, {"a": 1})
     await submit_all(queue, 1, "a2")
-    await until(lambda: script.started == ["a1"])
+    await until(lambda: script.started[:1] == ["a1"])  # one that is cut off may have ended already
     if how == "was removed":
         await queue.remove("a1")
     elif how != "was cut off":

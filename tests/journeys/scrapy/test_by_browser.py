@@ -448,7 +448,7 @@ async def test_interrupt_while_a_site_is_opened_loses_nothing(
     await asyncio.sleep(1)
 
     running.interrupt()
-    first = await running.finished(seconds=8)
+    first = await running.finished(seconds=25)
 
     assert (first.exit_code, first.rows) == (0, [])
     fake.browser.seconds = 0.1

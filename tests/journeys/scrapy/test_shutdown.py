@@ -24,7 +24,7 @@ async def test_interrupt_during_a_solve_loses_nothing(
     await asyncio.sleep(1)  # requests are being parked
 
     running.interrupt()
-    first = await running.finished(seconds=8)  # and not the 60 of the solve
+    first = await running.finished(seconds=25)  # and not the 60 of the solve
 
     assert first.exit_code == 0
     assert first.rows == []
@@ -47,7 +47,7 @@ async def test_interrupt_between_solve_and_end_loses_nothing(
     await running.until_logged("Solved ")
 
     running.interrupt()
-    first = await running.finished(seconds=10)
+    first = await running.finished(seconds=25)
     second = await fake_crawl(urls(guarded, 200), **job)
 
     assert first.errors == second.errors == []
@@ -64,7 +64,7 @@ async def test_interrupt_while_robots_txt_is_solved_ends_at_once(
     await running.until_logged("Solving ")
 
     running.interrupt()
-    await running.finished(seconds=10)
+    await running.finished(seconds=25)
     fake.seconds = 0.2
     second = await fake_crawl(urls(guarded, 20), **job)
 
@@ -77,7 +77,7 @@ async def test_closing_spider_for_another_reason_is_as_quick(
     fake.seconds = 60
 
     running = await fake_crawl.start(urls(guarded, 5), CLOSESPIDER_TIMEOUT=2)
-    crawled = await running.finished(seconds=12)
+    crawled = await running.finished(seconds=25)
 
     assert crawled.stats["finish_reason"] == "closespider_timeout"
     assert crawled.rows == []
@@ -96,7 +96,7 @@ async def test_interrupt_during_a_real_solve_ends_the_real_task(
     assert await eventually(lambda: guarded.challenges.total() >= 2, 30)
 
     running.interrupt()
-    crawled = await running.finished(seconds=10)
+    crawled = await running.finished(seconds=25)
 
     assert crawled.exit_code == 0
     assert crawled.rows == []

@@ -81,8 +81,8 @@ class Scripted:
         return task
 
     async def next_task(self) -> Task:
-        """Wait for somebody else's task, end it well, and return it."""
-        await until(lambda: self.script.running != set())
+        """Wait for the task of a program that may start just now, end it well, and return it."""
+        await until(lambda: self.script.running != set(), 60)
         (task_id,) = self.script.running
         self.end(DATA)
         return Task.model_validate(self.script.payloads[task_id])

@@ -59,7 +59,12 @@ class Api:
 @pytest.fixture
 async def api(world: World, http: aiohttp.ClientSession) -> AsyncIterator[Api]:
     api = Api(http, world)
+    await end_sessions(api)  # which others may have left in the service that is shared
     yield api
+    await end_sessions(api)
+
+
+async def end_sessions(api: Api) -> None:
     for name in (await api.ok("sessions.list"))["sessions"]:
         await api.ok("sessions.destroy", session=name)
 

@@ -6,6 +6,7 @@ See driver_mends.cjs.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -20,8 +21,10 @@ from playwright.async_api import Browser, Page
 from captcha_bypass.browsers.launch.driver import Driver
 from captcha_bypass.browsers.launch.engines import Firefox
 from captcha_bypass.browsers.launch.installed import find_firefox
+from captcha_bypass.browsers.launch.preferences import FIREFOX_PREFS
 from captcha_bypass.browsers.launch.processes import BROWSER_MARK, marked_child
 from captcha_bypass.browsers.launch.workspace import Workspace
+from tests.support.service import eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -31,6 +34,7 @@ SHOWN = ["visible", 1366, 768, 1366, 768]
 #: What it sees of Playwright.
 STRANGE = "() => Object.getOwnPropertyNames(window).filter(name => /pw|playwright/i.test(name))"
 _CREATED = re.compile(r'SEND.*"browsingContext\.create".*?"type":"(window|tab)"')
+_COLLECTORS = re.compile(r'SEND.*"network\.(add|remove)DataCollector"')
 
 
 @dataclass
@@ -40,6 +44,8 @@ class Running:
     #: Its first process.
     root: psutil.Process
     protocol: Path
+    #: What Firefox itself has asked for, of which nothing gets an answer.
+    own_requests: list[bytes]
 
     async def page(self) -> Page:
         context = await self.engine.new_context(self.browser, "http://127.0.0.1:1")
@@ -56,18 +62,27 @@ class Running:
 async def firefox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
     folder = tmp_path_factory.mktemp("windows")
     engine = find_firefox(None)
-    with pytest.MonkeyPatch.context() as patch, Workspace(folder / "workspace") as workspace:
-        patch.setenv("DEBUG", "pw:protocol")
-        patch.setenv("DEBUG_FILE", str(folder / "protocol"))
-        driver = Driver(workspace)
-        try:
-            playwright = await driver.playwright()
-            environment = workspace.environment("windows")
-            browser = await engine.launch(playwright, workspace, environment, headless=True)
-            root = marked_child(driver.pid, BROWSER_MARK, "windows")
-            yield Running(engine, browser, root, folder / "protocol")
-        finally:
-            await driver.close()
+    own_requests: list[bytes] = []
+
+    async def record(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        own_requests.append(await reader.readline())
+        writer.close()
+
+    async with await asyncio.start_server(record, "127.0.0.1", 0) as nowhere:
+        with pytest.MonkeyPatch.context() as patch, Workspace(folder / "workspace") as workspace:
+            patch.setenv("DEBUG", "pw:protocol")
+            patch.setenv("DEBUG_FILE", str(folder / "protocol"))
+            port = nowhere.sockets[0].getsockname()[1]
+            patch.setitem(FIREFOX_PREFS, "network.proxy.ssl_port", port)
+            driver = Driver(workspace)
+            try:
+                playwright = await driver.playwright()
+                environment = workspace.environment("windows")
+                browser = await engine.launch(playwright, workspace, environment, headless=True)
+                root = marked_child(driver.pid, BROWSER_MARK, "windows")
+                yield Running(engine, browser, root, folder / "protocol", own_requests)
+            finally:
+                await driver.close()
 
 
 async def test_pages_one_after_another_share_a_window_and_are_shown_in_full(
@@ -119,10 +134,50 @@ async def test_window_that_a_site_opened_keeps_others_out_of_its_window(firefox:
     await page.context.close()
 
 
+async def test_no_page_that_is_shown_has_firefox_ask_for_a_list(firefox: Running) -> None:
+    assert await eventually(
+        lambda: any(b"firefox.settings" in line for line in firefox.own_requests), 20
+    ), "as it does when it starts"
+    for _ in range(2):  # by now it has all that its start asked for
+        firefox.own_requests.clear()
+        for number in range(3):
+            page = await firefox.page()
+            await page.goto(f"data:text/html,<p>{number}")
+            await page.context.close()
+        await asyncio.sleep(1)
+    assert firefox.own_requests == []
+
+
+async def test_windows_without_a_screen_have_no_toolbars(firefox: Running) -> None:
+    words = firefox.root.cmdline()
+    profile = Path(words[next(n for n, word in enumerate(words) if "-profile" in word) + 1])
+    styles = (profile / "chrome" / "userChrome.css").read_text()
+    assert re.search(r"^#navigator-toolbox,[^}]*display: none !important;", styles, re.MULTILINE)
+
+
+async def test_bodies_of_a_page_are_kept_until_it_is_emptied_or_closed(firefox: Running) -> None:
+    before = len(firefox.protocol.read_text())
+
+    def asked() -> list[str]:
+        return _COLLECTORS.findall(firefox.protocol.read_text()[before:])
+
+    page = await firefox.page()
+    await page.goto("about:blank", wait_until="commit")
+    await page.goto("data:text/html,<p>words")
+    assert asked() == ["add"]
+    await page.goto("about:blank", wait_until="commit")
+    assert await eventually(lambda: asked() == ["add", "add", "remove"], 10)
+    await page.context.close()
+    assert await eventually(lambda: asked() == ["add", "add", "remove", "remove"], 10)
+
+
 async def test_pages_open_where_every_content_process_has_died(firefox: Running) -> None:
     for process in firefox.root.children():
-        if process.cmdline()[-1:] == ["tab"]:
-            process.kill()
+        with contextlib.suppress(
+            psutil.Error
+        ):  # it has ended meanwhile, like a page before this one
+            if process.cmdline()[-1:] == ["tab"]:
+                process.kill()
     pages = await asyncio.gather(*(firefox.page() for _ in range(3)))
     for page in pages:
         assert await page.evaluate(STATE) == SHOWN

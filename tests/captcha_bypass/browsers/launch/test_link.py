@@ -36,9 +36,11 @@ class Wire:
         playwright = await self.driver.playwright()
         assert self.driver._process is not None
         self.driver._process.send_signal(signal.SIGSTOP)
+        connection = self._link()._connection
+        before = connection._last_id
         call = asyncio.create_task(playwright.request.new_context())
-        await asyncio.sleep(0.05)
-        return call, self._link()._connection._last_id
+        assert await eventually(lambda: connection._last_id > before, 5)
+        return call, connection._last_id
 
     def arrives(self, message: bytes) -> None:
         stdout = self._link()._transport._proc.stdout

@@ -196,6 +196,24 @@ def test_user_without_a_home_gets_one_for_the_browsers(
     assert not workspace.path.exists()
 
 
+@pytest.mark.parametrize("flag", ["-profile", "--profile"])
+def test_profile_that_a_script_is_given_gets_the_styles_of_the_windows(
+    tmp_path: Path, flag: str
+) -> None:
+    styles = tmp_path / "it's styles"
+    styles.mkdir()
+    (styles / "userChrome.css").write_text("* {}")
+    profile = tmp_path / "a profile"
+    profile.mkdir()
+    with Workspace(tmp_path / "base") as workspace:
+        script = workspace.wrap(Path("/bin/echo"), "echo", chrome=styles)
+        done = subprocess.run(
+            [script, "-x", flag, profile], capture_output=True, text=True, check=True
+        )
+    assert done.stdout == f"-x {flag} {profile}\n"
+    assert (profile / "chrome" / "userChrome.css").read_text() == "* {}"
+
+
 # Places where programs do not run
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Protocol
@@ -20,6 +21,18 @@ from tests.support.redis_server import RedisServer, connected
 def store_of(redis: Redis, prefix: str, ttl: float = 60.0) -> Store:
     """What the nodes share that have that prefix."""
     return Store(redis, prefix, result_ttl=ttl, max_results_bytes=2**28, home_ttl=60.0, seal=Seal())
+
+
+async def all_hear(*nodes: FleetQueue) -> None:
+    """Wait until nodes that were started hear what others say.
+
+    What was said before is not lost, but found out only where they look by themselves, seconds later.
+    """
+    store = nodes[0]._store
+    async with asyncio.timeout(10):
+        # Redis tells nobody that somebody listens.
+        while (await store._redis.pubsub_numsub(f"{store._prefix}events"))[0][1] < len(nodes):  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
 
 
 class MakeNode(Protocol):
