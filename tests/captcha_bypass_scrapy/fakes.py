@@ -199,6 +199,7 @@ class FakeService:
         holds: Whether it has room to hold requests with `wait`.
         most: How many tasks there were at once.
         answer: Makes the view of GET /result of a task.
+        go: What tasks wait for before they end; set, but where a test clears it.
         browser: Sends the requests of POST /fetch.
         fetch_refusals: Answers (status, headers, body) for the next of those.
         refused: Ids of clearances that were said to be refused, in order.
@@ -220,6 +221,8 @@ class FakeService:
         self.holds = True
         self.now = self.most = 0
         self.answer: Answer = self.solved
+        self.go = asyncio.Event()
+        self.go.set()
         self._site = site
         self._running: dict[str, asyncio.Task[Json]] = {}
         self._begins: dict[str, float] = {}
@@ -255,6 +258,11 @@ class FakeService:
             "error": None,
             "data": page_of(task, cookies=[self.cookie(task)]),
         }
+
+    async def until_known(self, task_id: str = "task-1") -> None:
+        """Wait until a task is asked about: only then has the crawl its id, and can take it back."""
+        path = f"/result/{task_id}"
+        assert await eventually(lambda: any(call[1] == path for call in self.calls), 60)
 
     def restart(self) -> None:
         """Forget all tasks."""
@@ -309,6 +317,7 @@ class FakeService:
         self.most = max(self.most, self.now)
         try:
             await asyncio.sleep(self.pending + self.seconds)
+            await self.go.wait()
             return await self.answer(task)
         finally:
             self.now -= 1
