@@ -43,7 +43,7 @@ class FakeSite:
         gzip: Whether challenges are compressed.
         closed: Path of a page that nobody gets; with a clearance it says so once another page was served,
             for what alone has tried a clearance looks like its whole site.
-        late: Paths whose first answer takes `late_seconds`.
+        late: Paths whose first answer takes `late_seconds`; None: until a page was served.
         check: Where `/to-check/` sends visitors without clearance, if not to a page of the site.
     """
 
@@ -62,7 +62,7 @@ class FakeSite:
     gzip: bool = False
     closed: str = ""
     late: frozenset[str] = frozenset()
-    late_seconds: float = 1.0
+    late_seconds: float | None = None
     check: str = ""
     challenges: Counter[str] = field(default_factory=Counter)
     pages: Counter[str] = field(default_factory=Counter)
@@ -127,7 +127,9 @@ class FakeSite:
         self.seen.append((request.path, dict(request.headers), dict(request.cookies)))
         first = request.path not in self.challenges
         late = first and request.path in self.late
-        await asyncio.sleep(self.late_seconds if late else self.slow)
+        if late and self.late_seconds is None:
+            await self.served(1)
+        await asyncio.sleep((self.late_seconds or 0.0) if late else self.slow)
         assert await eventually(lambda: len(self.seen) >= self.together, 30)
         if request.path == self.closed and self.cookie in request.cookies:
             await self.served(1)
