@@ -188,6 +188,8 @@ with contextlib.suppress(ChildProcessError):
 print(flush=True)
 sys.stdin.readline()
 """
+#: It stays for a while after that, to be seen alone.
+LONG = BURN.format(0.8) + "\ntime.sleep(2)"
 ORPHAN = f"""
 import subprocess, sys
 sys.stdin.readline()
@@ -196,7 +198,7 @@ import subprocess, sys, time
 subprocess.Popen([sys.executable, "-c", sys.argv[1]])
 time.sleep(0.5)  # long enough to be seen with its child
 '''
-subprocess.run([sys.executable, "-W", "ignore", "-c", middle, {BURN.format(0.8)!r}], check=True)
+subprocess.run([sys.executable, "-W", "ignore", "-c", middle, {LONG!r}], check=True)
 print(flush=True)
 sys.stdin.readline()
 """
@@ -247,7 +249,7 @@ async def test_meter_follows_orphans() -> None:
         tree = ProcessTree(process.pid)
         with Meter(tree) as meter:
             go(process)
-            assert await eventually(lambda: len(tree.alive) == 2, 5), "the orphan is not followed"
+            assert await eventually(lambda: len(tree.alive) == 2, 20), "the orphan is not followed"
             assert await eventually(lambda: tree.alive == [process.pid], 20)
     assert meter.cpu is not None
     assert meter.cpu >= 0.75
@@ -327,7 +329,7 @@ def test_sigterm_ends_what_a_run_has_started() -> None:
         time.sleep(0.05)
     run.terminate()
     run.wait(30)
-    assert psutil.wait_procs(started, timeout=10)[1] == []
+    assert psutil.wait_procs(started, timeout=30)[1] == []
 
 
 @pytest.mark.timeout(180)
