@@ -80,7 +80,7 @@ class Running:
         """End it at once, as the kernel does where memory is short."""
         self._process.kill()
 
-    async def until_logged(self, text: str, seconds: float = 30) -> None:
+    async def until_logged(self, text: str, seconds: float = 60) -> None:
         assert await eventually(lambda: text in self.log, seconds), self.log[-2000:]
 
     async def finished(self, seconds: float = 90) -> Crawled:

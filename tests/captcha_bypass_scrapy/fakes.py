@@ -43,7 +43,7 @@ class FakeSite:
         gzip: Whether challenges are compressed.
         closed: Path of a page that nobody gets; with a clearance it says so once another page was served,
             for what alone has tried a clearance looks like its whole site.
-        late: Paths whose first answer takes `late_seconds`.
+        late: Paths whose first answer takes `late_seconds`; None: until a page was served.
         check: Where `/to-check/` sends visitors without clearance, if not to a page of the site.
     """
 
@@ -62,7 +62,7 @@ class FakeSite:
     gzip: bool = False
     closed: str = ""
     late: frozenset[str] = frozenset()
-    late_seconds: float = 1.0
+    late_seconds: float | None = None
     check: str = ""
     challenges: Counter[str] = field(default_factory=Counter)
     pages: Counter[str] = field(default_factory=Counter)
@@ -127,7 +127,9 @@ class FakeSite:
         self.seen.append((request.path, dict(request.headers), dict(request.cookies)))
         first = request.path not in self.challenges
         late = first and request.path in self.late
-        await asyncio.sleep(self.late_seconds if late else self.slow)
+        if late and self.late_seconds is None:
+            await self.served(1)
+        await asyncio.sleep((self.late_seconds or 0.0) if late else self.slow)
         assert await eventually(lambda: len(self.seen) >= self.together, 30)
         if request.path == self.closed and self.cookie in request.cookies:
             await self.served(1)
@@ -199,6 +201,7 @@ class FakeService:
         holds: Whether it has room to hold requests with `wait`.
         most: How many tasks there were at once.
         answer: Makes the view of GET /result of a task.
+        go: What tasks wait for before they end; set, but where a test clears it.
         browser: Sends the requests of POST /fetch.
         fetch_refusals: Answers (status, headers, body) for the next of those.
         refused: Ids of clearances that were said to be refused, in order.
@@ -220,6 +223,8 @@ class FakeService:
         self.holds = True
         self.now = self.most = 0
         self.answer: Answer = self.solved
+        self.go = asyncio.Event()
+        self.go.set()
         self._site = site
         self._running: dict[str, asyncio.Task[Json]] = {}
         self._begins: dict[str, float] = {}
@@ -255,6 +260,11 @@ class FakeService:
             "error": None,
             "data": page_of(task, cookies=[self.cookie(task)]),
         }
+
+    async def until_known(self, task_id: str = "task-1") -> None:
+        """Wait until a task is asked about: only then has the crawl its id, and can take it back."""
+        path = f"/result/{task_id}"
+        assert await eventually(lambda: any(call[1] == path for call in self.calls), 60)
 
     def restart(self) -> None:
         """Forget all tasks."""
@@ -309,6 +319,7 @@ class FakeService:
         self.most = max(self.most, self.now)
         try:
             await asyncio.sleep(self.pending + self.seconds)
+            await self.go.wait()
             return await self.answer(task)
         finally:
             self.now -= 1

@@ -31,6 +31,7 @@ class Granting:
         events: What became of clearances (sharing.clearances.Event).
         seconds: What a solve takes.
         fails: How many of the next solves do not get through.
+        go: What solves wait for; set, but where a test clears it.
     """
 
     def __init__(self, site: FakeSite) -> None:
@@ -40,11 +41,14 @@ class Granting:
         self.events: list[str] = []
         self.seconds = 0.5
         self.fails = 0
+        self.go = asyncio.Event()
+        self.go.set()
 
     async def __call__(self, task_id: str, payload: Json) -> Json:
         """Pass the challenge."""
         self.solved.append(payload)
         await asyncio.sleep(self.seconds)
+        await self.go.wait()
         if self.fails:
             self.fails -= 1
             return {"error": {"code": "dns_error", "message": "no"}}

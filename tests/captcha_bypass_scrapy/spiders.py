@@ -248,7 +248,10 @@ class FolderScheduler(BaseScheduler):
     def enqueue_request(self, request: Request) -> bool:
         name = f"{10**9 - request.priority:010}-{next(self._numbers):09}"
         fields = request.to_dict(spider=self._spider)
-        (self._folder / name).write_bytes(pickle.dumps(fields))
+        # Whole or not at all: the process may be killed at any moment.
+        part = self._folder.with_name(f"{self._folder.name}-{name}")
+        part.write_bytes(pickle.dumps(fields))
+        part.rename(self._folder / name)
         return True
 
     def next_request(self) -> Request | None:

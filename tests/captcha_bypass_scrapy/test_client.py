@@ -201,7 +201,7 @@ async def test_service_behind_a_path_is_asked_there(played: Played) -> None:
     played.deletes = [Answer({"task_id": "t1"}, 202)]
     async with client_of(f"{played.url}/solver") as client:
         task = asyncio.create_task(client.solve(TASK, ignore))
-        assert await eventually(lambda: len(played.asked) >= 2, 5)
+        assert await eventually(lambda: len(played.asked) >= 2, 60)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
@@ -388,7 +388,7 @@ async def test_full_service_is_asked_again_when_it_says(
     started = time.monotonic()
 
     assert await client.solve(TASK, ignore) == DATA
-    assert 0.4 <= time.monotonic() - started < 3
+    assert 0.4 <= time.monotonic() - started < 4  # and not 2 s for each, as by itself
     assert len(played.paths("POST")) == 3
 
 
@@ -423,7 +423,7 @@ async def test_pause_longer_than_the_tasks_time_is_not_waited_for(
 
     assert isinstance(error, SolverUnavailable)
     assert error.pause == 21.0
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 15
     assert len(played.asked) == 1
 
 
@@ -499,7 +499,7 @@ async def test_service_that_restarts_gets_time_to_come_back(unused_tcp_port: int
         await listening.start()
         async with client_of(f"http://127.0.0.1:{unused_tcp_port}") as client:
             solving = asyncio.create_task(client.solve(TASK, ignore))
-            assert await eventually(lambda: not old.sites, 5)
+            assert await eventually(lambda: not old.sites, 60)
             await asyncio.sleep(0.2)
             await web.TCPSite(new, "127.0.0.1", unused_tcp_port).start()
 
@@ -590,8 +590,8 @@ async def test_service_that_holds_no_more_requests_is_asked_without_waiting(
 async def test_service_that_holds_no_more_requests_is_no_service_that_is_away(
     monkeypatch: pytest.MonkeyPatch, fake: FakeService
 ) -> None:
-    monkeypatch.setattr(client_module, "PATIENCE_SECONDS", 0.6)
-    fake.holds, fake.seconds = False, 1.3
+    monkeypatch.setattr(client_module, "PATIENCE_SECONDS", 1.2)
+    fake.holds, fake.seconds = False, 2.0
     async with client_of(fake.url, long_poll=5) as client:
         assert (await client.solve(TASK, ignore))["status_code"] == 200
 
@@ -620,10 +620,10 @@ async def test_closing_spider_gives_its_task_back(played: Played) -> None:
     ending: list[bool] = []
     async with client_of(played.url, closing=lambda: bool(ending)) as client:
         solving = asyncio.create_task(client.solve(TASK, ignore))
-        assert await eventually(lambda: len(played.paths("GET")) >= 2, 5)
+        assert await eventually(lambda: len(played.paths("GET")) >= 2, 60)
         ending.append(True)
         with pytest.raises(CrawlEnding):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(15):
                 await solving
 
     assert played.paths("DELETE") == ["/task/t1"]
@@ -641,14 +641,14 @@ async def test_closing_spider_does_not_wait_for_a_full_service(played: Played) -
     played.posts = [Answer(FULL, 503, {"Retry-After": "19"})]
     async with client_of(played.url, closing=lambda: len(played.asked) > 0) as client:
         with pytest.raises(CrawlEnding):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(15):
                 await client.solve(TASK, ignore)
 
 
 async def test_cancelled_solve_gives_its_task_back(played: Played, client: SolverClient) -> None:
     played.views = [Answer(RUNNING)]
     solving = asyncio.create_task(client.solve(TASK, ignore))
-    assert await eventually(lambda: len(played.paths("GET")) >= 1, 5)
+    assert await eventually(lambda: len(played.paths("GET")) >= 1, 60)
 
     solving.cancel()
 
@@ -664,7 +664,7 @@ async def test_service_that_does_not_take_a_task_back_holds_up_nobody(
     played.views, played.deletes = [Answer(RUNNING)], [answer]
     async with client_of(played.url, closing=lambda: len(played.asked) > 2) as client:
         with pytest.raises(CrawlEnding):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(15):
                 await client.solve(TASK, ignore)
 
 
@@ -716,7 +716,7 @@ async def test_slow_task_says_whom_it_waits_for(
 
     async with client_of(played.url, slow=0) as client:
         solving = asyncio.create_task(client.solve(TASK, tell))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await ended.wait()
         solving.cancel()
         await asyncio.gather(solving, return_exceptions=True)
@@ -730,12 +730,12 @@ async def test_a_person_is_waited_for_as_long_as_the_service_does_and_told_of_on
     link = "http://service.test/dashboard#/task/t1"
     waiting = {"status": "waiting_for_human", "error": None, "data": None, "link": link}
     # Longer than a task may run beyond its timeout; each answer moves that.
-    played.views = [Answer(RUNNING), *[Answer(waiting, seconds=0.1)] * 5, Answer(DONE)]
+    played.views = [Answer(RUNNING), *[Answer(waiting, seconds=0.3)] * 5, Answer(DONE)]
     told: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("captcha_bypass_scrapy.progress.GRACE_SECONDS", 0.1)
+        patch.setattr("captcha_bypass_scrapy.progress.GRACE_SECONDS", 0.6)
         async with client_of(played.url) as client:
-            assert await client.solve({**TASK, "timeout": 0.2}, ignore, told.append) == DATA
+            assert await client.solve({**TASK, "timeout": 0.6}, ignore, told.append) == DATA
     assert told == [link]
 
 
@@ -750,12 +750,12 @@ async def test_queue_in_which_nothing_moves_is_given_up(played: Played) -> None:
 
 
 async def test_queue_in_which_other_tasks_move_is_waited_for(played: Played) -> None:
-    played.views = [*[Answer(PENDING)] * 8, Answer(DONE)]
-    async with client_of(played.url, patience=0.3) as client:
+    played.views = [*[Answer(PENDING, seconds=0.1)] * 15, Answer(DONE)]
+    async with client_of(played.url, patience=1.0) as client:
         solving = asyncio.create_task(client.solve(TASK, ignore))
-        for _ in range(6):
-            await asyncio.sleep(0.1)
+        while not solving.done():
             client.moved = time.monotonic()  # as another solve of this crawl notes
+            await asyncio.wait({solving}, timeout=0.1)
 
         assert await solving == DATA
 
@@ -766,4 +766,4 @@ async def test_client_notes_when_its_tasks_get_on(played: Played, client: Solver
     await client.solve(TASK, ignore)
 
     assert before == 0.0
-    assert time.monotonic() - client.moved < 5
+    assert time.monotonic() - client.moved < 60

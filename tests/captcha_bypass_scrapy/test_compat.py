@@ -121,7 +121,7 @@ async def test_woken_engine_takes_a_request_that_came_unseen(guarded: FakeSite) 
 
         wake_engine(crawler)
 
-        assert await eventually(lambda: len(guarded.seen) == 1, 5)
+        assert await eventually(lambda: len(guarded.seen) == 1, 60)
         assert before == 0
 
 

@@ -22,6 +22,7 @@ from captcha_bypass_scrapy.errors import (
 )
 from captcha_bypass_scrapy.fetch_client import FetchClient, Fetched
 from tests.captcha_bypass_scrapy.fakes import serving
+from tests.support.scripted_queue import until
 
 Json = dict[str, Any]
 FINE: Json = {
@@ -236,11 +237,12 @@ async def test_service_that_is_not_there_is_away() -> None:
 async def test_service_that_is_silent_beyond_the_timeout_is_away(
     ask: Asking, service: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch_client_module, "GRACE_SECONDS", 0.05)
+    await ask()  # a connection is there then: the little time is for the answer alone
+    monkeypatch.setattr(fetch_client_module, "GRACE_SECONDS", 0.2)
     service.hold = asyncio.Event()
     with pytest.raises(SolverUnavailable, match="in time"):
         await ask(timeout=0.05)
-    await asyncio.wait_for(service.hung_up.wait(), 5)
+    await asyncio.wait_for(service.hung_up.wait(), 60)
 
 
 async def test_service_that_waits_for_a_person_may_be_silent_for_longer(
@@ -260,11 +262,11 @@ async def test_closing_spider_gives_up_a_request_that_may_be(
 ) -> None:
     service.hold = asyncio.Event()
     asking = asyncio.create_task(ask(leaves=True))
-    await asyncio.sleep(0.1)
+    await until(lambda: bool(service.asked))
     ask.ending = True
     with pytest.raises(CrawlEnding):
         await asking
-    await asyncio.wait_for(service.hung_up.wait(), 5)
+    await asyncio.wait_for(service.hung_up.wait(), 60)
 
 
 async def test_closing_spider_waits_for_what_must_not_be_given_up(
@@ -272,7 +274,7 @@ async def test_closing_spider_waits_for_what_must_not_be_given_up(
 ) -> None:
     service.hold = asyncio.Event()
     asking = asyncio.create_task(ask())
-    await asyncio.sleep(0.1)
+    await until(lambda: bool(service.asked))
     ask.ending = True
     await asyncio.sleep(0.1)
     service.hold.set()
@@ -282,8 +284,8 @@ async def test_closing_spider_waits_for_what_must_not_be_given_up(
 async def test_request_that_is_cancelled_hangs_up(ask: Asking, service: Scripted) -> None:
     service.hold = asyncio.Event()
     asking = asyncio.create_task(ask(leaves=True))
-    await asyncio.sleep(0.1)
+    await until(lambda: bool(service.asked))
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    await asyncio.wait_for(service.hung_up.wait(), 5)
+    await asyncio.wait_for(service.hung_up.wait(), 60)

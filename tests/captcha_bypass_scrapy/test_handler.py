@@ -18,7 +18,6 @@ from captcha_bypass_scrapy.options import options_of, wants_page
 from captcha_bypass_scrapy.settings import Config, Mode
 from tests.captcha_bypass_scrapy.fakes import FakeService, Json, failed, page_of
 from tests.captcha_bypass_scrapy.labs import KEY, PAGE, SITE, Labs
-from tests.support.service import eventually
 
 
 def failing(fake: FakeService, times: int) -> None:
@@ -60,8 +59,8 @@ async def test_those_who_are_challenged_meanwhile_wait_for_the_same_solve(
         copies = [await found.parked(Request(f"{PAGE}/{n}")) for n in range(4)]
 
         assert len({request_state.awaited_solve(copy) for copy in copies}) == 1
-        await asyncio.gather(*(found.goes_out(copy) for copy in copies))
-        assert [request_state.times(copy) for copy in copies] == [1, 0, 0, 0]
+        back = await asyncio.gather(*(found.goes_out(copy) for copy in copies))
+        assert [request_state.times(request) for request in back] == [1, 0, 0, 0]
         assert found.stat("solve/joined") == 3
         assert found.stat("retry/count") == 4
     assert len(fake.tasks) == 1
@@ -390,7 +389,7 @@ async def test_crawl_that_ends_meanwhile_gives_no_page(lab: Labs, fake: FakeServ
     fake.seconds = 60
     async with lab(MODE="html") as found:
         waiting = asyncio.create_task(found.challenged(Request(PAGE)))
-        assert await eventually(lambda: len(fake.tasks) == 1, 5)
+        await fake.until_known()
 
         await found.runner.close()
 

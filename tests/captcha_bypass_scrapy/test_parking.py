@@ -43,6 +43,13 @@ def parking(crawler: Crawler, monkeypatch: pytest.MonkeyPatch) -> Parking:
     return Parking(crawler)
 
 
+@pytest.fixture
+def patient(parking: Parking, monkeypatch: pytest.MonkeyPatch) -> Parking:
+    """One whose moments last longer than any pause of a busy machine."""
+    monkeypatch.setattr(parking_module, "WAIT_SECONDS", 60.0)
+    return parking
+
+
 def downloader_of(crawler: Crawler) -> Downloader:
     found = crawler.engine.downloader
     assert isinstance(found, Downloader)
@@ -115,14 +122,14 @@ async def test_request_that_steps_back_is_put_off_as_one_that_is_retried(
 # A moment here
 
 
-async def test_event_that_comes_ends_the_wait_at_once(parking: Parking) -> None:
+async def test_event_that_comes_ends_the_wait_at_once(patient: Parking) -> None:
     solved = event()
     asyncio.get_running_loop().call_later(0.01, solved.set_result, None)
 
-    again, seconds = await seconds_of(parking.wait(Request(PAGE), Obstacle(solved), first=False))
+    again, seconds = await seconds_of(patient.wait(Request(PAGE), Obstacle(solved), first=False))
 
     assert again is True
-    assert seconds < 0.15
+    assert seconds < 10
 
 
 @pytest.mark.parametrize(
@@ -136,7 +143,7 @@ async def test_time_is_waited_for_if_it_is_short(
     found, seconds = await seconds_of(parking.wait(Request(PAGE), obstacle, first=False))
 
     assert found is again
-    assert min(obstacle.seconds, 0.2) <= seconds < 2
+    assert min(obstacle.seconds, 0.2) <= seconds < 20
 
 
 async def test_event_that_does_not_come_is_waited_for_in_the_scheduler(parking: Parking) -> None:
@@ -146,20 +153,21 @@ async def test_event_that_does_not_come_is_waited_for_in_the_scheduler(parking: 
 
 
 async def test_new_request_takes_the_place_of_the_one_that_waits_longest(
-    parking: Parking,
+    patient: Parking,
 ) -> None:
     never = Obstacle(event())
     first, second = (
-        asyncio.create_task(parking.wait(Request(f"{PAGE}/{n}"), never, first=False))
+        asyncio.create_task(patient.wait(Request(f"{PAGE}/{n}"), never, first=False))
         for n in range(2)
     )
     await asyncio.sleep(0.01)
 
-    parking.scheduled(Request(f"http://{OTHER}/"))
+    patient.scheduled(Request(f"http://{OTHER}/"))
     await asyncio.sleep(0.01)
 
     assert (first.done(), second.done()) == (True, False)
     assert await first is False
+    patient.scheduled(Request(f"http://{OTHER}/2"))
     assert await second is False
 
 
@@ -172,13 +180,13 @@ async def test_parked_request_that_is_scheduled_needs_nobodys_place(parking: Par
     assert await waiting is True
 
 
-async def test_cancelled_wait_leaves_nothing_behind(parking: Parking) -> None:
-    waiting = asyncio.create_task(parking.wait(Request(PAGE), Obstacle(event()), first=False))
+async def test_cancelled_wait_leaves_nothing_behind(patient: Parking) -> None:
+    waiting = asyncio.create_task(patient.wait(Request(PAGE), Obstacle(event()), first=False))
     await asyncio.sleep(0.01)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
 
-    parking.scheduled(Request(f"http://{OTHER}/"))  # there is nobody to be sent away
+    patient.scheduled(Request(f"http://{OTHER}/"))  # there is nobody to be sent away
 
     assert waiting.cancelled()
 
@@ -249,7 +257,7 @@ async def test_slot_looks_busy_for_as_long_as_a_host_rests(
     await parking.wait(Request(PAGE), Obstacle(None, 0.05), first=True)
     assert is_marked(slot)
 
-    assert await eventually(lambda: not is_marked(slot), 5)
+    assert await eventually(lambda: not is_marked(slot), 60)
 
 
 async def test_slot_is_open_again_when_its_requests_need_not_wait(
@@ -318,20 +326,20 @@ async def test_waiting_works_with_another_downloader(
 
 
 async def test_place_of_a_request_that_cannot_leave_is_lent_to_others(
-    crawler: Crawler, parking: Parking
+    crawler: Crawler, patient: Parking
 ) -> None:
     request, solved = Request(PAGE), event()
     active = downloader_of(crawler).active
     active.add(request)
-    waiting = asyncio.create_task(parking.wait_in_place(request, Obstacle(solved)))
+    waiting = asyncio.create_task(patient.wait_in_place(request, Obstacle(solved)))
     await asyncio.sleep(0.01)
 
     assert request not in active
-    assert parking.is_lending()  # so the spider is not idle
+    assert patient.is_lending()  # so the spider is not idle
     solved.set_result(None)
     await waiting
     assert request in active
-    assert not parking.is_lending()
+    assert not patient.is_lending()
     active.clear()
 
 
@@ -343,7 +351,7 @@ async def test_wait_in_place_ends_in_a_moment_to_look_again(
 
     _, seconds = await seconds_of(parking.wait_in_place(Request(PAGE), what))
 
-    assert 0.2 <= seconds < 2
+    assert 0.2 <= seconds < 20
 
 
 async def test_place_is_given_back_when_the_wait_is_cancelled(
@@ -391,7 +399,7 @@ async def test_lent_place_is_used_by_the_engine_at_once() -> None:
         assert len(scheduler) == 1
 
         with parking.place_lent(taken):
-            assert await eventually(lambda: len(scheduler) == 0, 5)
+            assert await eventually(lambda: len(scheduler) == 0, 60)
         downloader_of(crawler).active.clear()
 
 
@@ -433,11 +441,11 @@ async def test_nobody_waits_for_another_file(
 
 
 async def test_places_of_those_that_come_meanwhile_are_lent_soon(
-    parking: Parking, monkeypatch: pytest.MonkeyPatch
+    patient: Parking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A robots.txt is looked after often, for those that have begun to wait for it."""
     monkeypatch.setattr(parking_module, "LEND_SECONDS", 0.02)
 
-    _, seconds = await seconds_of(parking.wait_in_place(ROBOTS, Obstacle(event())))
+    _, seconds = await seconds_of(patient.wait_in_place(ROBOTS, Obstacle(event())))
 
-    assert seconds < 0.15
+    assert seconds < 10

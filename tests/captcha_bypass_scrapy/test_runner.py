@@ -15,7 +15,6 @@ from captcha_bypass_scrapy.challenged import Challenged
 from captcha_bypass_scrapy.errors import CrawlEnding
 from tests.captcha_bypass_scrapy.fakes import FakeService, Json, failed, page_of
 from tests.captcha_bypass_scrapy.labs import PAGE, Labs
-from tests.support.service import eventually
 
 Refusal = tuple[int, dict[str, str], object]
 UNAUTHORIZED: Refusal = (401, {}, {})
@@ -120,7 +119,7 @@ async def test_end_of_the_crawl_ends_its_solves(lab: Labs, fake: FakeService) ->
     async with lab() as found:
         copy = await found.parked(Request(PAGE))
         solve = found.solve_of(copy)
-        assert await eventually(lambda: len(fake.tasks) == 1, 5)
+        await fake.until_known()
 
         await found.runner.close()
 

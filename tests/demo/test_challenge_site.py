@@ -430,14 +430,14 @@ async def test_the_program_says_where_it_is_and_ends_cleanly(
     )
     assert process.stdout
     try:
-        line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+        line = (await asyncio.wait_for(process.stdout.readline(), 60)).decode()
         found = re.fullmatch(r"Challenge site on (http://127\.0\.0\.1:[1-9]\d*)\n", line)
         assert found
         async with aiohttp.ClientSession() as session, session.get(found[1] + "/page/1") as reply:
             assert_challenged(reply)
             # While the client's connection is still open.
             os.kill(process.pid, number)
-            out, err = await asyncio.wait_for(process.communicate(), 10)
+            out, err = await asyncio.wait_for(process.communicate(), 30)
     finally:
         if process.returncode is None:
             process.kill()

@@ -41,7 +41,7 @@ async def run(*command: str, url: str, folder: Path = ROOT) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable, *command, stdout=-1, stderr=-1, cwd=folder, env=env
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(100):  # four of them at once, and a browser
         out, error = await process.communicate()
     assert process.returncode == 0, error.decode()
     return out.decode()

@@ -116,7 +116,7 @@ async def run(*command: str, folder: Path) -> tuple[int | None, str, str]:
         stdout=-1,
         stderr=-1,
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(100):
         out, error = await process.communicate()
     return process.returncode, out.decode(), error.decode()
 

