@@ -75,8 +75,9 @@ async def test_long_polls_of_many_clients_end_with_the_task(
 @pytest.mark.browser
 async def test_client_that_hangs_up_costs_nothing(service: Service, hard: TestServer) -> None:
     async with client_of(service) as client, aiohttp.ClientSession() as session:
+        await client.until_warm()
         url = str(hard.make_url("/plain"))
-        task = await client.submit(url=url, success_text="never", timeout=3)
+        task = await client.submit(url=url, success_text="never", timeout=4)
         with pytest.raises(TimeoutError):
             await session.get(
                 f"{client.url}/result/{task}?wait=30", timeout=aiohttp.ClientTimeout(total=0.5)

@@ -107,7 +107,7 @@ async def test_secrets_are_in_no_log_no_error_and_no_health_whatever_the_outcome
     done = await keyed.solve(**task(site, proxy, "/plain"))
     assert done["data"]["timeout_reached"] is False
     assert {cookie["name"] for cookie in done["data"]["cookies"]} == {"c", "site"}
-    late = await keyed.solve(**task(site, proxy, "/plain", success_text="never", timeout=1))
+    late = await keyed.solve(**task(site, proxy, "/plain", success_text="never", timeout=3))
     assert late["data"]["timeout_reached"] is True
 
     errors = [await keyed.solve(**task(site, proxy, "/loop"))]

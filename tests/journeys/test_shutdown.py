@@ -12,7 +12,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from tests.support.fake_service import LASTING, PAGE, URL, opened, run_fake_service
-from tests.support.hard_site import SEEN
+from tests.support.hard_site import SEEN, SHOW
 from tests.support.service import alive, client_of, eventually, run_service
 
 
@@ -55,18 +55,19 @@ async def test_ctrl_c_in_a_terminal_lets_running_tasks_end_and_a_second_signal_e
 ) -> None:
     with run_service(tmp_path, "--workers", "2") as service:
         async with client_of(service) as client:
-            url = str(hard.make_url("/plain"))
-            task = await client.submit(url=url, success_text="never", timeout=4)
-            longer = await client.submit(url=url, success_text="never", timeout=60)
-            seen = hard.app[SEEN]
-            assert await eventually(lambda: [path for path, _ in seen].count("/plain") >= 2, 20)
+            first, other = (str(hard.make_url(page)) for page in ("/on-demand", "/plain"))
+            task = await client.submit(url=first, success_text="shown words", timeout=60)
+            longer = await client.submit(url=other, success_text="never", timeout=60)
+            both = {"/demanded", "/plain"}
+            assert await eventually(lambda: both <= {path for path, _ in hard.app[SEEN]}, 40)
             family = service.family()
             os.killpg(service.process.pid, signal.SIGINT)
             assert await eventually(lambda: "waiting up to 30 s" in service.log, 5)
             assert "a second Ctrl-C or SIGTERM ends them now" in service.log
+            hard.app[SHOW].set()
             view = await client.finished(task)
-            assert view["data"]["timeout_reached"] is True, view
-            assert "plain page" in view["data"]["html"]
+            assert view["data"]["timeout_reached"] is False, view
+            assert "shown words" in view["data"]["html"]
             assert (await client.result(longer))["status"] == "running"
         service.signal(signal.SIGTERM)
         assert service.process.wait(10) == 0

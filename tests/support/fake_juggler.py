@@ -58,8 +58,9 @@ class Peer:
             time.sleep(0.005)
 
     def _take(self, message: Json) -> None:
-        with (self._folder / MESSAGES).open("a") as file:
-            file.write(json.dumps(message) + "\n")
+        # At one go: another peer may write to it, too.
+        with (self._folder / MESSAGES).open("ab", buffering=0) as file:
+            file.write(json.dumps(message).encode() + b"\n")
         method, session = message["method"], message.get("sessionId")
         silent = self._folder / SILENT
         if silent.exists() and method in silent.read_text().split():

@@ -7,7 +7,6 @@ it is the service with Camoufox, but for its package's `launch_options`, which s
 from __future__ import annotations
 
 import io
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -17,9 +16,8 @@ from typing import Any
 from unittest.mock import patch
 
 from captcha_bypass.cli import main
-from tests.support.fake_juggler import MESSAGES
 from tests.support.fleet_node import hurried
-from tests.support.juggler import REAL, beside, lay_out_peer
+from tests.support.juggler import REAL, beside, lay_out_peer, messages
 from tests.support.service import Service, run_service
 
 #: What tells the program its lease.
@@ -40,8 +38,7 @@ def program(tmp: Path) -> Path:
 
 def opened(service: Service) -> list[str]:
     """Return the addresses that its pages were sent to, in order."""
-    lines = (service.tmp / MESSAGES).read_text().splitlines()
-    told = [json.loads(line) for line in lines]
+    told = messages(service.tmp)
     return [each["params"]["url"] for each in told if each["method"] == "Page.navigate"]
 
 

@@ -59,9 +59,7 @@ class Juggler:
         return dict(json.loads((self._folder / fake_juggler.STARTED).read_text()))
 
     def sent(self) -> list[dict[str, Any]]:
-        messages = self._folder / fake_juggler.MESSAGES
-        lines = messages.read_text().splitlines() if messages.exists() else []
-        return [json.loads(line) for line in lines]
+        return messages(self._folder)
 
     def methods(self) -> list[str]:
         return [message["method"] for message in self.sent()]
@@ -74,6 +72,13 @@ class Juggler:
 
     def silence(self, *methods: str) -> None:
         (self._folder / fake_juggler.SILENT).write_text(" ".join(methods))
+
+
+def messages(folder: Path) -> list[dict[str, Any]]:
+    """Return what peers that write to a folder were sent so far; one may be writing."""
+    file = folder / fake_juggler.MESSAGES
+    lines = file.read_text().splitlines(keepends=True) if file.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def lay_out_peer(installed: Path, folder: Path) -> Path:

@@ -11,11 +11,15 @@ from aiohttp.test_utils import TestServer
 
 from tests.support.service import Client, Json
 
+#: More than the process of any other page of a test has in memory.
+HEAVY_BYTES = 300_000_000
+
 
 class Visits:
     """A site that counts visits in a cookie, and how many requests it answers at once.
 
-    `/slow/NAME` takes half a second, and shows NAME.
+    `/slow/NAME` takes half a second, and shows NAME. `/heavy` holds HEAVY_BYTES, so that its process
+    can be told from all others.
     """
 
     def __init__(self) -> None:
@@ -27,6 +31,7 @@ class Visits:
                 web.get("/", self._count),
                 web.get("/back", self._back),
                 web.get("/slow/{name}", self._slow),
+                web.get("/heavy", self._heavy),
             ]
         )
         self.server = TestServer(app)
@@ -52,6 +57,11 @@ class Visits:
         await asyncio.sleep(0.5)
         self.now -= 1
         return web.Response(text=f"<!doctype html><p>page of {name}.</p>", content_type="text/html")
+
+    async def _heavy(self, request: web.Request) -> web.Response:
+        script = f"window.kept = new Uint8Array({HEAVY_BYTES}).fill(1)"
+        text = f"<!doctype html><p>heavy</p><script>{script}</script>"
+        return web.Response(text=text, content_type="text/html")
 
 
 async def names(client: Client) -> list[str]:
