@@ -19,6 +19,8 @@ from captcha_bypass.history import Timeline
 #: Answers that leave the document as it is.
 _NO_DOCUMENT = frozenset({204, 205})
 _NOT_MODIFIED = 304
+#: Answers to the main frame that may still become a document: all but the last few never do.
+_MOST_ANSWERS = 20
 #: Answers of one context that are remembered, and the most characters of headers of one that is.
 _MOST_STORED = 50
 _STORED_CHARS = 16 * 1024
@@ -179,6 +181,8 @@ class DocumentTracker:
         if 300 <= response.status < 400 and "location" in response.headers:
             return
         self._answers[response.request._impl_obj] = response
+        if len(self._answers) > _MOST_ANSWERS:
+            del self._answers[next(iter(self._answers))]
         if response.status not in _NO_DOCUMENT:
             self._failed_since = None
             self.answer = response
@@ -191,7 +195,10 @@ class DocumentTracker:
         if "error" in event:
             self._on_left_out(response, event["error"])
             return
-        self._answers.clear()
+        if response is not None:
+            self._answers.clear()
+        elif self.document is None and event["url"] == "about:blank":
+            return  # the page as it was opened: a busy browser tells of it late
         self.file = None
         self.document = (
             Document(None, None, {}) if response is None else self._stored.document(response)

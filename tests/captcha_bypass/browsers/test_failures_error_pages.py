@@ -2,61 +2,29 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pyee import EventEmitter
 
 from captcha_bypass.browsers.failures import translate_page
 from captcha_bypass.errors import TaskError
 from captcha_bypass.solving.documents import DocumentTracker
-
-URL = "http://site.test/page"
-
-
-class Page:
-    """A page that is told what happens to it."""
-
-    def __init__(self) -> None:
-        self.url = URL
-        self.context = EventEmitter()
-        self.main_frame = SimpleNamespace(_impl_obj=SimpleNamespace(_event_emitter=EventEmitter()))
-        self._listeners: dict[str, Any] = {}
-
-    def on(self, event: str, listener: object) -> None:
-        self._listeners[event] = listener
-
-    def request(self, url: str = URL, failure: str | None = None) -> Any:  # noqa: ANN401
-        return SimpleNamespace(
-            _impl_obj=object(),
-            url=url,
-            failure=failure,
-            frame=self.main_frame,
-            is_navigation_request=lambda: True,
-        )
-
-    def respond(self, request: object) -> None:
-        response = SimpleNamespace(request=request, status=200, headers={})
-        self._listeners["response"](response)
-
-    def fail(self, request: object) -> None:
-        self._listeners["requestfailed"](request)
+from tests.support.tracked_page import URL, TrackedPage
 
 
 @pytest.fixture
-def page() -> Page:
-    return Page()
+def page() -> TrackedPage:
+    return TrackedPage()
 
 
 @pytest.fixture
-def tracker(page: Page) -> DocumentTracker:
+def tracker(page: TrackedPage) -> DocumentTracker:
     stand_in: Any = page
     return DocumentTracker(stand_in, lambda url: None)
 
 
 def test_error_page_under_the_url_that_was_attempted_is_known_by_what_it_says(
-    page: Page, tracker: DocumentTracker
+    page: TrackedPage, tracker: DocumentTracker
 ) -> None:
     page.respond(page.request())
     page.fail(page.request(failure="NS_ERROR_NET_RESET"))
@@ -66,7 +34,7 @@ def test_error_page_under_the_url_that_was_attempted_is_known_by_what_it_says(
 
 
 def test_error_page_that_says_nothing_is_known_by_the_request_that_failed_last(
-    page: Page, tracker: DocumentTracker
+    page: TrackedPage, tracker: DocumentTracker
 ) -> None:
     page.respond(page.request())
     page.fail(page.request(failure="NS_ERROR_CONNECTION_REFUSED"))
@@ -76,13 +44,17 @@ def test_error_page_that_says_nothing_is_known_by_the_request_that_failed_last(
     assert caught.value.code == "connection_refused"
 
 
-def test_document_that_came_after_a_failure_is_none(page: Page, tracker: DocumentTracker) -> None:
+def test_document_that_came_after_a_failure_is_none(
+    page: TrackedPage, tracker: DocumentTracker
+) -> None:
     page.fail(page.request(failure="NS_ERROR_NET_RESET"))
     page.respond(page.request())
     tracker.raise_if_failed(answered=False)
 
 
-def test_document_whose_own_rest_is_missing_is_none(page: Page, tracker: DocumentTracker) -> None:
+def test_document_whose_own_rest_is_missing_is_none(
+    page: TrackedPage, tracker: DocumentTracker
+) -> None:
     request = page.request()
     page.respond(request)
     request.failure = "NS_ERROR_NET_PARTIAL_TRANSFER"
@@ -92,7 +64,7 @@ def test_document_whose_own_rest_is_missing_is_none(page: Page, tracker: Documen
 
 @pytest.mark.parametrize("failure", ["NS_BINDING_ABORTED", "NS_ERROR_ABORT"])
 def test_navigation_that_was_given_up_leaves_the_page(
-    page: Page, tracker: DocumentTracker, failure: str
+    page: TrackedPage, tracker: DocumentTracker, failure: str
 ) -> None:
     page.respond(page.request())
     page.fail(page.request(failure=failure))
