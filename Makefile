@@ -6,16 +6,10 @@ PYTHON_ENV := .venv/bin/python
 INSTALLED := .venv/.installed
 # What checks the operator's page, and what it is made of.
 NODE_MODULES := node_modules/.package-lock.json
-# A file's tests stay together, for what they share. Without a browser they wait more than they work; with one,
-# more workers than cores make browsers late, and tests fail.
+# A file's tests stay together, for what they share. Without a browser they wait more than they work; with one
+# they do not, and are spread among the others (tests/conftest.py): so many keep two cores busy.
 WITHOUT_BROWSER := -n 4 --dist loadfile -m "not browser and not soak"
-# Tests with one are below these alone: no others are collected.
-BROWSER_FOLDERS := tests/attacks tests/demo tests/docs tests/journeys tests/captcha_bypass/api/flaresolverr \
-	tests/captcha_bypass/browsers tests/captcha_bypass/egress tests/captcha_bypass/fetching tests/captcha_bypass/human \
-	tests/captcha_bypass/solving
-WITH_BROWSER := -n 2 --dist loadfile -m "browser and not soak" -o "testpaths=$(BROWSER_FOLDERS)"
-# ARGS may choose tests of one kind alone; of the other there are none to run, which pytest calls 5.
-OR_NONE := || [ $$? -eq 5 ]
+ALL := -n 3 --dist loadfile -m "not soak"
 # What Python has compiled is kept, whatever the shell says: half the time to collect the tests.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -34,8 +28,7 @@ check: lint ## Run `make lint` and all tests that need no browser: a few minutes
 	$(PYTHON_ENV) -m pytest $(WITHOUT_BROWSER) $(ARGS)
 
 test: $(INSTALLED) $(NODE_MODULES) tools ## Run all tests, those with a real browser too
-	$(PYTHON_ENV) -m pytest $(WITHOUT_BROWSER) $(ARGS) $(OR_NONE)
-	$(PYTHON_ENV) -m pytest $(WITH_BROWSER) $(ARGS) $(OR_NONE)
+	$(PYTHON_ENV) -m pytest $(ALL) $(ARGS)
 
 tools: # What all tests need of Debian
 	@bash .ci/setup firefox chromium xvfb networks redis curl

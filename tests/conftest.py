@@ -25,6 +25,9 @@ settings.register_profile(
 )
 settings.load_profile("tests")
 
+#: Where the tests are that take longest.
+LONGEST = ("tests/attacks", "tests/journeys", "tests/docs")
+
 # aiohttp's own backlog of 128 is too short where a test has 200 clients at once.
 test_utils.SockSite = partial(web.SockSite, backlog=1024)  # type: ignore[assignment,attr-defined]
 
@@ -42,6 +45,24 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the files that start browsers evenly among the others, which wait more than they work.
+
+    So processors have always something to do, and no more browsers than they can take. Those that
+    take longest come first: no worker is left alone with one in the end.
+    """
+    files: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.nodeid.partition("::")[0], []).append(item)
+    names = sorted(files, key=lambda name: not name.startswith(LONGEST))
+    starts = {name: any(i.get_closest_marker("browser") for i in files[name]) for name in names}
+    place: dict[str, float] = {}
+    for kind in (True, False):
+        same = [name for name in names if starts[name] is kind]
+        place |= {name: number / len(same) for number, name in enumerate(same)}
+    items[:] = [item for name in sorted(names, key=place.__getitem__) for item in files[name]]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -31,13 +30,3 @@ def test_a_file_of_tests_begins_with_the_name_of_a_module_of_its_room(path: Path
 )
 def test_each_module_of_the_middleware_has_a_file_of_tests(path: Path) -> None:
     assert (TESTS / PACKAGES[1] / f"test_{path.name}").exists()
-
-
-def test_make_looks_for_tests_with_a_browser_wherever_there_are_some() -> None:
-    makefile = (ROOT / "Makefile").read_text().replace("\\\n", "")
-    (places,) = re.findall(r"^BROWSER_FOLDERS := (.+)", makefile, re.MULTILINE)
-    folders = [ROOT / place for place in places.split()]
-    others = [path for path in TESTS.rglob("*.py") if path != Path(__file__)]
-    marked = [path for path in others if "mark.browser" in path.read_text()]
-    assert len(marked) > 20
-    assert [path for path in marked if not any(map(path.is_relative_to, folders))] == []
