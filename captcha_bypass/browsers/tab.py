@@ -50,8 +50,17 @@ async def open_page(context: BrowserContext) -> Page:
     page = await context.new_page()
     # A script may close a window whose history has one entry. A person's has the new tab page before
     # what was opened in it.
-    await page.goto("about:blank", wait_until="commit")
+    await show_nothing(page)
     return page
+
+
+async def show_nothing(page: Page) -> None:
+    """Show an empty page, and return once that is over.
+
+    Who navigates on while it is being loaded is told wrongly of what comes then, or not at all: Firefox
+    takes the end of the empty page for that of the next one.
+    """
+    await page.goto("about:blank", wait_until="load")
 
 
 async def empty(page: Page) -> bool:
@@ -67,6 +76,6 @@ async def empty(page: Page) -> bool:
 async def _leave(page: Page) -> None:
     await page.unroute_all(behavior="ignoreErrors")
     await page.set_extra_http_headers({})
-    await page.goto("about:blank", wait_until="commit")
+    await show_nothing(page)
     # Firefox forgets the oldest entries beyond its 50: the next page cannot go back to the last.
     await page.evaluate(_FORGET, HISTORY_ENTRIES)

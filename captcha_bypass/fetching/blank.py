@@ -6,6 +6,7 @@ from secrets import token_hex
 
 from playwright.async_api import Page, Route
 
+from captcha_bypass.browsers.tab import show_nothing
 from captcha_bypass.concurrency import within
 from captcha_bypass.fetching.messages import PageSpoilt
 
@@ -37,7 +38,7 @@ async def open_blank(page: Page, origin: str) -> None:
             await within(_UNREGISTER_SECONDS, page.evaluate(_UNREGISTER))
         except TimeoutError:
             break
-        await page.goto("about:blank", wait_until="commit")
+        await show_nothing(page)
     raise PageSpoilt("a service worker of the site keeps answering", sent=False)
 
 

@@ -19,8 +19,6 @@ from captcha_bypass.history import Timeline
 #: Answers that leave the document as it is.
 _NO_DOCUMENT = frozenset({204, 205})
 _NOT_MODIFIED = 304
-#: Answers to the main frame that may still become a document: all but the last few never do.
-_MOST_ANSWERS = 20
 #: Answers of one context that are remembered, and the most characters of headers of one that is.
 _MOST_STORED = 50
 _STORED_CHARS = 16 * 1024
@@ -181,8 +179,6 @@ class DocumentTracker:
         if 300 <= response.status < 400 and "location" in response.headers:
             return
         self._answers[response.request._impl_obj] = response
-        if len(self._answers) > _MOST_ANSWERS:
-            del self._answers[next(iter(self._answers))]
         if response.status not in _NO_DOCUMENT:
             self._failed_since = None
             self.answer = response
@@ -195,16 +191,24 @@ class DocumentTracker:
         if "error" in event:
             self._on_left_out(response, event["error"])
             return
-        if response is not None:
-            self._answers.clear()
-        elif self.document is None and event["url"] == "about:blank":
-            return  # the page as it was opened: a busy browser tells of it late
+        if response is None and made.get("request") is None:
+            response = self._answer_of(event["url"])
+        self._answers.clear()
         self.file = None
         self.document = (
             Document(None, None, {}) if response is None else self._stored.document(response)
         )
         self.first = self.first or self.document
         self._tell(self.document, event["url"])
+
+    def _answer_of(self, url: str) -> Response | None:
+        """Return the last answer that came for a URL, where its document is told of without a request.
+
+        A navigation that begins before the last one has ended gets another name from Firefox in its
+        midst, and Playwright knows of no request by that name.
+        """
+        found = [response for response in self._answers.values() if same_page(response.url, url)]
+        return found[-1] if found else None
 
     def _tell(self, document: Document, url: str) -> None:
         self.timeline.add(document.status, url)

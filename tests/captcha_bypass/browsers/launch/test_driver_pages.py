@@ -24,6 +24,7 @@ from captcha_bypass.browsers.launch.installed import find_firefox
 from captcha_bypass.browsers.launch.preferences import FIREFOX_PREFS
 from captcha_bypass.browsers.launch.processes import BROWSER_MARK, marked_child
 from captcha_bypass.browsers.launch.workspace import Workspace
+from captcha_bypass.browsers.tab import open_page
 from tests.support.service import eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -169,6 +170,24 @@ async def test_bodies_of_a_page_are_kept_until_it_is_emptied_or_closed(firefox: 
     assert await eventually(lambda: asked() == ["add", "add", "remove"], 10)
     await page.context.close()
     assert await eventually(lambda: asked() == ["add", "add", "remove", "remove"], 10)
+
+
+async def test_page_is_given_out_once_its_empty_document_has_loaded(firefox: Running) -> None:
+    context = await firefox.engine.new_context(firefox.browser, "http://127.0.0.1:1")
+    loaded: list[str] = []
+
+    def watch(page: Page) -> None:
+        page.on("load", lambda loading: loaded.append(loading.url))
+
+    context.on("page", watch)
+    page = await open_page(context)
+    assert loaded[-1:] == ["about:blank"]
+    before = len(loaded)
+    await page.goto("data:text/html,<p>words")
+    assert loaded[before:] == [page.url], (
+        "and nothing that comes later is told of as the next one's"
+    )
+    await context.close()
 
 
 async def test_pages_open_where_every_content_process_has_died(firefox: Running) -> None:
