@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Seconds the service gets for an answer it need not think about.
 ANSWER_SECONDS = 10.0
+#: Seconds that the end of a crawl waits for the service to take a task back.
+TAKE_BACK_SECONDS = 2.0
 #: Seconds without an answer after which a service that had taken a task counts as down: it may
 #: be restarting.
 PATIENCE_SECONDS = 15.0
@@ -137,7 +139,7 @@ class SolverClient:
         while True:
             self._raise_if_closing()
             try:
-                status, answer, headers = await self.connection.call("POST", "/solve", json=task)
+                status, answer, headers = await self._post(task)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 if time.monotonic() < patient_until:
                     await self._sleep(0.5, progress)
@@ -158,6 +160,22 @@ class SolverClient:
                 message = f"the service takes no tasks: {message_of(answer)}"
                 raise SolverUnavailable(message, pause, "busy")
             await self._sleep(pause, progress)
+
+    async def _post(self, task: dict[str, Any]) -> tuple[int, dict[str, Any], Any]:
+        """Send a task; who is cancelled before its answer came takes it back by that."""
+        sending = asyncio.ensure_future(self.connection.call("POST", "/solve", json=task))
+        try:
+            return await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            try:
+                async with asyncio.timeout(TAKE_BACK_SECONDS):
+                    _, answer, _ = await sending
+                    await self._delete(str(answer["task_id"]))
+            except (aiohttp.ClientError, TimeoutError, OSError, KeyError):
+                pass  # it was not taken, or ends by its own timeout
+            raise
+        finally:
+            sending.cancel()
 
     async def _view(self, task_id: str, progress: Progress) -> dict[str, Any]:
         """Ask for the result, patiently: the service may be restarting."""
@@ -184,7 +202,7 @@ class SolverClient:
 
     async def _delete(self, task_id: str) -> None:
         try:
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(TAKE_BACK_SECONDS):
                 await self.connection.call("DELETE", f"/task/{task_id}")
         except (aiohttp.ClientError, TimeoutError, OSError):
             pass  # it ends by its own timeout then

@@ -657,6 +657,38 @@ async def test_cancelled_solve_gives_its_task_back(played: Played, client: Solve
     assert played.paths("DELETE") == ["/task/t1"]
 
 
+async def test_solve_that_is_cancelled_before_it_knows_its_task_gives_it_back(
+    played: Played, client: SolverClient
+) -> None:
+    played.posts[0].seconds = 0.5
+    solving = asyncio.create_task(client.solve(TASK, ignore))
+    assert await eventually(lambda: len(played.asked) == 1, 60)
+
+    solving.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await solving
+    assert [asked.path for asked in played.asked] == ["/solve", "/task/t1"]
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(FULL, 503), Answer({"task_id": "t1"}, 202, seconds=30)], ids=["503", "none"]
+)
+async def test_task_that_is_not_taken_holds_up_no_end(
+    played: Played, client: SolverClient, answer: Answer
+) -> None:
+    played.posts = [answer]
+    solving = asyncio.create_task(client.solve(TASK, ignore))
+    assert await eventually(lambda: len(played.asked) == 1, 60)
+
+    solving.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        async with asyncio.timeout(15):
+            await solving
+    assert not played.paths("DELETE")
+
+
 @pytest.mark.parametrize("answer", [Answer("", 500), Answer("{}", seconds=30)], ids=["500", "none"])
 async def test_service_that_does_not_take_a_task_back_holds_up_nobody(
     played: Played, answer: Answer
