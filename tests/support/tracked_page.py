@@ -7,17 +7,21 @@ from typing import Any
 
 from pyee import EventEmitter
 
+from captcha_bypass.solving.documents import DocumentTracker
+
 URL = "http://site.test/page"
 
 
 class TrackedPage:
-    """What a DocumentTracker needs of a page."""
+    """What a DocumentTracker needs of a page, and the tracker."""
 
     def __init__(self) -> None:
         self.url = URL
         self.context = EventEmitter()
         self.main_frame = SimpleNamespace(_impl_obj=SimpleNamespace(_event_emitter=EventEmitter()))
         self._listeners: dict[str, Any] = {}
+        stand_in: Any = self
+        self.tracker = DocumentTracker(stand_in, lambda url: None)
 
     def on(self, event: str, listener: object) -> None:
         self._listeners[event] = listener

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from captcha_bypass.browsers.failures import translate_page
 from captcha_bypass.errors import TaskError
-from captcha_bypass.solving.documents import DocumentTracker
 from tests.support.tracked_page import URL, TrackedPage
 
 
@@ -17,58 +14,46 @@ def page() -> TrackedPage:
     return TrackedPage()
 
 
-@pytest.fixture
-def tracker(page: TrackedPage) -> DocumentTracker:
-    stand_in: Any = page
-    return DocumentTracker(stand_in, lambda url: None)
-
-
 def test_error_page_under_the_url_that_was_attempted_is_known_by_what_it_says(
-    page: TrackedPage, tracker: DocumentTracker
+    page: TrackedPage,
 ) -> None:
     page.respond(page.request())
     page.fail(page.request(failure="NS_ERROR_NET_RESET"))
     with pytest.raises(TaskError) as caught:
-        tracker.raise_if_failed(f"about:neterror?e=netReset&u={URL}")
+        page.tracker.raise_if_failed(f"about:neterror?e=netReset&u={URL}")
     assert caught.value.code == "connection_reset"
 
 
 def test_error_page_that_says_nothing_is_known_by_the_request_that_failed_last(
-    page: TrackedPage, tracker: DocumentTracker
+    page: TrackedPage,
 ) -> None:
     page.respond(page.request())
     page.fail(page.request(failure="NS_ERROR_CONNECTION_REFUSED"))
-    tracker.raise_if_failed()
+    page.tracker.raise_if_failed()
     with pytest.raises(TaskError) as caught:
-        tracker.raise_if_failed(answered=False)
+        page.tracker.raise_if_failed(answered=False)
     assert caught.value.code == "connection_refused"
 
 
-def test_document_that_came_after_a_failure_is_none(
-    page: TrackedPage, tracker: DocumentTracker
-) -> None:
+def test_document_that_came_after_a_failure_is_none(page: TrackedPage) -> None:
     page.fail(page.request(failure="NS_ERROR_NET_RESET"))
     page.respond(page.request())
-    tracker.raise_if_failed(answered=False)
+    page.tracker.raise_if_failed(answered=False)
 
 
-def test_document_whose_own_rest_is_missing_is_none(
-    page: TrackedPage, tracker: DocumentTracker
-) -> None:
+def test_document_whose_own_rest_is_missing_is_none(page: TrackedPage) -> None:
     request = page.request()
     page.respond(request)
     request.failure = "NS_ERROR_NET_PARTIAL_TRANSFER"
     page.fail(request)
-    tracker.raise_if_failed(answered=False)
+    page.tracker.raise_if_failed(answered=False)
 
 
 @pytest.mark.parametrize("failure", ["NS_BINDING_ABORTED", "NS_ERROR_ABORT"])
-def test_navigation_that_was_given_up_leaves_the_page(
-    page: TrackedPage, tracker: DocumentTracker, failure: str
-) -> None:
+def test_navigation_that_was_given_up_leaves_the_page(page: TrackedPage, failure: str) -> None:
     page.respond(page.request())
     page.fail(page.request(failure=failure))
-    tracker.raise_if_failed(answered=False)
+    page.tracker.raise_if_failed(answered=False)
 
 
 @pytest.mark.parametrize(
