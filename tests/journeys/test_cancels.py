@@ -122,25 +122,20 @@ async def test_cancelled_running_task_is_dead_within_two_seconds(
 ) -> None:
     async with client_of(four) as client:
         await client.until_warm()
-        before = await settled(lambda: len(pids(four)))
+        before = await settled(lambda: len(four.content_pids()))
         task = await client.submit(url=str(hard.make_url(page)), success_text="never", timeout=60)
         assert await eventually(lambda: len(hard.app[SEEN]) > 0, 20)
         # The task has the page that was ready, and the next one is made ready.
-        assert await eventually(lambda: len(pids(four)) > before, 20)
+        assert await eventually(lambda: len(four.content_pids()) > before, 20)
         # Not those that were there before: the page that was ready may have become so only just now.
-        await settled(lambda: len(pids(four)))
-        there = pids(four)
+        await settled(lambda: len(four.content_pids()))
+        there = four.content_pids()
         status, body = await client.delete(task)
         assert (status, body["success"]) == (200, True)
-        assert await eventually(lambda: len(there - pids(four)) == 1, 2)
+        assert await eventually(lambda: len(there - four.content_pids()) == 1, 2)
         assert (await client.result(task))["status"] == "not_found"
         status, body = await client.delete(task)
         assert (status, body["success"]) == (404, False)
-
-
-def pids(service: Service) -> set[int]:
-    """The processes that run its pages."""
-    return {process.pid for process in service.content_processes()}
 
 
 async def cancel_in_time(client: Client, url: str, moment: float) -> tuple[str, float]:

@@ -168,9 +168,8 @@ def was_asked_for(hard: TestServer, path: str) -> bool:
 async def test_nothing_is_left_of_all_these(client: Client, service: Service) -> None:
     """No browser but those that wait for tasks: one, and for a minute what was started for others."""
     await client.until_warm()
-    for _ in range(
-        200
-    ):  # what was started for others may be closed, and a launch end, while we look
+    # What was started for others may be closed, and a launch end, while we look.
+    for _ in range(200):
         health = (await client.health())[1]
         browsers = health["browsers"]
         waiting = len(browsers["tasks"]) + browsers["starting"]

@@ -53,7 +53,7 @@ def seeded() -> random.Random:
 
 def drivers(service: Service) -> list[psutil.Process]:
     """Its Playwright drivers."""
-    return [p for p in service.family() if "run-driver" in _cmdline(p)]
+    return [p for p in service.family() if "run-driver" in cmdline(p)]
 
 
 def parents(service: Service, *, busy: bool = False) -> list[psutil.Process]:
@@ -89,7 +89,7 @@ def tree(parent: psutil.Process) -> list[psutil.Process]:
 
 def contents(parent: psutil.Process) -> list[psutil.Process]:
     """A browser's content processes."""
-    return [p for p in tree(parent) if _cmdline(p)[-1:] == ["tab"]]
+    return [p for p in tree(parent) if cmdline(p)[-1:] == ["tab"]]
 
 
 def guards(service: Service) -> int:
@@ -107,7 +107,8 @@ def hit(processes: Iterable[psutil.Process], number: signal.Signals = signal.SIG
             continue
 
 
-def _cmdline(process: psutil.Process) -> list[str]:
+def cmdline(process: psutil.Process) -> list[str]:
+    """A process's command line; of one that has ended meanwhile none."""
     try:
         return process.cmdline()
     except psutil.Error:

@@ -72,6 +72,10 @@ class Service:
                 continue
         return found
 
+    def content_pids(self) -> frozenset[int]:
+        """Process ids of those."""
+        return frozenset(process.pid for process in self.content_processes())
+
     def process_tree(self) -> list[psutil.Process]:
         """All its descendants, also those that hide their environment."""
         return psutil.Process(self.process.pid).children(recursive=True)

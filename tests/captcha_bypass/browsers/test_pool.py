@@ -133,16 +133,11 @@ async def test_tasks_that_share_a_browser_share_nothing_else(
     assert [path for path, _ in diary.app[SEEN]].count("/?mark=same") == 2, "nor what is cached"
 
 
-def content(service: Service) -> frozenset[int]:
-    """Process ids of its content processes."""
-    return frozenset(process.pid for process in service.content_processes())
-
-
 async def settled(service: Service) -> frozenset[int]:
     """The content processes there are once none has come or gone for two seconds."""
     looks: list[frozenset[int]] = []
     while len(looks) < 8 or len(set(looks[-8:])) > 1:
-        looks.append(content(service))
+        looks.append(service.content_pids())
         await asyncio.sleep(0.25)
     return looks[-1]
 
@@ -154,7 +149,7 @@ async def test_tasks_at_once_have_content_processes_of_their_own(
     async with Gate() as gate:
         tasks = await gate.enter(together, tasks=3, timeout=40)
         # Some of those that were there may end only now.
-        assert await eventually(lambda: len(content(sharing) - before) >= 3, 20)
+        assert await eventually(lambda: len(sharing.content_pids() - before) >= 3, 20)
         assert len(sharing.labels()) == 1
         gate.open()
         assert_result_or(frozenset(), await ended(together, tasks, 40))

@@ -15,13 +15,13 @@ from pathlib import Path
 from unittest.mock import AsyncMock, MagicMock, Mock
 
 import aiohttp
-import psutil
 import pytest
 from aiohttp.test_utils import TestServer
 
 from captcha_bypass.browsers.launch.launcher import Launcher
 from captcha_bypass.browsers.startup import Startup
 from captcha_bypass.errors import StartupError, TaskError
+from tests.support.fire import cmdline
 from tests.support.service import (
     NO_NETWORK,
     PATH,
@@ -77,14 +77,6 @@ def command(*flags: str) -> list[str]:
     return [sys.executable, "-m", "captcha_bypass", "--port", "0", "--browser", "camoufox", *flags]
 
 
-def words(process: psutil.Process) -> list[str]:
-    """Return its command line; of one that has ended meanwhile none."""
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
-
-
 async def get(service: Service, path: str) -> tuple[int, dict[str, object]]:
     async with aiohttp.ClientSession() as http, http.get(service.url + path) as response:
         return response.status, await response.json()
@@ -115,7 +107,7 @@ async def test_while_camoufox_is_fetched_the_service_answers_and_stops_at_once(
             ended = asyncio.create_task(client.result(waits, wait=30))
             await client.until_running(waits)
             children = service.process_tree()
-            assert any("camoufox" in words(child) for child in children)
+            assert any("camoufox" in cmdline(child) for child in children)
             await asyncio.sleep(0.3)  # until it waits for the result,
             await get(service, "/health")  # as it does by now: it is answered after that
             began = time.monotonic()

@@ -192,9 +192,8 @@ async def test_page_is_given_out_once_its_empty_document_has_loaded(firefox: Run
 
 async def test_pages_open_where_every_content_process_has_died(firefox: Running) -> None:
     for process in firefox.root.children():
-        with contextlib.suppress(
-            psutil.Error
-        ):  # it has ended meanwhile, like a page before this one
+        # Some may have ended meanwhile, as those of the pages before do.
+        with contextlib.suppress(psutil.Error):
             if process.cmdline()[-1:] == ["tab"]:
                 process.kill()
     pages = await asyncio.gather(*(firefox.page() for _ in range(3)))
