@@ -25,7 +25,7 @@ from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import CaptchaBypassError, NotFound, TaskError, UnexpectedError
 from captcha_bypass.fetching.messages import origin_of
 from captcha_bypass.nodes import letters
-from captcha_bypass.tasks.base import Homes
+from captcha_bypass.tasks.base import Claim, Homes
 from captcha_bypass.wire.fetch import Fetched, FetchRequest
 from captcha_bypass.wire.task import SessionKey
 
@@ -38,6 +38,9 @@ CONNECT_SECONDS = 3.0
 #: Bytes of a letter beside the body.
 REST_BYTES = 2 * 1024 * 1024
 _SCHEME = "Node"
+#: The header with the node that a request is for. Where addresses are wrong, or were another node's before,
+#: another one listens there.
+_FOR = "X-For-Node"
 
 
 class NodeFetches:
@@ -90,32 +93,34 @@ class NodeFetches:
                 message = "Its session is on a node that others cannot reach; set --node-url there."
                 raise TaskError("browser_unavailable", message)
             try:
-                return await self._ask(claim.url, request, owner)
+                return await self._ask(claim, request, owner)
             except ConnectionError as error:
                 logger.warning("a node cannot be reached: %s", error)
                 await self._homes.leave_home(home, claim.node)
                 if request.session is not None:
-                    raise _lost() from error
+                    raise _lost("cannot be reached") from error
 
-    async def _ask(self, url: str, request: FetchRequest, owner: str) -> Fetched:
+    async def _ask(self, node: Claim, request: FetchRequest, owner: str) -> Fetched:
         """Have another node send it.
 
         Raises:
             ConnectionError: it was not reached, and so not asked.
         """
-        headers = {hdrs.AUTHORIZATION: f"{_SCHEME} {self._homes.secrets[0]}"}
+        headers = {hdrs.AUTHORIZATION: f"{_SCHEME} {self._homes.secrets[0]}", _FOR: node.node}
         letter = letters.pack_request(request, owner)
         try:
             async with self._client.post(
-                f"{url}{PATH}", data=BytesIO(letter), headers=headers
+                f"{node.url}{PATH}", data=BytesIO(letter), headers=headers
             ) as answer:
                 found = await answer.read()
                 status = answer.status
         except (ClientConnectorError, ConnectionTimeoutError) as error:
-            raise ConnectionError(f"{url}: {type(error).__name__}") from error
+            raise ConnectionError(f"{node.url}: {type(error).__name__}") from error
         except ClientError as error:
             # It has gone with the request, which the site may have seen.
             raise _lost() from error
+        if status == web.HTTPMisdirectedRequest.status_code:
+            raise ConnectionError(f"{node.url}: another node answers there; see --node-url")
         try:
             if status == web.HTTPOk.status_code:
                 return letters.unpack_answer(found)
@@ -140,6 +145,10 @@ class NodeFetches:
     async def _asked(self, request: web.Request) -> web.Response:
         if not self.is_peer(request):
             raise NotFound("No such route; /openapi.json lists them.")
+        if (
+            request.headers.get(_FOR, self._homes.node) != self._homes.node
+        ):  # older nodes do not say
+            raise web.HTTPMisdirectedRequest
         try:
             asked, owner = letters.unpack_request(await self._letter(request))
             found = await self._here.fetch(asked, owner)
@@ -175,6 +184,6 @@ def _strange(status: int) -> UnexpectedError:
     return UnexpectedError(message)
 
 
-def _lost() -> TaskError:
-    message = "The node died that had the session; its cookies and logins are gone."
+def _lost(why: str = "died") -> TaskError:
+    message = f"The node that had the session {why}; its cookies and logins are gone."
     return TaskError("session_lost", message)

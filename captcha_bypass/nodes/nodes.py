@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from ipaddress import ip_address
 from socket import gethostname
 
 from aiohttp import web
@@ -16,6 +18,8 @@ from captcha_bypass.nodes.queue import Queues
 from captcha_bypass.nodes.sessions import Local, NodeSessions
 from captcha_bypass.wire.fetch import FetchRequest
 from captcha_bypass.wire.task import SessionKey
+
+logger = logging.getLogger(__name__)
 
 
 class Nodes:
@@ -79,6 +83,12 @@ class Nodes:
         homes = self._queues.homes
         if homes is None:
             return
+        if self._node_url is None and _is_loopback(host) and not _is_loopback(homes.seen_at):
+            logger.warning(
+                "NOT REACHED BY OTHER NODES: this one listens on %s, and its sessions serve no fetch that "
+                "another node is asked for; set --host or --node-url",
+                host,
+            )
         if host in ("0.0.0.0", "::"):  # noqa: S104 - not listened on, but looked for
             host = homes.seen_at or gethostname()
         host = f"[{host}]" if ":" in host else host
@@ -87,3 +97,8 @@ class Nodes:
     async def _end_home(self, home: str) -> None:
         owner, _, name = home.removeprefix("session:").partition(":")
         await self._here.destroy(SessionKey(owner, name))
+
+
+def _is_loopback(host: str | None) -> bool:
+    """Whether an address is of this machine alone; None is not known, and mostly a Redis beside it."""
+    return host is None or ip_address(host).is_loopback

@@ -221,6 +221,22 @@ async def test_node_that_others_cannot_reach_is_told_with_the_remedy(nodes: list
     assert "--node-url" in str(error)
 
 
+@pytest.mark.parametrize("wrong", ["of the asking node itself", "of a node in its place"])
+async def test_address_where_another_node_answers_is_told_and_serves_no_session_silently(
+    nodes: list[Node], caplog: pytest.LogCaptureFixture, wrong: str
+) -> None:
+    api, solver = nodes
+    if wrong == "of the asking node itself":  # both on 127.0.0.1, of two machines
+        await api.queue._store.beat(solver.queue.node, "solver", 1, api.queue.homes.url, "", {})
+    else:  # it was started anew
+        solver.queue.homes.node = "another"
+    error = await failure(api, request_of(session="s"))
+    assert (error.code, "cannot be reached" in str(error)) == ("session_lost", True)
+    (record,) = [each for each in caplog.records if "cannot be reached" in each.message]
+    assert "another node answers there; see --node-url" in record.message
+    assert api.local.seen == solver.local.seen == []
+
+
 # Who may ask
 
 
