@@ -62,6 +62,7 @@ def main(
     progress = Progress(streams.err)
     try:
         poll = {"long_poll": WATCHED_POLL} if progress.shown else {}
+        _check_files(arguments)
         key = _key(arguments.api_key_file, environ)
         url = arguments.url or environ.get(URL_VARIABLE) or DEFAULT_URL
         client = Client(url, key, on_state=progress.state, on_human=progress.human, **poll)
@@ -77,6 +78,20 @@ def main(
         return BAD_REQUEST
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _check_files(arguments: argparse.Namespace) -> None:
+    """Refuse a file that cannot be written before a page is opened for it."""
+    for name in ("cookies", "storage_state", "screenshot", "output"):
+        file = getattr(arguments, name, None)
+        if file is None:
+            continue
+        path = Path(file)
+        if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+            flag = name.replace("_", "-")
+            raise ValueError(
+                f"--{flag}: {file} cannot be written; name a file in a folder of yours"
+            )
 
 
 def _solve(

@@ -209,6 +209,19 @@ async def test_a_bad_argument_is_told_before_anything_is_done(service: V1, scrip
     assert script.started == []
 
 
+async def test_a_file_that_cannot_be_written_is_told_before_anything_is_done(
+    service: V1, script: Script, tmp_path: Path
+) -> None:
+    for flag in ("--cookies", "--storage-state", "--screenshot"):
+        for file in ("/nowhere/file", str(tmp_path)):
+            said = await solving(service, script, {}, flag, file)
+            assert (said.code, said.out) == (2, "")
+            assert f"{flag}: {file} cannot be written" in said.err
+    assert script.started == []
+    said = run("fetch", URL, "--output", "/nowhere/file", "--url", "http://127.0.0.1:1")
+    assert (said.code, "--output: /nowhere/file cannot be written" in said.err) == (2, True)
+
+
 def test_a_wrong_address_is_told_in_one_line_with_the_remedy() -> None:
     url = f"http://127.0.0.1:{unused_port()}"
     for command in ("solve", "fetch"):

@@ -33,7 +33,7 @@ function Now() {
     <h2 id="now-title">Now</h2>
     <dl class="figures">
       <${Figure} title="Service" value=${state} tone=${tone} note=${shown(status.browser, 60)} />
-      <${Figure} title="Running" value=${`${tasks.running} of ${tasks.slots}`} note="slots" />
+      <${Figure} title="Running" value=${`${tasks.running} of ${tasks.slots}`} note="workers" />
       <${Figure} title="Queue" value=${tasks.queued} note=${tasks.oldest ? `oldest ${duration(tasks.oldest)}` : null} />
       <${Figure} title="Waiting for a person" value=${tasks.waiting_for_human}
         tone=${tasks.waiting_for_human ? "ask" : ""} />
@@ -93,7 +93,7 @@ function Nodes({ nodes }) {
     <table class="cards dense" role="table" aria-labelledby="nodes-title">
       <thead role="rowgroup">
         <tr role="row">
-          ${["Node", "Running", "Slots", "Waiting for a person"].map(
+          ${["Node", "Running", "Workers", "Waiting for a person"].map(
             (title) => html`<th role="columnheader" scope="col" key=${title}>${title}</th>`,
           )}
         </tr>
@@ -103,7 +103,7 @@ function Nodes({ nodes }) {
           (node, index) => html`<tr role="row" key=${index}>
             <th role="rowheader" scope="row" data-label="Node">${shown(node.name, 100)}</th>
             <td role="cell" data-label="Running">${node.running}</td>
-            <td role="cell" data-label="Slots">${node.slots}</td>
+            <td role="cell" data-label="Workers">${node.slots}</td>
             <td role="cell" data-label="Waiting for a person">${node.waiting_for_human}</td>
           </tr>`,
         )}
