@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from aiohttp import test_utils, web
+from aiohttp import test_utils, web, web_app
 from aiohttp.test_utils import TestServer
 from hypothesis import HealthCheck, settings
 
@@ -63,6 +63,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         same = [name for name in names if starts[name] is kind]
         place |= {name: number / len(same) for number, name in enumerate(same)}
     items[:] = [item for name in sorted(names, key=place.__getitem__) for item in files[name]]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Let aiohttp forget the test's services: it keeps the last 1,024 handlers, with all that they hold.
+
+    By the end of the tests that is a million objects, which every collection of garbage looks through.
+    """
+    web_app._cached_build_middleware.cache_clear()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
