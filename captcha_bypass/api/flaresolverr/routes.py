@@ -16,26 +16,20 @@ from captcha_bypass.api.access import owner_of
 from captcha_bypass.api.fetch_places import FetchPlaces
 from captcha_bypass.api.flaresolverr import fetches
 from captcha_bypass.api.flaresolverr.answers import failure, solution, success
-from captcha_bypass.api.flaresolverr.commands import FAILED, Command, Refused
+from captcha_bypass.api.flaresolverr.commands import Command, Refused
 from captcha_bypass.api.flaresolverr.errors import COMMAND_PATHS
+from captcha_bypass.api.flaresolverr.solves import Solves
 from captcha_bypass.api.sessions import Sessions
-from captcha_bypass.api.submission import read_body, submit
-from captcha_bypass.concurrency import uninterrupted
+from captcha_bypass.api.submission import read_body
 from captcha_bypass.config import Config
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import ShuttingDown
 from captcha_bypass.status import StatusBoard
-from captcha_bypass.tasks.base import JsonDict, Record, TaskQueue
-from captcha_bypass.wire.task import SessionKey, Task
+from captcha_bypass.tasks.base import JsonDict, TaskQueue
+from captcha_bypass.wire.task import SessionKey
 
 #: A body of any other type counts as empty, so that no page of another origin can send commands.
 JSON_TYPES = frozenset({"application/json", "application/json-rpc"})
-#: Seconds between two looks at a task; it is only looked at again where it has not ended by then.
-LOOK_SECONDS = 30.0
-_BLOCKED = (
-    "Cloudflare has blocked this request. Probably your IP is banned for this site, "
-    "check in your web browser."
-)
 
 
 class _Ended:
@@ -80,6 +74,7 @@ class FlareSolverrApi:
         self._sessions = sessions
         self._board = board
         self._places = places
+        self._solves = Solves(config, queue, board)
         self._report = report
         self._sent: str | None = None
         self._commands: dict[str, Callable[[Command, str], Awaitable[JsonDict]]] = {
@@ -177,7 +172,7 @@ class FlareSolverrApi:
             return await self._fetch(command, owner)
         task = command.to_task(self._config)
         with self._reporting(task.host) as ended:
-            data = await self._outcome(task, owner)
+            data = await self._solves.outcome(task, owner)
             ended.well(data["solved"])
         found = solution(
             data,
@@ -213,41 +208,6 @@ class FlareSolverrApi:
         finally:
             domain = host.strip("[]")  # FlareSolverr's label has no brackets
             self._report(domain, ended.result, clock() - started)
-
-    async def _outcome(self, task: Task, owner: str) -> JsonDict:
-        """Return what the browser has when no challenge is in the way (wire.results.Solution).
-
-        Raises:
-            Refused: one is, or there is no page.
-            RequestError: the queue does not take the task.
-        """
-        task_id = await submit(self._queue, self._config, task, owner)
-        try:
-            record = await self._queue.wait(task_id, LOOK_SECONDS)
-            while record is not None and not record.finished:
-                record = await self._queue.wait(task_id, LOOK_SECONDS)
-        finally:
-            # Nobody else knows the id. A client that hangs up cancels this, and so ends its task.
-            await uninterrupted(self._queue.remove(task_id))
-        timeout = f"{FAILED}Timeout after {task.timeout} seconds."
-        if record is not None and record.error is not None:
-            reason = FAILED + record.error["message"]
-            raise Refused(timeout if await self._was_late(record) else reason, record.data)
-        if record is None or record.data is None:
-            raise Refused(FAILED + "The result was dropped; raise --max-results-bytes.")
-        data = record.data
-        if data["block"] is not None:
-            raise Refused(FAILED + _BLOCKED)
-        nothing = data["status_code"] is None and not data["html"]
-        if data["timeout_reached"] or data["challenge"] is not None or nothing:
-            raise Refused(timeout)
-        return data
-
-    async def _was_late(self, record: Record) -> bool:
-        """Whether a task had no page in time although there are browsers: FlareSolverr has words."""
-        readiness = (await self._board.now()).readiness
-        there_are = not readiness.starting and readiness.unavailable is None
-        return there_are and (record.error or {}).get("code") == "browser_unavailable"
 
 
 async def _body(request: web.Request) -> JsonDict:

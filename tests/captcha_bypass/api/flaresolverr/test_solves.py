@@ -7,18 +7,9 @@ import asyncio
 import pytest
 from aiohttp import ClientError
 
-from tests.captcha_bypass.api.flaresolverr.scripted import (
-    DATA,
-    GET,
-    POST,
-    PREFIX,
-    Make,
-    Scripted,
-)
+from tests.captcha_bypass.api.flaresolverr.scripted import DATA, GET, PREFIX, Make, Scripted
 from tests.support.flaresolverr_service import Json
 from tests.support.scripted_queue import until
-
-# The wait
 
 
 async def test_answered_task_leaves_nothing_in_the_queue(scripted: Scripted) -> None:
@@ -31,7 +22,7 @@ async def test_answered_task_leaves_nothing_in_the_queue(scripted: Scripted) -> 
 async def test_task_is_waited_for_however_often_a_look_ends_in_vain(
     scripted: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("captcha_bypass.api.flaresolverr.routes.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("captcha_bypass.api.flaresolverr.solves.LOOK_SECONDS", 0.01)
     sent, _ = await scripted.running(**GET)
     await asyncio.sleep(0.1)
     scripted.end(DATA)
@@ -77,29 +68,3 @@ async def test_result_that_was_dropped_is_an_error(scripted: Scripted) -> None:
     assert (await sent)["message"] == (
         PREFIX + "The result was dropped; raise --max-results-bytes."
     )
-
-
-# What is reported
-
-
-async def test_each_task_is_reported_with_its_domain_and_result(scripted: Scripted) -> None:
-    await scripted.answer(DATA | {"solved": "cloudflare"}, **GET)
-    await scripted.answer(DATA, **POST)
-    await scripted.answer(DATA | {"timeout_reached": True}, **GET)
-    await scripted.answer(DATA | {"block": "cloudflare"}, **GET)
-    await scripted.answer({"error": {"code": "dns_error", "message": "x"}}, **GET)
-    leaving = asyncio.create_task(scripted.v1.post(cmd="request.get", url="https://[::1]:5/"))
-    await until(lambda: scripted.script.running != set())
-    leaving.cancel()
-    await until(lambda: len(scripted.v1.reports) == 6)
-    assert scripted.v1.reports == [
-        ("site.test", "solved"),
-        ("site.test", "not_detected"),
-        ("site.test", "error"),
-        ("site.test", "error"),
-        ("site.test", "error"),
-        ("::1", "unknown"),
-    ]
-    await scripted.v1.ok(cmd="sessions.list")
-    await scripted.v1.message(cmd="request.get")
-    assert len(scripted.v1.reports) == 6
