@@ -14,7 +14,8 @@ from captcha_bypass.client.errors import (
     ServiceError,
     TaskFailed,
 )
-from captcha_bypass.client.results import FetchResult, Health, Hint, SharedClearance, SolveResult
+from captcha_bypass.client.obstacles import Hint
+from captcha_bypass.client.results import FetchResult, Health, SharedClearance, SolveResult
 from captcha_bypass.client.sync import Client, Session
 
 __all__ = [

@@ -13,7 +13,8 @@ from captcha_bypass.client.errors import (
     ServiceError,
     TaskFailed,
 )
-from captcha_bypass.client.results import Obstacle, SolveResult
+from captcha_bypass.client.obstacles import Obstacle
+from captcha_bypass.client.results import SolveResult
 from captcha_bypass.client.steps import Answer
 
 #: A place is free again soon, and nothing was begun: the only refusals that are tried again.

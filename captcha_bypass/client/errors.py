@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from captcha_bypass.client.results import Obstacle
+from captcha_bypass.client.obstacles import Obstacle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
