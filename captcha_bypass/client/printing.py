@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captcha_bypass.client.errors import NotSolved
-from captcha_bypass.client.results import write_secret
+from captcha_bypass.client.secret_files import write_secret
 
 if TYPE_CHECKING:
     from argparse import Namespace

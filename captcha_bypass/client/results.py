@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from binascii import a2b_base64
 from dataclasses import dataclass, field
 from email.message import Message
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from captcha_bypass.client.cookies import Cookie, jar_of, netscape
 from captcha_bypass.client.obstacles import Hint
+from captcha_bypass.client.secret_files import write_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -203,10 +203,3 @@ class Health:
     def ok(self) -> bool:
         """Whether it can."""
         return self.status == "ok"
-
-
-def write_secret(path: str | Path, text: str) -> None:
-    """Write a file that only its owner reads; one that is there is replaced, its mode too."""
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123 - a descriptor
-        os.fchmod(file.fileno(), 0o600)
-        file.write(text)
