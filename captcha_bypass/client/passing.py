@@ -6,17 +6,17 @@ Nothing here sends anything: a generator says what to do next, and the library's
 from __future__ import annotations
 
 import logging
-import secrets
 from typing import TYPE_CHECKING, Any, Unpack
 
 from captcha_bypass.client.actions import Ask, Content, Failed, Reply, Send, Wait
-from captcha_bypass.client.bodies import Conditions, fetch_body
+from captcha_bypass.client.bodies import Conditions
 from captcha_bypass.client.clearing import Clearing
 from captcha_bypass.client.errors import (
     ClientError,
     NotSolved,
     TaskFailed,
 )
+from captcha_bypass.client.fetching import Fetching
 from captcha_bypass.client.sites import Clearance, Flight, Site, Sites, chosen
 
 if TYPE_CHECKING:
@@ -55,12 +55,9 @@ class Passing:
         **conditions: Unpack[Conditions],
     ) -> None:
         self._protocol = protocol
-        self._timeout = timeout
-        self._conditions = conditions
         self._clearing = Clearing(protocol, timeout, conditions, reuse)
+        self._fetching = Fetching(protocol, timeout, conditions)
         self._sites = Sites()
-        #: No other adapter is to have the cookies of this one's requests.
-        self._jar = f"client:{secrets.token_hex(8)}"
 
     def steps(self, visit: Visit) -> Steps[Any]:
         """Return the site's answer to a request; the result of `Content` and of each answer is its.
@@ -185,24 +182,9 @@ class Passing:
         if site.failure() is not None:
             return held if held is not None else (yield Send(clearance)).response
         content: bytes = yield Content()
-        seconds = visit.read_timeout
-        if not site.opened or seconds is None:
-            seconds = self._timeout + (seconds or 0.0)  # it may have to solve first
-        body = fetch_body(
-            visit.page,
-            visit.method,
-            content,
-            seconds,
-            {
-                "proxy": visit.proxy,
-                "headers": visit.fetch_headers(),
-                **self._parted_cookies(visit, site, clearance),
-                "jar": self._jar,
-                **self._conditions,
-            },
-        )
+        steps = self._fetching.steps(visit, content, site, clearance)
         try:
-            result: FetchResult = yield Ask(self._protocol.fetch(body))
+            result: FetchResult = yield Ask(steps)
         except NotSolved as error:
             site.opened = False
             site.failed(error)
@@ -215,23 +197,6 @@ class Passing:
         headers = (value for name, value in result.headers if name.lower() == "set-cookie")
         self._sites.saw(site, headers)
         return result
-
-    def _parted_cookies(
-        self, visit: Visit, site: Site, clearance: Clearance | None
-    ) -> dict[str, list[dict[str, Any]]]:
-        """Part a request's cookies: those that the browser is to take over, and those of the site.
-
-        The latter are in the browser, too, and there they are newer: another request may have renewed
-        them. They are for a browser that has none yet. So are others than ASCII, see docs/fetch.md.
-        """
-        theirs: list[dict[str, Any]] = []
-        mine: list[dict[str, Any]] = []
-        for cookie in visit.cookie_fields():
-            name, value = cookie["name"], cookie["value"]
-            own = value.isascii() and not site.has_set(name, value)
-            (mine if own else theirs).append(cookie)
-        cleared = [] if clearance is None else [c.fields() for c in clearance.cookies]
-        return {"cookies": mine, "first_cookies": [*theirs, *cleared]}
 
     def _once(self, flight: Flight, work: Callable[[], Steps[None]]) -> Steps[None]:
         """Do some work once for all who ask for it at the same time."""

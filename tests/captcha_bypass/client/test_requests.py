@@ -33,7 +33,7 @@ def test_a_session_can_be_pickled() -> None:
     again = pickle.loads(pickle.dumps(session)).get_adapter("https://site.test")  # noqa: S301 - our own
     assert isinstance(again, ClearanceAdapter)
     assert again._given[:3] == ("http://127.0.0.1:8191", None, 7)
-    assert again._passing._timeout == 7
+    assert again._passing._clearing.timeout == 7
 
 
 @pytest.mark.parametrize(
