@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import pairwise
 from socket import gethostname
 from typing import Annotated, Literal
 
@@ -12,7 +10,6 @@ from pydantic import (
     Field,
     FilePath,
     SecretStr,
-    ValidationError,
     ValidationInfo,
     field_validator,
 )
@@ -24,7 +21,7 @@ from pydantic_settings import (
 )
 
 from captcha_bypass.config.cpus import usable_cpus
-from captcha_bypass.config.environment import BARE_NAMES, BareEnvironment, PrefixedEnvironment
+from captcha_bypass.config.environment import BareEnvironment, PrefixedEnvironment
 from captcha_bypass.config.secret_files import read_keys, read_password
 from captcha_bypass.config.values import (
     Keys,
@@ -271,30 +268,3 @@ class Config(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources; earlier ones win. Flags come before all of these."""
         return init_settings, PrefixedEnvironment(settings_cls), BareEnvironment(settings_cls)
-
-
-def parse(argv: Sequence[str], fail: Callable[[str], None]) -> Config:
-    """Build the settings from command-line arguments and the environment.
-
-    Args:
-        argv: Arguments without the program's name.
-        fail: Called with one line that names the setting and what it takes, when a value is
-            refused; must not return.
-    """
-    # An empty value counts as none given; a service must not stand open because $KEY was unset.
-    given = {*argv, *(f"{flag}={value}" for flag, value in pairwise(argv))}
-    for flag in ("--api-key", "--api-key-file"):
-        if f"{flag}=" in given:
-            fail(f"{flag} is empty; leave it out to ask for no key")
-    for flag in ("--queue-secret", "--queue-secret-file"):
-        if f"{flag}=" in given:
-            fail(f"{flag} is empty; leave it out to encrypt nothing")
-    try:
-        return Config(_cli_parse_args=list(argv))
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        name = str(first["loc"][0])
-        flag, env = "--" + name.replace("_", "-"), "CAPTCHA_BYPASS_" + name.upper()
-        env = f"{env}, {name.upper()}" if name in BARE_NAMES else env
-        fail(f"{flag} (or {env}): {first['msg'].removeprefix('Value error, ')}")
-        raise
