@@ -1,13 +1,15 @@
-"""Tests of where a mark stands, for the rules of `signatures`.
+"""How a mark shows in a document: where it stands, and in what form.
 
-Each makes a function of a document that takes time in proportion to its length.
+Each test makes a function of a document that takes time in proportion to its length.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from captcha_bypass.challenges.document import NEAR, Document, before_quote, follows, places
+from captcha_bypass.challenges.headers import Kind
 
 Test = Callable[[Document], bool]
 _HEX = frozenset("0123456789abcdef")
@@ -204,3 +206,22 @@ def go_away_asset(document: Document) -> bool:
             if mark in path and asset in path[path.find(mark) + len(mark) :]:
                 return True
     return False
+
+
+@dataclass(frozen=True, slots=True)
+class BodyRule:
+    """A mark in the document."""
+
+    vendor: str
+    kind: Kind
+    marks: tuple[str, ...]  # lower case; all must occur, a cheap test before the next
+    test: Test | None = None  # where and how they occur
+    statuses: frozenset[int] | None = None  # None: any
+
+    def matches(self, status: int, document: Document) -> bool:
+        """Whether the document has the mark."""
+        if self.statuses is not None and status not in self.statuses:
+            return False
+        if not all(mark in document.text for mark in self.marks):
+            return False
+        return self.test is None or self.test(document)

@@ -8,7 +8,6 @@ tried in order.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ from captcha_bypass.challenges.headers import (
     is_word,
 )
 from captcha_bypass.challenges.marks import (
+    BodyRule,
     akamai_reference,
     aliyun_argument,
     anubis_task,
@@ -41,30 +41,6 @@ from captcha_bypass.challenges.marks import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from captcha_bypass.challenges.document import Document
-    from captcha_bypass.challenges.headers import Kind
-    from captcha_bypass.challenges.marks import Test
-
-
-@dataclass(frozen=True, slots=True)
-class BodyRule:
-    """A mark in the document."""
-
-    vendor: str
-    kind: Kind
-    marks: tuple[str, ...]  # lower case; all must occur, a cheap test before the next
-    test: Test | None = None  # where and how they occur
-    statuses: frozenset[int] | None = None  # None: any
-
-    def matches(self, status: int, document: Document) -> bool:
-        """Whether the document has the mark."""
-        if self.statuses is not None and status not in self.statuses:
-            return False
-        if not all(mark in document.text for mark in self.marks):
-            return False
-        return self.test is None or self.test(document)
-
 
 # Their body tells more than their header: which kind, or that it is a ban.
 REFINED_BY_BODY = frozenset({"datadome"})

@@ -9,7 +9,8 @@ import pytest
 
 from captcha_bypass.challenges import detect
 from captcha_bypass.challenges.document import Document
-from captcha_bypass.challenges.signatures import BODY_RULES, HEADER_RULES, BodyRule
+from captcha_bypass.challenges.marks import BodyRule
+from captcha_bypass.challenges.signatures import BODY_RULES, HEADER_RULES
 from tests.support.growth import grows_too_fast
 from tests.support.repository import ROOT
 
