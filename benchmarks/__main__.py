@@ -21,15 +21,8 @@ from benchmarks import api_cost, fetch_cost
 from benchmarks.contest import Outcome, Plan, end_on_sigterm, hold, say
 from benchmarks.contestants import ROOT, Peer
 from benchmarks.naive import firefox
-from benchmarks.report import (
-    contest_table,
-    guard_cost,
-    others,
-    overhead_table,
-    overheads,
-    rows,
-    table,
-)
+from benchmarks.overhead import overhead_table, overheads
+from benchmarks.report import contest_table, guard_cost, others, rows, table
 
 OWN = ("service", "unguarded", "warm", "cold")
 

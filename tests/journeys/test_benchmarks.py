@@ -23,7 +23,8 @@ from benchmarks import api_cost
 from benchmarks.adapters import flaresolverr, flaresolverr_session, native
 from benchmarks.contestants import Peer, hand_over_seconds
 from benchmarks.meter import Meter, ProcessTree, left_behind
-from benchmarks.report import Batch, Timed, contest_table, overheads, percentile, ratio, rows
+from benchmarks.overhead import overheads
+from benchmarks.report import Batch, Timed, contest_table, percentile, ratio, rows
 from demo.challenge_pages import SUCCESS_TEXT
 from tests.support.repository import ROOT
 from tests.support.service import eventually
