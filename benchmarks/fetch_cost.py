@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import json
 import sys
 import tempfile
@@ -19,31 +18,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import aiohttp
-import psutil
 
 from benchmarks.adapters import Solve
-from benchmarks.contest import challenge_site, end_on_sigterm, say, timed
+from benchmarks.contest import challenge_site, end_on_sigterm, say
 from benchmarks.contestants import ROOT, Contestant, Peer, environment_in
 from benchmarks.fetch_long import Growth, crawls, growth
-from benchmarks.fetch_report import (
-    BARE,
-    FETCH,
-    PAGE,
-    Turn,
-    fetch_rows,
-    fetch_table,
-    own_seconds,
-)
+from benchmarks.fetch_report import BARE, FETCH, PAGE, Turn, fetch_rows, fetch_table
+from benchmarks.fetch_turns import Fetching, Site, take
 from benchmarks.fetchers import bare_client, by_fetch, by_flaresolverr, by_page
-from benchmarks.meter import Meter, ProcessTree
-from benchmarks.report import Timed, table
+from benchmarks.meter import ProcessTree
+from benchmarks.report import table
 from tests.support.service import Service, run_service
 
-#: MiB of the pages: 10 kB, and those by which the way through is measured.
-SMALL, LARGE = 0.0098, 2
-#: Fetches of the large ones, and how many at once.
+#: MiB of the pages by which the way through is measured.
+LARGE = 2
+#: Fetches of them, and how many at once.
 LARGE_FETCHES, LARGE_AT_ONCE = 40, 4
-SETTLE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -66,87 +56,7 @@ class FetchPlan:
     peers: tuple[Peer, ...] = ()
 
 
-@dataclass(frozen=True)
-class Fetching:
-    """A contestant.
-
-    Attributes:
-        python: Process id of a service of ours, whose parts are told apart.
-        log: Its log, where each fetch has a line.
-    """
-
-    contestant: Contestant
-    python: int | None = None
-    log: Path | None = None
-
-
-class _Site:
-    """Has page after page of the challenge site."""
-
-    def __init__(self, base: str) -> None:
-        self.base = base
-        self._numbers = itertools.count(1)
-
-    def page(self, megabytes: float = SMALL) -> str:
-        return f"{self.base}/big/{next(self._numbers)}?mb={megabytes}"
-
-
-def _parts(tree: ProcessTree, service: int) -> dict[str, float]:
-    """Return the CPU seconds of the service's Python and driver so far; both stay, browsers come and go."""
-    found = {"python": 0.0, "driver": 0.0}
-    tree.look()
-    for pid in tree.alive:
-        try:
-            process = psutil.Process(pid)
-            times, command = process.cpu_times(), " ".join(process.cmdline()[:2])
-        except psutil.Error:
-            continue
-        if pid == service:
-            found["python"] += times.user + times.system
-        elif "playwright/driver" in command:
-            found["driver"] += times.user + times.system
-    return found
-
-
-async def take(fetching: Fetching, site: _Site, at_once: int, number: int, seconds: float) -> Turn:
-    """Let a contestant fetch for some seconds, so many at once."""
-    contestant = fetching.contestant
-    until = time.perf_counter() + seconds
-    fetches: list[Timed] = []
-
-    async def client() -> None:
-        while time.perf_counter() < until:
-            fetches.append(await timed(contestant, site.page()))
-
-    tree = contestant.tree
-    python = fetching.python
-    logged = 0 if fetching.log is None else fetching.log.stat().st_size
-    before = {} if tree is None or python is None else _parts(tree, python)
-    with Meter(tree) as meter:
-        start = time.perf_counter()
-        await asyncio.gather(*(client() for _ in range(at_once)))
-        wall = time.perf_counter() - start
-        await asyncio.sleep(SETTLE_SECONDS if tree is not None else 0)
-    cpu = None if meter.cpu is None else {"all": meter.cpu}
-    if tree is not None and cpu is not None and python is not None:
-        after = _parts(tree, python)
-        used = {part: after[part] - before[part] for part in after}
-        cpu |= {**used, "browser": cpu["all"] - sum(used.values())}
-    log = b"" if fetching.log is None else fetching.log.read_bytes()[logged:]
-    return Turn(
-        contestant=contestant.name,
-        at_once=at_once,
-        round=number,
-        wall=wall,
-        fetches=fetches,
-        cpu=cpu,
-        peak_pss=meter.peak_pss,
-        others=meter.others,
-        own=own_seconds(log.decode()),
-    )
-
-
-async def through(solve: Solve, site: _Site) -> float:
+async def through(solve: Solve, site: Site) -> float:
     """Return the MB/s at which large pages come."""
     urls = iter([site.page(LARGE) for _ in range(LARGE_FETCHES)])
 
@@ -162,7 +72,7 @@ async def through(solve: Solve, site: _Site) -> float:
 
 @asynccontextmanager
 async def _everybody(
-    plan: FetchPlan, folder: Path, site: _Site
+    plan: FetchPlan, folder: Path, site: Site
 ) -> AsyncIterator[tuple[list[Fetching], Service, ProcessTree]]:
     """Yield the contestants, and the service with its processes."""
     bounds = ("--workers", "4", "--max-per-host", "0", "--max-sessions", "8")
@@ -188,7 +98,7 @@ async def _everybody(
 async def measure(plan: FetchPlan, folder: Path) -> dict[str, object]:
     """Take all figures, print the tables, and return everything."""
     with challenge_site(plan.work) as address:
-        site = _Site(address)
+        site = Site(address)
         async with _everybody(plan, folder, site) as (everybody, service, tree):
             turns = await _rounds(plan, everybody, site)
             rows = fetch_rows(turns)
@@ -222,7 +132,7 @@ def _shown(figures: dict[str, float]) -> Iterator[tuple[str, str]]:
     return ((name, f"{value:.1f}") for name, value in figures.items())
 
 
-async def _rounds(plan: FetchPlan, everybody: Sequence[Fetching], site: _Site) -> list[Turn]:
+async def _rounds(plan: FetchPlan, everybody: Sequence[Fetching], site: Site) -> list[Turn]:
     turns = []
     for at_once in plan.at_once:
         for fetching in everybody:  # warms up, and clears the site
