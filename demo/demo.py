@@ -14,149 +14,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
-import json
 import signal
 import sys
-import time
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 from yarl import URL
 
 from demo.crawl import crawl
 from demo.programs import START_TIMEOUT, DemoError, running, say
+from demo.prove import prove, prove_fetch
+from demo.solve import solve
 
 CHALLENGE_SITE = Path(__file__).with_name("challenge_site.py")
 FINGERPRINT_SITE = Path(__file__).with_name("fingerprint_site.py")
-SUCCESS_TEXT = "Welcome, you are through"
-SOLVE_TIMEOUT = 60.0
-#: Seconds that a person may take: the service's --human-timeout.
-HUMAN_TIMEOUT = 600.0
-
-
-@dataclass(frozen=True)
-class Clearance:
-    """What the service hands back for a solved page: all that a plain client needs."""
-
-    url: URL
-    user_agent: str
-    cookies: tuple[tuple[str, str], ...]
-
-    def headers(self, *, with_cookies: bool) -> dict[str, str]:
-        """Return the headers of a plain request, as the browser would identify itself."""
-        headers = {"User-Agent": self.user_agent}
-        if with_cookies:
-            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies)
-        return headers
-
-
-async def solve(
-    session: aiohttp.ClientSession, service: URL, page: URL, *, human: bool = False
-) -> Clearance:
-    """Have the service open the page and wait until it is through; shows the result.
-
-    Args:
-        human: Whether a person is waited for where the challenge needs one.
-    """
-    request = {"url": str(page), "success_text": SUCCESS_TEXT, "timeout": SOLVE_TIMEOUT}
-    if human:
-        request["on_challenge"] = "wait"
-    say(f"\n==> POST /solve {json.dumps(request)}")
-    started = time.monotonic()
-    data = await _solved(session, service, request)
-    _show(data, time.monotonic() - started)
-    return _clearance(data)
-
-
-async def _solved(
-    session: aiohttp.ClientSession, service: URL, request: dict[str, Any]
-) -> dict[str, Any]:
-    async with session.post(service / "solve", json=request) as answer:
-        if answer.status != 202:
-            raise DemoError(f"POST /solve was answered {answer.status}: {await answer.text()}")
-        task_id = (await answer.json())["task_id"]
-    data = await _result(session, service / "result" / task_id)
-    if data["timeout_reached"] or data["status_code"] != 200 or SUCCESS_TEXT not in data["html"]:
-        raise DemoError("the page that came back is not the one behind the challenge")
-    return data
-
-
-def _clearance(data: dict[str, Any]) -> Clearance:
-    cookies = tuple((cookie["name"], cookie["value"]) for cookie in data["cookies"])
-    return Clearance(URL(data["url"]), data["user_agent"], cookies)
-
-
-async def _result(session: aiohttp.ClientSession, url: URL) -> dict[str, Any]:
-    deadline = time.monotonic() + SOLVE_TIMEOUT + 30
-    told = False
-    while time.monotonic() < deadline:
-        async with session.get(url, params={"wait": "2"}) as answer:
-            body: dict[str, Any] = await answer.json()
-        if body["status"] == "waiting_for_human":
-            if not told:
-                say(
-                    f"\n    A person is needed. Open this page, and click the red dot:\n\n    {body['link']}\n"
-                )
-                told, deadline = True, deadline + HUMAN_TIMEOUT
-            continue
-        if body["status"] == "completed":
-            data: dict[str, Any] = body["data"]
-            return data
-        if body["status"] not in ("pending", "running"):
-            raise DemoError(f"the task ended as {body['status']}: {body['error']}")
-    raise DemoError("the task did not end in time")
-
-
-def _show(data: dict[str, Any], seconds: float) -> None:
-    say(f"    status      {data['status_code']}, timeout reached: {data['timeout_reached']}")
-    say(f"    page        {data['url']}, {len(data['html'])} characters")
-    say(f"    cookies     {', '.join(cookie['name'] for cookie in data['cookies']) or 'none'}")
-    say(f"    user-agent  {data['user_agent']}")
-    say(f"    time        {seconds:.1f} s")
-
-
-async def prove(
-    session: aiohttp.ClientSession, clearance: Clearance, *, refused: int = 403
-) -> None:
-    """Fetch the page twice without a browser: only the cookies may make the difference.
-
-    Args:
-        refused: The site's status without them.
-    """
-    say("\n==> The same page with plain Python (aiohttp)")
-    for with_cookies, expected in ((False, refused), (True, 200)):
-        headers = clearance.headers(with_cookies=with_cookies)
-        async with session.get(clearance.url, headers=headers) as answer:
-            through = SUCCESS_TEXT in await answer.text()
-        label = "with the cookies and user-agent" if with_cookies else "without cookies"
-        _line(label, answer.status, through)
-        if (answer.status, through) != (expected, with_cookies):
-            raise DemoError(f"{label} the page should have been answered {expected}")
-
-
-def _line(label: str, status: object, through: bool) -> None:
-    say(f"    {label + ':':33}{status}, {'through' if through else 'not through'}")
-
-
-async def prove_fetch(session: aiohttp.ClientSession, service: URL, page: URL) -> None:
-    """Solve a page of the fingerprint site; then only the browser itself may get it."""
-    say("\n==> A site that looks at the client's fingerprint: the same cookies and user-agent by")
-    request = {"url": str(page), "success_text": SUCCESS_TEXT, "timeout": SOLVE_TIMEOUT}
-    data = await _solved(session, service, {**request, "session": "demo"})
-    headers = _clearance(data).headers(with_cookies=True)
-    async with session.get(page, headers=headers) as plain:
-        _line("plain Python (aiohttp)", plain.status, SUCCESS_TEXT in await plain.text())
-    asked = {"url": str(page), "timeout": SOLVE_TIMEOUT, "session": "demo"}
-    async with session.post(service / "fetch", json=asked) as answer:
-        fetched = await answer.json()
-    through = SUCCESS_TEXT.encode() in base64.b64decode(fetched.get("body", ""))
-    _line("POST /fetch, by the browser", fetched.get("status"), through)
-    if (plain.status, fetched.get("status"), through) != (403, 200, True):
-        raise DemoError(f"plain Python should have been refused, and not POST /fetch: {fetched}")
 
 
 async def demo(browser: str) -> None:

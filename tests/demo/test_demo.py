@@ -10,9 +10,11 @@ from aiohttp.test_utils import TestServer
 from yarl import URL
 
 from demo.challenge_site import SiteOptions, create_site
-from demo.demo import main, prove, prove_fetch, solve
+from demo.demo import main
 from demo.fingerprint_site import serving
 from demo.programs import DemoError
+from demo.prove import prove, prove_fetch
+from demo.solve import solve
 from tests.support.service import Service
 
 pytestmark = pytest.mark.browser
