@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from itertools import pairwise
 
@@ -14,8 +14,17 @@ from aiohttp.test_utils import TestServer
 
 from captcha_bypass.browsers.janitor import IDLE_SECONDS
 from tests.support.fake_service import LASTING, PAGE, URL, opened, run_fake_service
-from tests.support.fire import Gate, assert_result_or, ended, guards, hit, repeated, seeded, works
-from tests.support.fire import settled as calm
+from tests.support.fire import (
+    Gate,
+    assert_result_or,
+    ended,
+    guards,
+    hit,
+    repeated,
+    seeded,
+    settled,
+    works,
+)
 from tests.support.hard_site import SEEN
 from tests.support.service import Client, Service, client_of, eventually, run_service
 
@@ -28,16 +37,6 @@ CLIENTS = 6
 WORKERS = 4
 #: Seconds within which a browser is closed that was started beside one which pages kept busy.
 IDLE_END = IDLE_SECONDS + 15.0
-
-
-async def settled(count: Callable[[], int]) -> int:
-    """Return a count once it has not changed for a second."""
-    last, since = count(), time.monotonic()
-    while time.monotonic() - since < 1:
-        await asyncio.sleep(0.05)
-        if (now := count()) != last:
-            last, since = now, time.monotonic()
-    return last
 
 
 @pytest.fixture(scope="module")
@@ -122,14 +121,13 @@ async def test_cancelled_running_task_is_dead_within_two_seconds(
 ) -> None:
     async with client_of(four) as client:
         await client.until_warm()
-        before = await settled(lambda: len(four.content_pids()))
+        before = await settled(four.content_pids, calm=1)
         task = await client.submit(url=str(hard.make_url(page)), success_text="never", timeout=60)
         assert await eventually(lambda: len(hard.app[SEEN]) > 0, 20)
         # The task has the page that was ready, and the next one is made ready.
-        assert await eventually(lambda: len(four.content_pids()) > before, 20)
+        assert await eventually(lambda: len(four.content_pids()) > len(before), 20)
         # Not those that were there before: the page that was ready may have become so only just now.
-        await settled(lambda: len(four.content_pids()))
-        there = four.content_pids()
+        there = await settled(four.content_pids, calm=1)
         status, body = await client.delete(task)
         assert (status, body["success"]) == (200, True)
         assert await eventually(lambda: len(there - four.content_pids()) == 1, 2)
@@ -173,7 +171,8 @@ async def test_cancelled_tasks_are_gone_for_ever_and_leave_nothing(
             assert_result_or(frozenset(), await ended(client, tasks, 60))
         # Firefox keeps the windows, and the processes, of as many pages as there ever were at once: in
         # a storm those of all workers, and some that are being closed.
-        most, pages_before = await calm(four) + WORKERS, guards(four)
+        most = await settled(lambda: len(four.family()), calm=3) + WORKERS
+        pages_before = guards(four)
         jobs = iter([str(draw.choice(pages)) for _ in range(times)])
 
         async def one_after_the_other() -> list[tuple[str, float]]:

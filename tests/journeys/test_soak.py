@@ -45,7 +45,7 @@ async def test_thousands_of_tasks_end_as_they_should_and_nothing_grows(
         with run_service(tmp_path, *flags) as service:
             async with client_of(service) as client:
                 await works(client, hard)
-                base_line = await settled(service)
+                base_line = await settled(lambda: len(service.family()), calm=3)
                 meter = Meter(service)
 
                 def after_each(ended: int) -> None:

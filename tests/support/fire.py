@@ -8,8 +8,8 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterable
-from typing import Self
+from collections.abc import Callable, Iterable
+from typing import Self, TypeVar
 
 import psutil
 import pytest
@@ -18,6 +18,7 @@ from aiohttp.test_utils import TestServer
 
 from tests.support.service import Client, Json, Service, alive, eventually
 
+T = TypeVar("T")
 #: Seconds past its timeout in which a task has ended, whatever was done to its browser.
 END_GRACE = 10.0
 #: Seconds in which a slot that was hit serves a task again, a browser's start on a busy machine
@@ -223,13 +224,13 @@ async def until_health(client: Client, status: int, seconds: float) -> Json:
     return answer[1]
 
 
-async def settled(service: Service, seconds: float = 30.0, calm: float = 3.0) -> int:
-    """Wait until the number of its processes stays the same; returns it."""
+async def settled(look: Callable[[], T], calm: float, seconds: float = 30.0) -> T:
+    """Return what a look shows once it has shown the same for `calm` seconds."""
     deadline = time.monotonic() + seconds
-    count, since = len(service.family()), time.monotonic()
+    seen, since = look(), time.monotonic()
     while time.monotonic() - since < calm:
-        assert time.monotonic() < deadline, f"still changing: {count} processes"
+        assert time.monotonic() < deadline, f"still changing: {seen}"
         await asyncio.sleep(0.1)
-        if (now := len(service.family())) != count:
-            count, since = now, time.monotonic()
-    return count
+        if (now := look()) != seen:
+            seen, since = now, time.monotonic()
+    return seen

@@ -19,7 +19,7 @@ from captcha_bypass.browsers import janitor
 from tests.support import juggler
 from tests.support.fake_browsers import LIMITS
 from tests.support.fake_service import PAGE, run_fake_service
-from tests.support.fire import Gate, assert_result_or, ended
+from tests.support.fire import Gate, assert_result_or, ended, settled
 from tests.support.hard_site import SEEN
 from tests.support.service import Client, Service, client_of, eventually, run_service
 
@@ -133,19 +133,10 @@ async def test_tasks_that_share_a_browser_share_nothing_else(
     assert [path for path, _ in diary.app[SEEN]].count("/?mark=same") == 2, "nor what is cached"
 
 
-async def settled(service: Service) -> frozenset[int]:
-    """The content processes there are once none has come or gone for two seconds."""
-    looks: list[frozenset[int]] = []
-    while len(looks) < 8 or len(set(looks[-8:])) > 1:
-        looks.append(service.content_pids())
-        await asyncio.sleep(0.25)
-    return looks[-1]
-
-
 async def test_tasks_at_once_have_content_processes_of_their_own(
     together: Client, sharing: Service
 ) -> None:
-    before = await settled(sharing)
+    before = await settled(sharing.content_pids, calm=2)
     async with Gate() as gate:
         tasks = await gate.enter(together, tasks=3, timeout=40)
         # Some of those that were there may end only now.
