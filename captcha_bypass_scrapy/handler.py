@@ -137,7 +137,7 @@ class ChallengeHandler:
             self._reporter.count("clearance/expired")
         if solve is not None:
             self._reporter.count("solve/joined")
-            solve.waiters += 1
+            solve.add_waiter()
         elif (resting := self._solves.given_up(key)) is not None:
             raise resting
         elif (rest := self._solves.rest(key)) is not None:
@@ -216,12 +216,12 @@ class ChallengeHandler:
     async def _page_of(self, solve: Solve, challenged: Challenged) -> Request | Response | None:
         """Wait for a solve whose page is what this request wants; None where it is not that."""
         if not opens_own_page(challenged):
-            solve.waiters += 1
+            solve.add_waiter()
             return None
-        solve.keeps = True
+        solve.keep_solution()
         with self._parking.place_lent(challenged.request):
             await asyncio.wait([solve.outcome])
-        solution, solve.solution = solve.solution, None
+        solution = solve.take_solution()
         if isinstance(solve.outcome.result(), CrawlEnding):
             raise CrawlEnding
         if solution is None:

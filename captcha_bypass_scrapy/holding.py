@@ -174,7 +174,7 @@ class RequestHolder:
             )
         except SolveError as error:
             raise self._fail(request, solve, error) from error
-        coming.waiters += 1
+        coming.add_waiter()
         request_state.wait_for(request, coming.number, leads=following is None)
         return Obstacle(coming.outcome, freed=self._solves.freed(coming.key))
 

@@ -96,8 +96,7 @@ class SolveRunner:
         shares = False
         try:
             solution = await self._solver.get_clearance(challenged)
-            if solve.keeps:
-                solve.solution = solution
+            solve.worked(solution)
             outcome = None
             shares = self._clearances.spans_domain(solve.key)
             self._reporter.retrying(solve.waiters, solve.key)

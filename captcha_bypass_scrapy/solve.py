@@ -34,11 +34,10 @@ class Solve:
         self.old = old
         #: The challenge page, for the errbacks of those who wait.
         self.response = challenged.response
-        #: Requests that were challenged and wait for it; the first leads.
-        self.waiters = 0
-        #: Whether the one that leads wants what the browser brought, and that, until it is fetched.
-        self.keeps = False
-        self.solution: Solution | None = None
+        self._waiters = 0
+        #: Whether the one that leads wants what the browser brings, and that, until it is taken.
+        self._keeps = False
+        self._solution: Solution | None = None
         #: None when solved, otherwise why not. A value and never an exception, so that a solve
         #: nobody waits for leaves no warning behind.
         self.outcome: asyncio.Future[SolveError | CrawlEnding | None] = (
@@ -49,6 +48,33 @@ class Solve:
     def shared(self) -> bool:
         """Whether it goes by the project's settings and not by one request's own options."""
         return self.options.shared
+
+    @property
+    def waiters(self) -> int:
+        """Requests that were challenged and wait for it; the first leads."""
+        return self._waiters
+
+    def add_waiter(self) -> None:
+        """Count one request more that waits for it."""
+        self._waiters += 1
+
+    def keep_solution(self) -> None:
+        """Have what the browser brings kept, for the request that leads: see `take_solution`."""
+        self._keeps = True
+
+    def worked(self, solution: Solution) -> None:
+        """Take note of what the browser has brought."""
+        if self._keeps:
+            self._solution = solution
+
+    def take_solution(self) -> Solution | None:
+        """Return what the browser has brought, and forget it; None: nothing, or it was not kept."""
+        solution, self._solution = self._solution, None
+        return solution
+
+    def clear_response(self) -> None:
+        """Forget the challenge page, which nobody asks for once it has worked."""
+        self.response = None
 
     def concerns(self, url: str) -> bool:
         """Whether a request to there was challenged where this is solved."""

@@ -97,7 +97,7 @@ class Solves:
         site = self._sites[solve.key]
         if outcome is None:
             site.solve_worked()
-            solve.response = None
+            solve.clear_response()
             if unproven:
                 site.prove()
         elif isinstance(outcome, SolveError) and outcome.kind == "unsolved" and solve.shared:

@@ -1,11 +1,14 @@
-"""Whom a solve is good for."""
+"""Whom a solve is good for, and what it keeps for those who wait."""
 
 from __future__ import annotations
+
+from typing import cast
 
 import pytest
 from scrapy import Request
 
 from captcha_bypass.challenges import Challenge
+from captcha_bypass_scrapy.answers import Solution
 from captcha_bypass_scrapy.challenged import Challenged
 from captcha_bypass_scrapy.keys import SiteKey, Target
 from captcha_bypass_scrapy.options import Options
@@ -43,3 +46,24 @@ async def test_solve_concerns_those_who_were_challenged_where_it_is_solved(
 async def test_solve_fits_who_asks_for_the_same() -> None:
     assert solve_of().fits(Options("html", 60.0, None, None, retry_times=9))
     assert not solve_of().fits(OWN)
+
+
+async def test_what_the_browser_brings_is_kept_for_the_one_who_wants_it_and_once() -> None:
+    solve, other = solve_of(), solve_of()
+    found = cast("Solution", {"html": "page"})
+    solve.keep_solution()
+
+    for each in (solve, other):
+        each.worked(found)
+
+    assert solve.take_solution() is found
+    assert solve.take_solution() is None
+    assert other.take_solution() is None
+
+
+async def test_those_who_wait_for_a_solve_are_counted() -> None:
+    solve = solve_of()
+    solve.add_waiter()
+    solve.add_waiter()
+
+    assert solve.waiters == 2
