@@ -109,8 +109,7 @@ class Lease:
     async def open(self, permit: Permit) -> Tab:
         """Open the page; see Place."""
         self._tab = await self.place.open(permit)
-        self._tab.guard.on_overrun = self.interrupt
-        self._tab.loan = self
+        self._tab.lend_to(self)
         return self._tab
 
     def end(self) -> None:

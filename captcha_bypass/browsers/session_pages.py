@@ -78,9 +78,7 @@ class SessionPages:
             guard = self._tab.guard
             # Else a task has it, whose traffic it counts.
             if not (is_lent and guard.serves(permit)):
-                if self._visits.permit != permit:
-                    await self._visits.close(self._browser)
-                    self._visits.permit = permit
+                await self._visits.admit(permit, self._browser)
                 if not await guard.admit_beside(permit):
                     # To its end, or a client that hangs up would take it from the others.
                     await uninterrupted(self._renew(permit))

@@ -30,6 +30,9 @@ class Loan(Protocol):
     def extend(self, when: float) -> None:
         """Move the moment, on the event loop's clock, from which the task may have it no longer."""
 
+    def interrupt(self) -> None:
+        """Take the page from its task at once."""
+
 
 @dataclass(eq=False)
 class Tab:
@@ -39,6 +42,11 @@ class Tab:
     guard: Guard
     #: That of the task that has it, or had it last.
     loan: Loan | None = None
+
+    def lend_to(self, loan: Loan) -> None:
+        """Let a task have it, which is interrupted once the page has moved more than it may."""
+        self.loan = loan
+        self.guard.on_overrun = loan.interrupt
 
 
 async def open_page(context: BrowserContext) -> Page:

@@ -32,9 +32,15 @@ class Visits:
 
     def __init__(self) -> None:
         #: What the requests may reach that they are for.
-        self.permit: Permit | None = None
+        self._permit: Permit | None = None
         self._pages: dict[str, asyncio.Task[Tab]] = {}
         self._replaced: set[asyncio.Task[Tab]] = set()
+
+    async def admit(self, permit: Permit, home: Home) -> None:
+        """Let requests be sent that may reach what `permit` says; the pages of others are closed."""
+        if permit != self._permit:
+            await self.close(home)
+            self._permit = permit
 
     async def page(self, tabs: Tabs, beside: Tab, permit: Permit, origin: str) -> Tab:
         """Return the page of an origin; it is opened if there is none.

@@ -31,14 +31,14 @@ class Place:
         self.closed: list[Tab] = []
         self.killed: list[str] = []
         self.at_check: TaskError | None = None
-        page = SimpleNamespace(url="http://site.test/")
-        self.tab: Any = SimpleNamespace(page=page, guard=SimpleNamespace(overrun=None))
+        page: Any = SimpleNamespace(url="http://site.test/")
+        guard: Any = SimpleNamespace(overrun=None)
+        self.tab = Tab(page, guard)
         place: Any = self
         self.lease = Lease(place)
 
     async def open(self, permit: Permit) -> Tab:
-        tab: Tab = self.tab
-        return tab
+        return self.tab
 
     async def close_tab(self, tab: Tab) -> None:
         self.closed.append(tab)

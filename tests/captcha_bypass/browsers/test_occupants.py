@@ -22,12 +22,12 @@ class Opened:
     """A place with one page, which is at an address."""
 
     def __init__(self, url: str) -> None:
-        page = SimpleNamespace(url=url)
-        self.tab: Any = SimpleNamespace(page=page, guard=SimpleNamespace(overrun=None))
+        page: Any = SimpleNamespace(url=url)
+        guard: Any = SimpleNamespace(overrun=None)
+        self.tab = Tab(page, guard)
 
     async def open(self, permit: object) -> Tab:
-        tab: Tab = self.tab
-        return tab
+        return self.tab
 
     def loss(self, *, suspect: bool) -> TaskError:
         return BrowserLost(suspect=suspect)

@@ -97,6 +97,16 @@ async def test_all_pages_are_closed_together(world: World) -> None:
     assert world.pages.open == []
 
 
+async def test_pages_are_closed_once_requests_may_reach_something_else(world: World) -> None:
+    home = cast("Any", world)
+    await world.visits.admit(PERMIT, home)
+    page = await world.visit.tab()
+    await world.visits.admit(PERMIT, home)
+    assert world.pages.open == [page]
+    await world.visits.admit(Permit(Destination("other.test", 80)), home)
+    assert world.pages.open == []
+
+
 async def test_page_that_does_not_open_is_tried_again(world: World) -> None:
     world.pages.fails = True
     with pytest.raises(BrowserLost):
