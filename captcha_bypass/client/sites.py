@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from captcha_bypass.challenges import is_clearance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from captcha_bypass.client.cookies import Cookie
     from captcha_bypass.client.errors import ClientError
@@ -84,6 +84,18 @@ class Clearance:
     def spans(self, host: str) -> bool:
         """Whether one of its cookies is for a whole domain that this host belongs to."""
         return any(c.domain.startswith(".") and c.is_for(host) and c.live() for c in self.cookies)
+
+    def take_probe(self) -> bool:
+        """Let whoever asks be the first that carries it; False: another is."""
+        first, self._probed = not self._probed, True
+        return first
+
+    def renew(self, host: str, values: Mapping[str, str]) -> None:
+        """Take over new values, by name, of those of its cookies that are for a host."""
+        self.cookies = tuple(
+            replace(c, value=values[c.name]) if c.name in values and c.is_for(host) else c
+            for c in self.cookies
+        )
 
 
 class Flight:
@@ -174,8 +186,7 @@ class Sites:
     def take_probe(self, clearance: Clearance) -> bool:
         """Whether this request is the first that carries it; the others wait for its answer."""
         with self._lock:
-            first, clearance._probed = not clearance._probed, True
-            return first
+            return clearance.take_probe()
 
     def proven(self, clearance: Clearance) -> None:
         """Let those go on who wait for that."""
@@ -216,10 +227,7 @@ class Sites:
         if not fresh:
             return
         with self._lock:
-            clearance.cookies = tuple(
-                replace(c, value=fresh[c.name]) if c.name in fresh and c.is_for(host) else c
-                for c in clearance.cookies
-            )
+            clearance.renew(host, fresh)
 
 
 def chosen(cookies: Iterable[Cookie], vendor: str, own: Iterable[str]) -> tuple[Cookie, ...]:

@@ -49,6 +49,12 @@ def test_new_values_that_the_site_gives_its_cookies_are_taken_over() -> None:
     assert found.cookies[0].value == "2"
 
 
+def test_one_request_alone_is_the_first_that_carries_a_clearance() -> None:
+    sites, found = Sites(), cleared()
+    assert [sites.take_probe(found) for _ in range(3)] == [True, False, False]
+    assert sites.take_probe(cleared())
+
+
 def test_the_vendors_own_cookies_are_chosen_and_all_where_there_are_none() -> None:
     mine, theirs = Cookie("login", "1", "site.test"), Cookie("cf_clearance", "1", "site.test")
     session = Cookie("sid", "1", "site.test")
