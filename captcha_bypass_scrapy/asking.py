@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from captcha_bypass_scrapy.keys import Proxy
     from captcha_bypass_scrapy.options import Options
     from captcha_bypass_scrapy.settings import OnChallenge
-    from captcha_bypass_scrapy.site_cookies import Parted
+    from captcha_bypass_scrapy.site_cookies import SplitCookies
 
 #: The browser sets them by itself, or, as the user-agent, the clearance is bound to them; cookies have
 #: a field of their own. https://fetch.spec.whatwg.org/#forbidden-request-header
@@ -38,7 +38,7 @@ _LONGEST_JAR = 128
 def fetch_body(
     request: Request,
     options: Options,
-    cookies: Parted,
+    cookies: SplitCookies,
     *,
     timeout: float,
     proxy: Proxy | None,

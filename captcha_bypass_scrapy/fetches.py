@@ -94,7 +94,7 @@ class Fetches:
         body = fetch_body(
             request,
             options,
-            self._cookies.part(request),
+            self._cookies.split(request),
             timeout=timeout,
             proxy=key.proxy if self._config.share_proxy else None,
             crawl=self._crawl,

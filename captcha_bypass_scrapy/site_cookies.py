@@ -26,7 +26,7 @@ MAX_PAIRS = 300
 _MAX_HEADER = 8192
 
 
-class Parted(NamedTuple):
+class SplitCookies(NamedTuple):
     """A request's cookies, as entries for POST /fetch.
 
     Attributes:
@@ -61,13 +61,13 @@ class SiteCookies:
         while len(self._set) > MAX_SITES:
             self._set.popitem(last=False)
 
-    def part(self, request: Request) -> Parted:
-        """Part a request's cookies; a vendor's are left out, as the browser has better ones."""
+    def split(self, request: Request) -> SplitCookies:
+        """Split a request's cookies; a vendor's are left out, as the browser has better ones."""
         header = request.headers.get(b"Cookie")
         own: list[dict[str, str]] = []
         site: list[dict[str, str]] = []
         if not header:
-            return Parted(own, site)
+            return SplitCookies(own, site)
         known = self._set.get((origin_of(request.url), jar_of(request))) or ()
         for name, value in parse_header(text_of(header)).items():
             if not is_kept(name, value) or is_clearance(name):
@@ -75,7 +75,7 @@ class SiteCookies:
             # POST /fetch sets others than ASCII only where a session begins.
             given = value.isascii() and hash((name, value)) not in known
             (own if given else site).append({"name": name, "value": value})
-        return Parted(own, site)
+        return SplitCookies(own, site)
 
 
 def jar_of(request: Request) -> str:

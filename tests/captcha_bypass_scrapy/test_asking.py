@@ -18,17 +18,17 @@ from captcha_bypass.wire.fetch import FetchRequest
 from captcha_bypass_scrapy.asking import fetch_body, fetch_headers
 from captcha_bypass_scrapy.keys import Proxy
 from captcha_bypass_scrapy.options import Options
-from captcha_bypass_scrapy.site_cookies import Parted
+from captcha_bypass_scrapy.site_cookies import SplitCookies
 
 PAGE = "http://site.example/page"
 OPTIONS = Options("fetch", 60.0, None, None)
-NONE = Parted([], [])
+NONE = SplitCookies([], [])
 
 
 def body(
     request: Request,
     options: Options = OPTIONS,
-    cookies: Parted = NONE,
+    cookies: SplitCookies = NONE,
     proxy: Proxy | None = None,
 ) -> dict[str, Any]:
     """The body, which the service must take."""
@@ -106,7 +106,7 @@ def test_conditions_of_a_solve_go_along_and_what_only_a_page_has_does_not() -> N
 
 
 def test_cookies_and_proxy_have_fields_of_their_own() -> None:
-    cookies = Parted([{"name": "a", "value": "1"}], [{"name": "b", "value": "2"}])
+    cookies = SplitCookies([{"name": "a", "value": "1"}], [{"name": "b", "value": "2"}])
     found = body(Request(PAGE), cookies=cookies, proxy=Proxy("http://proxy:81", "user", "word"))
     assert found["cookies"] == [{"name": "a", "value": "1"}]
     assert found["first_cookies"] == [{"name": "b", "value": "2"}]

@@ -29,7 +29,7 @@ class Bound(scrapy.Spider):
 
 
 @asynccontextmanager
-async def boundaries(
+async def scope_of_a_crawl(
     spider: type[scrapy.Spider] = Bound, **settings: object
 ) -> AsyncIterator[Scope]:
     async with opened(spider, **settings) as crawler:
@@ -50,18 +50,18 @@ async def boundaries(
     ],
 )
 async def test_browsers_page_is_offsite_where_a_link_would_be(url: str, *, offsite: bool) -> None:
-    async with boundaries() as found:
+    async with scope_of_a_crawl() as found:
         assert found.is_offsite(url) is offsite
 
 
 async def test_spider_without_allowed_domains_has_no_offsite() -> None:
-    async with boundaries(Idle) as found:
+    async with scope_of_a_crawl(Idle) as found:
         assert not found.is_offsite("http://anywhere.example/")
 
 
 async def test_project_without_the_offsite_filter_has_no_offsite() -> None:
     filters = {"scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None}
-    async with boundaries(DOWNLOADER_MIDDLEWARES=filters) as found:
+    async with scope_of_a_crawl(DOWNLOADER_MIDDLEWARES=filters) as found:
         assert not found.is_offsite("http://evil.example/")
 
 
@@ -77,12 +77,12 @@ async def test_shell_that_has_no_spider_yet_has_no_offsite() -> None:
 
 async def test_page_that_was_asked_for_is_never_checked() -> None:
     """It was let through already, whatever the filter says of it now."""
-    async with boundaries() as found:
+    async with scope_of_a_crawl() as found:
         await found.ensure_allowed("http://evil.example/", Request("http://evil.example/"))
 
 
 async def test_page_on_another_site_is_refused_with_its_address() -> None:
-    async with boundaries() as found:
+    async with scope_of_a_crawl() as found:
         with pytest.raises(SolveError, match=r"http://evil\.example/x, which is outside") as raised:
             await found.ensure_allowed("http://evil.example/x", Request(HOST))
 
@@ -90,21 +90,21 @@ async def test_page_on_another_site_is_refused_with_its_address() -> None:
 
 
 async def test_page_elsewhere_on_the_site_is_none_to_refuse() -> None:
-    async with boundaries() as found:
+    async with scope_of_a_crawl() as found:
         await found.ensure_allowed("http://b.site.example/moved", Request(HOST))
 
 
 @pytest.mark.parametrize("way", ["dont_filter", "allow_offsite"])
 async def test_request_that_may_be_redirected_anywhere_may_end_anywhere(way: str) -> None:
     request = Request(HOST, dont_filter=way == "dont_filter", meta={way: True})
-    async with boundaries() as found:
+    async with scope_of_a_crawl() as found:
         await found.ensure_allowed("http://evil.example/", request)
 
 
 async def test_leave_that_we_gave_a_redirect_is_none_for_the_browser() -> None:
     request = Request(HOST)
     request_state.allow_offsite(request)
-    async with boundaries() as found:
+    async with scope_of_a_crawl() as found:
         with pytest.raises(SolveError):
             await found.ensure_allowed("http://evil.example/", request)
 
@@ -131,7 +131,7 @@ FORBIDS = "User-agent: *\nDisallow: /secret\n"
 
 
 async def test_page_that_robots_txt_forbids_is_refused_as_a_link_there() -> None:
-    async with site(FORBIDS) as (url, asked), boundaries(ROBOTSTXT_OBEY=True) as found:
+    async with site(FORBIDS) as (url, asked), scope_of_a_crawl(ROBOTSTXT_OBEY=True) as found:
         await found.ensure_allowed(f"{url}/open", Request(f"{url}/a"))
         with pytest.raises(SolveError, match=f"the browser ended at {url}/secret: ") as raised:
             await found.ensure_allowed(f"{url}/secret", Request(f"{url}/a"))
@@ -142,7 +142,7 @@ async def test_page_that_robots_txt_forbids_is_refused_as_a_link_there() -> None
 
 async def test_rules_for_the_requests_own_user_agent_count() -> None:
     text = "User-agent: shop\nDisallow: /secret\n"
-    async with site(text) as (url, _), boundaries(ROBOTSTXT_OBEY=True) as found:
+    async with site(text) as (url, _), scope_of_a_crawl(ROBOTSTXT_OBEY=True) as found:
         await found.ensure_allowed(f"{url}/secret", Request(f"{url}/a"))
         with pytest.raises(SolveError):
             await found.ensure_allowed(
@@ -152,7 +152,7 @@ async def test_rules_for_the_requests_own_user_agent_count() -> None:
 
 @pytest.mark.parametrize("obey", [False, True])
 async def test_robots_txt_is_asked_for_by_those_alone_who_obey_it(*, obey: bool) -> None:
-    async with site(FORBIDS) as (url, asked), boundaries(ROBOTSTXT_OBEY=obey) as found:
+    async with site(FORBIDS) as (url, asked), scope_of_a_crawl(ROBOTSTXT_OBEY=obey) as found:
         request = Request(f"{url}/a", meta={"dont_obey_robotstxt": True} if obey else {})
         await found.ensure_allowed(f"{url}/secret", request)
 
@@ -160,7 +160,7 @@ async def test_robots_txt_is_asked_for_by_those_alone_who_obey_it(*, obey: bool)
 
 
 async def test_requests_that_waited_for_a_solved_robots_txt_are_checked() -> None:
-    async with site(FORBIDS) as (url, _), boundaries(ROBOTSTXT_OBEY=True) as found:
+    async with site(FORBIDS) as (url, _), scope_of_a_crawl(ROBOTSTXT_OBEY=True) as found:
         await found.ask_robots_again(Request(f"{url}/secret"))  # Scrapy itself has done so
         found.robots_arrived(Request(f"{url}/robots.txt"))
 
@@ -174,7 +174,7 @@ async def test_requests_that_come_later_are_not_checked_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(scope_module, "ASK_AGAIN_SECONDS", -1.0)
-    async with site(FORBIDS) as (url, asked), boundaries(ROBOTSTXT_OBEY=True) as found:
+    async with site(FORBIDS) as (url, asked), scope_of_a_crawl(ROBOTSTXT_OBEY=True) as found:
         found.robots_arrived(Request(f"{url}/robots.txt"))
         await found.ask_robots_again(Request(f"{url}/secret"))
 
@@ -182,7 +182,7 @@ async def test_requests_that_come_later_are_not_checked_twice(
 
 
 async def test_other_pages_that_come_after_a_solve_are_no_robots_txt() -> None:
-    async with site(FORBIDS) as (url, asked), boundaries(ROBOTSTXT_OBEY=True) as found:
+    async with site(FORBIDS) as (url, asked), scope_of_a_crawl(ROBOTSTXT_OBEY=True) as found:
         found.robots_arrived(Request(f"{url}/robots.txt/a"))
         await found.ask_robots_again(Request(f"{url}/secret"))
 

@@ -22,7 +22,7 @@ def answered(cookies: SiteCookies, asked: Request, *set_cookies: str | bytes) ->
 
 def parted(cookies: SiteCookies, asked: Request) -> tuple[dict[str, str], dict[str, str]]:
     """What is the spider's, and what the site's."""
-    own, site = cookies.part(asked)
+    own, site = cookies.split(asked)
     return {c["name"]: c["value"] for c in own}, {c["name"]: c["value"] for c in site}
 
 

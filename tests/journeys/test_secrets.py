@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.support.hard_site import SEEN, create_hard_site
-from tests.support.proxies import Proxy, exits
+from tests.support.proxies import Proxy, running_proxies
 from tests.support.service import Client, Json, Service, eventually, run_service
 
 pytestmark = pytest.mark.browser
@@ -64,7 +64,7 @@ async def site() -> AsyncIterator[TestServer]:
 
 @pytest.fixture
 async def proxy() -> AsyncIterator[Proxy]:
-    async with exits(1) as (proxy,):
+    async with running_proxies(1) as (proxy,):
         proxy.password = SECRETS["proxy password"]
         yield proxy
 

@@ -11,7 +11,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from tests.support.fire import contents, hit, parents
-from tests.support.proxies import exits
+from tests.support.proxies import running_proxies
 from tests.support.service import Client, Service, eventually
 from tests.support.visits import (
     HEAVY_BYTES,
@@ -159,7 +159,7 @@ def heavy(service: Service) -> list[psutil.Process]:
 
 
 async def test_proxy_of_a_request_is_used_in_a_session_too(user: Client, visits: Visits) -> None:
-    async with exits(2) as proxies:
+    async with running_proxies(2) as proxies:
         for proxy in proxies:
             settings = {
                 "server": f"http://127.0.0.1:{proxy.port}",

@@ -72,8 +72,8 @@ class Proxy:
 
 
 @asynccontextmanager
-async def exits(count: int) -> AsyncIterator[list[Proxy]]:
-    """Run proxies that leave by 127.0.0.11, 127.0.0.12 ..."""
+async def running_proxies(count: int) -> AsyncIterator[list[Proxy]]:
+    """Run proxies that go out by 127.0.0.11, 127.0.0.12 ..."""
     async with AsyncExitStack() as stack:
         proxies = [Proxy(f"127.0.0.{11 + n}", f"user{n}") for n in range(count)]
         for proxy in proxies:

@@ -15,7 +15,7 @@ from captcha_bypass_scrapy.site_state import OPENING_SECONDS
 from tests.captcha_bypass_scrapy.bound_site import BLOB, PAGE, BoundSite
 from tests.captcha_bypass_scrapy.crawling import Crawled, Crawler
 from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, serving
-from tests.support.proxies import exits
+from tests.support.proxies import running_proxies
 
 FLAGS = ["captcha-bypass"]
 ADDON = {"captcha_bypass_scrapy.Addon": 500}
@@ -422,7 +422,7 @@ async def test_other_hosts_keep_crawling_while_the_first_is_opened(
 async def test_each_exit_has_a_session_of_its_own(
     fake_crawl: Crawler, fake: FakeService, bound: FakeSite
 ) -> None:
-    async with exits(2) as proxies:
+    async with running_proxies(2) as proxies:
         for proxy in proxies:
             proxy.wants_login = False
             fake.browser.addresses[f"http://127.0.0.1:{proxy.port}"] = proxy.address

@@ -11,7 +11,7 @@ from aiohttp import web
 from tests.captcha_bypass_scrapy.crawling import Crawler
 from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, Json, page_of, serving
 from tests.journeys.scrapy.test_one_solve import all_pages, urls
-from tests.support.proxies import exits
+from tests.support.proxies import running_proxies
 
 
 async def test_requests_in_a_slots_queue_get_the_clearance_that_comes_meanwhile(
@@ -32,7 +32,7 @@ async def test_no_jar_carries_a_renewed_clearance_to_another_exit(
     fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
 ) -> None:
     guarded.rotates = True
-    async with exits(2) as proxies:
+    async with running_proxies(2) as proxies:
         addresses = {proxy.username: proxy.address for proxy in proxies}
 
         async def solve(task: Json) -> Json:

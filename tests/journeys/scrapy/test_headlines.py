@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler
 
 from demo.challenge_site import STATS, SiteOptions, create_site
 from tests.captcha_bypass_scrapy.crawling import Crawler
-from tests.support.proxies import exits
+from tests.support.proxies import running_proxies
 from tests.support.service import eventually
 
 pytestmark = pytest.mark.browser
@@ -121,8 +121,8 @@ async def test_site_that_never_passes_ends_in_challenge_not_solved(
     assert len(slow) == crawled.stats["captcha_bypass/solve/count"]
 
 
-async def test_three_rotating_exits_need_three_solves(crawl: Crawler, site: TestServer) -> None:
-    async with exits(3) as proxies:
+async def test_three_rotating_proxies_need_three_solves(crawl: Crawler, site: TestServer) -> None:
+    async with running_proxies(3) as proxies:
         crawled = await crawl(
             pages(site, "page", 60),
             TEST_PROXIES=[proxy.url for proxy in proxies],
@@ -136,7 +136,7 @@ async def test_three_rotating_exits_need_three_solves(crawl: Crawler, site: Test
     assert crawled.errors == []
     assert crawled.stats["captcha_bypass/solve/count"] == 3
     assert site.app[STATS].passes.total() == 3
-    assert site.app[STATS].rejected.total() == 0  # no clearance ever left by a wrong exit
+    assert site.app[STATS].rejected.total() == 0  # no clearance ever left by a wrong proxy
     assert all(proxy.served > 0 for proxy in proxies)
     assert not any("pass:word" in line or "pass%3Aword" in line for line in crawled.lines("bypass"))
 

@@ -11,7 +11,7 @@ import pytest
 from tests.captcha_bypass_scrapy.crawling import MIDDLEWARE, Crawled, Crawler
 from tests.captcha_bypass_scrapy.fake_browser import BROWSER
 from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, Json, page_of, serving
-from tests.support.proxies import exits
+from tests.support.proxies import running_proxies
 from tests.support.service import eventually
 
 
@@ -146,10 +146,10 @@ async def test_user_agent_is_only_the_browsers_where_a_clearance_is_sent(
 
 
 @pytest.mark.parametrize("order", [400, 610, 760])
-async def test_exits_never_share_a_clearance_wherever_the_proxy_is_chosen(
+async def test_proxies_never_share_a_clearance_wherever_the_proxy_is_chosen(
     fake_crawl: Crawler, fake: FakeService, guarded: FakeSite, order: int
 ) -> None:
-    async with exits(3) as proxies:
+    async with running_proxies(3) as proxies:
         addresses = {proxy.username: proxy.address for proxy in proxies}
 
         async def solved(task: Json) -> Json:
@@ -184,7 +184,7 @@ async def test_exits_never_share_a_clearance_wherever_the_proxy_is_chosen(
 async def test_share_proxy_off_keeps_the_proxy_from_the_solver(
     fake_crawl: Crawler, fake: FakeService, guarded: FakeSite
 ) -> None:
-    async with exits(1) as (proxy,):
+    async with running_proxies(1) as (proxy,):
         request = {"url": f"{guarded.url}/page/1", "meta": {"proxy": proxy.url}}
         await fake_crawl([request], CAPTCHA_BYPASS_SHARE_PROXY=False, CAPTCHA_BYPASS_MODE="cookies")
 

@@ -16,7 +16,7 @@ from tests.captcha_bypass.api.flaresolverr.conftest import World
 from tests.captcha_bypass.api.flaresolverr.scripted import BLOCKED, PREFIX
 from tests.captcha_bypass.api.flaresolverr.socks import socks_proxy
 from tests.support.flaresolverr_service import Json, failure_of
-from tests.support.proxies import exits
+from tests.support.proxies import running_proxies
 
 
 class Api:
@@ -207,7 +207,7 @@ async def test_get_with_post_data(api: Api) -> None:
 
 @pytest.mark.parametrize("wants_login", [False, True])
 async def test_http_proxy(api: Api, wants_login: bool) -> None:
-    async with exits(1) as (proxy,):
+    async with running_proxies(1) as (proxy,):
         proxy.wants_login = wants_login
         login = {"username": proxy.username, "password": proxy.password} if wants_login else {}
         given = {"url": f"http://127.0.0.1:{proxy.port}", **login}

@@ -13,7 +13,7 @@ from yarl import URL
 from tests.captcha_bypass.api.flaresolverr.conftest import World
 from tests.captcha_bypass.api.flaresolverr.scripted import DATA, GET, Make
 from tests.support.flaresolverr_service import Json
-from tests.support.proxies import exits
+from tests.support.proxies import running_proxies
 
 CHALLENGED_SERVERS = {"cloudflare", "cloudflare-nginx", "ddos-guard"}
 OWN_AGENT = "Prowlarr/2.3.6 (ubuntu 24.04)"
@@ -189,15 +189,15 @@ async def test_login_form_is_posted_through_a_challenge(world: World, prowlarr: 
 async def test_proxy_of_prowlarr_is_used_by_the_browser_too(
     world: World, http: aiohttp.ClientSession
 ) -> None:
-    async with exits(1) as (exit_,):
-        url = f"http://127.0.0.1:{exit_.port}"
-        proxy = {"url": url, "username": exit_.username, "password": exit_.password}
+    async with running_proxies(1) as (running,):
+        url = f"http://127.0.0.1:{running.port}"
+        proxy = {"url": url, "username": running.username, "password": running.password}
         prowlarr = Prowlarr(http, world.service, proxy=proxy)
         # The clearance is good for one address: both must have come through the proxy.
         response = await prowlarr.fetch(world.page("/page/1"))
         assert response.status == 200
         assert prowlarr.solves == 1
-        assert exit_.served >= 4
+        assert running.served >= 4
 
 
 async def test_challenge_that_does_not_end_is_what_it_was_with_the_original(
