@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from captcha_bypass.challenges import CLEARANCE_COOKIES
+from captcha_bypass_scrapy.keys import host_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -69,7 +70,7 @@ class Cookie:
     def goes_to(self, url: str, *, any_path: bool = False) -> bool:
         """Whether a browser would send it there, or to some path there."""
         parts = urlsplit(url)
-        host, domain = (parts.hostname or "").lower(), self.domain.lower()
+        host, domain = host_of(url), self.domain.lower()
         at_home = host == domain.removeprefix(".").strip("[]") or (
             domain.startswith(".") and host.endswith(domain)
         )
@@ -156,7 +157,7 @@ def rotated(cookies: Iterable[Cookie], url: str, set_cookies: Iterable[str]) -> 
     clearance do it by name, and a deletion is not followed because the next challenge tells more
     surely.
     """
-    host = (urlsplit(url).hostname or "").lower()
+    host = host_of(url)
     fresh: dict[tuple[str, str], tuple[str, float]] = {}
     for header in set_cookies:
         pair, *rest = header[:_MAX_COOKIE].split(";")

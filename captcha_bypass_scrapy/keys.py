@@ -51,7 +51,7 @@ class SiteKey(NamedTuple):
     @property
     def host(self) -> str:
         """The site's host name, in lower case, or its address without brackets."""
-        return urlsplit(self.origin).hostname or ""
+        return host_of(self.origin)
 
     @property
     def domain(self) -> str:
@@ -59,10 +59,15 @@ class SiteKey(NamedTuple):
         return registered_domain(self.host)
 
 
+def host_of(url: str) -> str:
+    """Return the host name of a URL, in lower case, or its address without brackets; empty: none."""
+    return urlsplit(url).hostname or ""
+
+
 def origin_of(url: str) -> str:
     """Return scheme://host, with the port where it is not the scheme's own."""
     parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
+    host = host_of(url)
     if ":" in host:
         host = f"[{host}]"
     port = parts.port
@@ -72,7 +77,7 @@ def origin_of(url: str) -> str:
 
 def same_site(one: str, other: str) -> bool:
     """Whether a redirect between two URLs stays on one site: http to https, example.com to www."""
-    first, second = ((urlsplit(url).hostname or "").lower() for url in (one, other))
+    first, second = host_of(one), host_of(other)
     return first == second or first.endswith("." + second) or second.endswith("." + first)
 
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 from scrapy.exceptions import IgnoreRequest
 
 from captcha_bypass_scrapy import request_state
-from captcha_bypass_scrapy.keys import registered_domain
+from captcha_bypass_scrapy.keys import host_of, registered_domain
 from captcha_bypass_scrapy.options import wanted
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Redirects:
     def _may_lead_to_challenge(self, location: str, url: str) -> bool:
         target = urljoin(url, location)
         return (
-            (urlsplit(target).hostname or "") not in self._harmless
+            host_of(target) not in self._harmless
             and self._scope.is_offsite(target)
             and _leads_back(target, url)
         )
@@ -68,15 +68,15 @@ class Redirects:
             IgnoreRequest: as the offsite filter would have.
         """
         if request_state.has_allowed_offsite(request) and self._scope.is_offsite(request.url):
-            host = urlsplit(request.url).hostname or ""
+            host = host_of(request.url)
             self._harmless.add(host)
             self._reporter.offsite()
             raise IgnoreRequest(f"Filtered offsite request to {host!r}")
 
 
 def _leads_back(target: str, url: str) -> bool:
-    here, there = urlsplit(url), urlsplit(target)
-    if registered_domain(here.hostname or "") == registered_domain(there.hostname or ""):
+    if registered_domain(host_of(url)) == registered_domain(host_of(target)):
         return True
+    here, there = urlsplit(url), urlsplit(target)
     rest = unquote(unquote(f"{there.path}?{there.query}#{there.fragment}"))
-    return (here.hostname or " ") in rest or (len(here.path) > 1 and unquote(here.path) in rest)
+    return (host_of(url) or " ") in rest or (len(here.path) > 1 and unquote(here.path) in rest)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from captcha_bypass_scrapy import request_state
 from captcha_bypass_scrapy.errors import SolveError
-from captcha_bypass_scrapy.keys import first_url
+from captcha_bypass_scrapy.keys import first_url, host_of
 from captcha_bypass_scrapy.request_state import PREFIX
 
 if TYPE_CHECKING:
@@ -134,6 +133,6 @@ def _before_redirects(request: Request) -> Request:
     for name in ("redirect_urls", "redirect_reasons", "redirect_times", "redirect_ttl"):
         copy.meta.pop(name, None)
     request_state.withdraw_offsite(copy)
-    if urlsplit(url).hostname != urlsplit(request.url).hostname:
+    if host_of(url) != host_of(request.url):
         copy.meta.pop("download_slot", None)
     return copy

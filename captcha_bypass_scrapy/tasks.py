@@ -20,6 +20,7 @@ from captcha_bypass_scrapy.cookies import (
     parse_header,
     text_of,
 )
+from captcha_bypass_scrapy.keys import host_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -182,7 +183,7 @@ def task_headers(request: Request, url: str | None = None) -> dict[str, str]:
             answer stays out, and all where it is on another host.
     """
     headers: dict[str, str] = {}
-    if url is not None and urlsplit(url).hostname != urlsplit(request.url).hostname:
+    if url is not None and host_of(url) != host_of(request.url):
         return headers
     for raw, values in request.headers.items():
         name, text = raw.decode("latin-1"), b", ".join(values).decode("latin-1")

@@ -22,6 +22,7 @@ from captcha_bypass_scrapy.keys import (
     SiteKey,
     first_url,
     home_url,
+    host_of,
     key_of,
     origin_of,
     pages_to_open,
@@ -36,7 +37,20 @@ SITE = "http://site.example"
 LOGINS = st.text(string.ascii_letters + string.digits + "@:/%?#+ \u00e9\u00fc", min_size=1)
 
 
-# Origins
+# Hosts and origins
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://WWW.Site.Example:8443/x", "www.site.example"),
+        ("http://[2001:DB8::1]/", "2001:db8::1"),
+        ("http://me:secret@site.example", "site.example"),
+        ("data:,x", ""),
+    ],
+)
+def test_host_is_as_a_url_names_it_in_lower_case(url: str, host: str) -> None:
+    assert host_of(url) == host
 
 
 @pytest.mark.parametrize(
