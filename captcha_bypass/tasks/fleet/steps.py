@@ -1,4 +1,4 @@
-"""One call is one step of `queue.lua`, and one round trip; tried again where Redis was away for a moment."""
+"""One call is one step of the script in `lua/`, and one round trip; tried again where Redis was away for a moment."""
 
 from __future__ import annotations
 
@@ -20,6 +20,19 @@ from captcha_bypass.tasks.fleet.seal import Seal
 
 logger = logging.getLogger(__name__)
 
+#: The files in `lua/` that make up the script: each uses what those before it define, the last runs a step.
+PARTS = (
+    "keys",
+    "groups",
+    "pending",
+    "results",
+    "tasks",
+    "homes",
+    "runs",
+    "nodes",
+    "clearances",
+    "queue",
+)
 #: Of all keys; a fleet takes a database of its own where several share a Redis.
 PREFIX = "captcha-bypass:"
 #: Seconds that a client's request is tried again while Redis cannot be reached, and between two tries.
@@ -30,6 +43,12 @@ MOST_STEPS, TURN_SECONDS = 16, 5.0
 #: Seconds without a word, after which Redis is asked for one.
 SILENCE_SECONDS = 4.0
 _LOST = (RedisConnectionError, RedisTimeoutError, OSError)
+
+
+def script() -> str:
+    """Return what runs in Redis."""
+    folder = files("captcha_bypass.tasks.fleet").joinpath("lua")
+    return "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in PARTS)
 
 
 class Steps:
@@ -57,8 +76,7 @@ class Steps:
         self._most = max_results_bytes
         self._home_seconds = home_ttl
         self._seal = seal
-        source = files("captcha_bypass.tasks.fleet").joinpath("queue.lua").read_text("utf-8")
-        self._script = redis.register_script(source)
+        self._script = redis.register_script(script())
         self._calls = Background()
         self._turns = asyncio.Semaphore(MOST_STEPS)
 
