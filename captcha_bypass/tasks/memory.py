@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from captcha_bypass.errors import QueueFull, ShuttingDown
 from captcha_bypass.tasks.base import Handler, JsonDict, Observer, Record, State, Stats
 from captcha_bypass.tasks.finished import Finished
 from captcha_bypass.tasks.pending import PendingOrder
-
-logger = logging.getLogger(__name__)
-
-#: A handler ends by itself at timeout + 5 s at the latest; this is for one that is broken.
-BACKSTOP_SECONDS = 15.0
-#: How long `remove` waits for a cancelled handler: a browser is dead within two seconds.
-CANCEL_SECONDS = 2.0
-#: A handler that has not ended so long after it was cancelled is cancelled again: what it waits
-#: for may itself wait for somebody's word before it lets go.
-INSIST_SECONDS = 1.0
+from captcha_bypass.tasks.running import INTERNAL_ERROR, Run, Running
 
 _SHUTTING_DOWN: JsonDict = {
     "error": {
         "code": "shutting_down",
         "message": "The service stopped before the task ended; send it again.",
     }
-}
-_INTERNAL_ERROR: JsonDict = {
-    "error": {"code": "internal_error", "message": "Unexpected error; see the log."}
 }
 
 
@@ -46,8 +34,8 @@ class _Entry:
     #: Set when the task has ended or was removed.
     done: asyncio.Event = field(default_factory=asyncio.Event)
     came_at: float = 0.0
-    #: What ends a handler that does not end by itself.
-    backstop: asyncio.Timeout | None = None
+    #: Its handler, while that runs.
+    run: Run | None = None
     link: str = ""
 
     @property
@@ -93,9 +81,7 @@ class MemoryQueue:
         self._finished = Finished(
             result_ttl, max_results_bytes, lambda task_id: self._forget(self._entries[task_id])
         )
-        #: Those that wait for a person among them; how many these are is counted beside.
-        self._running: dict[asyncio.Task[JsonDict], _Entry] = {}
-        self._waiting = 0
+        self._running = Running()
 
     @property
     def stopping(self) -> bool:
@@ -117,12 +103,7 @@ class MemoryQueue:
         self._stopping = True
         for entry in [e for e in self._entries.values() if e.state is State.PENDING]:
             self._finish(entry, _SHUTTING_DOWN)
-        if self._running:
-            await asyncio.wait(self._running, timeout=grace)
-        while self._running:
-            for task in self._running:
-                task.cancel()
-            await asyncio.wait(self._running, timeout=INSIST_SECONDS)
+        await self._running.stop(grace)
 
     async def submit(
         self,
@@ -152,12 +133,11 @@ class MemoryQueue:
     async def leave_slot(self, task_id: str, seconds: float, link: str) -> bool:
         """See TaskQueue."""
         entry = self._entries.get(task_id)
-        if entry is None or entry.state is not State.RUNNING or entry.backstop is None:
+        if entry is None or entry.state is not State.RUNNING or entry.run is None:
+            return False
+        if not self._running.set_aside(entry.run, seconds):
             return False
         entry.state, entry.link = State.WAITING_FOR_HUMAN, link
-        self._waiting += 1
-        until = asyncio.get_running_loop().time() + seconds
-        entry.backstop.reschedule(until + BACKSTOP_SECONDS)
         if self._observer is not None:
             self._observer.waiting(task_id)
         self._dispatch()
@@ -192,13 +172,8 @@ class MemoryQueue:
             return False
         self._forget(entry)
         self._dispatch()  # it may have held up those behind it in a line
-        for task, running in self._running.items():
-            if running is entry:
-                task.cancel()
-                await asyncio.wait({task}, timeout=INSIST_SECONDS)
-                task.cancel()
-                await asyncio.wait({task}, timeout=CANCEL_SECONDS - INSIST_SECONDS)
-                break
+        if entry.run is not None:
+            await entry.run.cancel()
         return True
 
     async def stats(self) -> Stats:
@@ -206,19 +181,14 @@ class MemoryQueue:
         oldest = self._pending.oldest
         return Stats(
             queued=len(self._pending),
-            running=self._busy,
+            running=self._running.busy,
             slots=self._slots,
             oldest=0.0 if oldest is None else oldest.waited,
-            waiting_for_human=self._waiting,
+            waiting_for_human=self._running.aside,
         )
 
-    @property
-    def _busy(self) -> int:
-        """Slots that are taken."""
-        return len(self._running) - self._waiting
-
     def _dispatch(self) -> None:
-        while self._handler is not None and self._busy < self._slots:
+        while self._handler is not None and self._running.busy < self._slots:
             entry = self._pending.take()
             if entry is None:
                 return
@@ -226,29 +196,20 @@ class MemoryQueue:
             self._on_start(entry.waited)
             if self._observer is not None:
                 self._observer.started(entry.task_id, entry.payload, entry.owner, entry.waited)
-            task = asyncio.create_task(self._run(self._handler, entry), name=entry.task_id)
-            self._running[task] = entry
-            # Not a `finally` in _run: a task cancelled before its first step never enters it.
-            task.add_done_callback(self._ended)
+            entry.run = self._running.begin(
+                self._handler,
+                entry.task_id,
+                entry.payload,
+                entry.timeout,
+                then=partial(self._ended, entry),
+            )
 
-    async def _run(self, handler: Handler, entry: _Entry) -> JsonDict:
-        try:
-            async with asyncio.timeout(entry.timeout + BACKSTOP_SECONDS) as entry.backstop:
-                return await handler(entry.task_id, entry.payload)
-        except Exception:
-            logger.exception("task %s: the handler broke its promise not to raise", entry.task_id)
-            return _INTERNAL_ERROR
-
-    def _ended(self, task: asyncio.Task[JsonDict]) -> None:
-        entry = self._running.pop(task)
-        self._waiting -= entry.state is State.WAITING_FOR_HUMAN
-        entry.backstop = None
+    def _ended(self, entry: _Entry, outcome: JsonDict | None) -> None:
+        entry.run = None
         self._pending.release(entry.ticket)
-        if task.cancelled():
+        if outcome is None:
             # Not stopping and not removed: the handler cancelled itself, which breaks its promise.
-            outcome = _SHUTTING_DOWN if self._stopping else _INTERNAL_ERROR
-        else:
-            outcome = task.result()
+            outcome = _SHUTTING_DOWN if self._stopping else INTERNAL_ERROR
         if self._entries.get(entry.task_id) is entry:
             self._finish(entry, outcome)
         self._dispatch()

@@ -53,7 +53,7 @@ IMPLEMENTATIONS = {
         make=lambda max_pending, ttl, _: MemoryQueue(
             max_pending=max_pending, result_ttl=ttl, max_results_bytes=2**28
         ),
-        backstop="captcha_bypass.tasks.memory.BACKSTOP_SECONDS",
+        backstop="captcha_bypass.tasks.running.BACKSTOP_SECONDS",
         hands_over=False,
     ),
     "fleet": Implementation(
@@ -68,7 +68,7 @@ IMPLEMENTATIONS = {
             Clearances(ttl),
             most_joined=max_pending,
         ),
-        backstop="captcha_bypass.tasks.memory.BACKSTOP_SECONDS",
+        backstop="captcha_bypass.tasks.running.BACKSTOP_SECONDS",
         hands_over=False,
     ),
 }

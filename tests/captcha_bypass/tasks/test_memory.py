@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from captcha_bypass.tasks import memory
+from captcha_bypass.tasks import running
 from captcha_bypass.tasks.base import JsonDict, State, Stats
 from captcha_bypass.tasks.memory import MemoryQueue
 from tests.support.memory_queue import AGES, TTL, ClockLoop, quick
@@ -58,7 +58,7 @@ async def test_payload_is_forgotten_when_its_task_has_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Log records that pytest keeps would hold the traceback, and that the payload.
-    monkeypatch.setattr(memory.logger, "disabled", True)
+    monkeypatch.setattr(running.logger, "disabled", True)
     queue, script = quick(), Script()
     await queue.start(script, 4)
     held: dict[str, weakref.ref[Payload]] = {}
@@ -171,13 +171,13 @@ class QueueMachine(RuleBasedStateMachine):
         self.finished: dict[str, tuple[float, State]] = {}
         self.gone: list[str] = []
         self.started: list[str] = []
-        memory.logger.disabled = True  # handlers raise on purpose here
+        running.logger.disabled = True  # handlers raise on purpose here
 
     def teardown(self) -> None:
         self.loop.run(self.queue.stop(0))
         assert self.script.running == set()
         self.loop.close()
-        memory.logger.disabled = False
+        running.logger.disabled = False
 
     @initialize(slots=st.integers(2, 4), a=st.integers(0, 2), b=st.integers(0, 2))
     def start(self, slots: int, a: int, b: int) -> None:
