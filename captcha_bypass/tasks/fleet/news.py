@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+#: Seconds between two looks at what is usually told: words of Redis may be lost.
+POLL_SECONDS = 5.0
+
 
 class News:
     """Events by name, for as long as somebody listens."""

@@ -11,18 +11,17 @@ from captcha_bypass.concurrency import Background
 from captcha_bypass.errors import QueueFull, QueueUnavailable, ShuttingDown
 from captcha_bypass.tasks.base import Handler, JsonDict, NodeStats, Observer, Record, Stats
 from captcha_bypass.tasks.fleet.homes import FleetHomes
-from captcha_bypass.tasks.fleet.news import News, happens
+from captcha_bypass.tasks.fleet.news import POLL_SECONDS, News, happens
 from captcha_bypass.tasks.fleet.outage import RETRY_SECONDS, Outage
-from captcha_bypass.tasks.fleet.runs import SETTLE_SECONDS, Runs, tell_dropped
+from captcha_bypass.tasks.fleet.runs import Runs, tell_dropped
 from captcha_bypass.tasks.fleet.seal import Unreadable
 from captcha_bypass.tasks.fleet.store import BEAT_SECONDS, FleetStats, Store
+from captcha_bypass.tasks.fleet.taking import Taking
 
 logger = logging.getLogger(__name__)
 
 #: How long `remove` waits for a cancelled handler: a browser is dead within two seconds.
 CANCEL_SECONDS = 2.0
-#: Seconds between two looks at what is usually told: words of Redis may be lost.
-POLL_SECONDS = 5.0
 
 
 class FleetQueue:
@@ -54,24 +53,20 @@ class FleetQueue:
         #: What it goes by. Another after a restart: what an earlier process ran is not this one's.
         self.node = uuid4().hex
         self.homes = FleetHomes(store, self.node)
-        self._handler: Handler | None = None
         self._slots = 0
         self._stopping = False
         self._news = News()
-        self._pending = asyncio.Event()
-        #: What was cancelled while this node takes a task, which may be that one.
-        self._cancelled: set[str] | None = None
         self._outage = Outage()
         self._runs = Runs(
             store,
             self.node,
             self._outage,
             on_start=on_start,
-            on_free=self._freed,
+            on_free=lambda: self._taking.on_free(),
             observer=observer,
         )
+        self._taking = Taking(store, self.node, self._outage, self._runs)
         self._loops = Background()
-        self._dispatching: asyncio.Task[None] | None = None
 
     @property
     def stopping(self) -> bool:
@@ -85,17 +80,15 @@ class FleetQueue:
 
     async def start(self, handler: Handler | None, slots: int) -> None:
         """See TaskQueue."""
-        self._handler, self._slots = handler, slots
+        self._slots = slots
         self._loops.run(self._listen())
         self._loops.run(self._keep_alive())
-        self._dispatching = self._loops.start(self._dispatch())
+        self._taking.start(handler, slots, self._loops)
 
     async def stop(self, grace: float) -> None:
         """Take nothing new, and give running tasks `grace` seconds; what is left is for other nodes."""
         self._stopping = True
-        self._pending.set()
-        if self._dispatching is not None:
-            await asyncio.wait({self._dispatching}, timeout=SETTLE_SECONDS)
+        await self._taking.stop()
         await self._runs.stop(grace)
 
     async def close(self) -> None:
@@ -203,7 +196,7 @@ class FleetQueue:
 
     def _hear(self, kind: str, task_id: str) -> None:
         if kind == "pending":
-            self._pending.set()
+            self._taking.look()
         elif kind == "ended":
             self._news.tell(task_id)
         elif kind == "cancel":
@@ -212,8 +205,7 @@ class FleetQueue:
             self.homes.hear(kind, task_id)
 
     def _cancel(self, task_id: str) -> None:
-        if self._cancelled is not None:
-            self._cancelled.add(task_id)
+        self._taking.cancel(task_id)
         self._runs.cancel(task_id)
 
     async def _keep_alive(self) -> None:
@@ -229,7 +221,7 @@ class FleetQueue:
                     self._runs.tokens,
                 )
                 self._runs.drop(lost)
-                self._pending.set()  # nothing is given to a node before it has said that it lives
+                self._taking.look()  # nothing is given to a node before it has said that it lives
                 dead, tasks = await self._store.sweep()
                 if dead:
                     text = "%d nodes of the fleet are dead: %d tasks of theirs run again"
@@ -238,33 +230,3 @@ class FleetQueue:
             except QueueUnavailable as error:
                 self._outage.began(error)
             await asyncio.sleep(BEAT_SECONDS)
-
-    def _freed(self) -> None:
-        if self._runs.busy + 1 >= self._slots:  # there was no slot for what is pending
-            self._pending.set()
-
-    async def _dispatch(self) -> None:
-        """Take tasks while there are slots."""
-        handler = self._handler
-        while handler is not None and not self._stopping:
-            self._pending.clear()
-            try:
-                while self._runs.busy < self._slots and not self.stopping:
-                    token = uuid4().hex
-                    self._cancelled = set()
-                    taken = await self._store.take(self.node, token)
-                    if taken is None:
-                        break
-                    was_cancelled = taken.task_id in self._cancelled
-                    self._runs.begin(
-                        handler, taken, token, cancelled=was_cancelled, handed_over=self._stopping
-                    )
-                    if not taken.has_more:
-                        break
-            except QueueUnavailable as error:
-                self._outage.began(error)
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
-            finally:
-                self._cancelled = None
-            await happens(self._pending, POLL_SECONDS)

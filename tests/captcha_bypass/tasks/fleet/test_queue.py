@@ -16,6 +16,7 @@ from tests.support.scripted_queue import FOR_EVER, Script, at_once, ended, until
 
 STORE = "captcha_bypass.tasks.fleet.store"
 QUEUE = "captcha_bypass.tasks.fleet.queue"
+TAKING = "captcha_bypass.tasks.fleet.taking"
 
 
 @pytest.fixture
@@ -98,8 +99,8 @@ async def test_running_task_is_cancelled_from_another_node(
     make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # By its word alone: not because somebody looked.
-    for name in ("BEAT_SECONDS", "POLL_SECONDS"):
-        monkeypatch.setattr(f"{QUEUE}.{name}", FOR_EVER)
+    for name in (f"{QUEUE}.BEAT_SECONDS", f"{QUEUE}.POLL_SECONDS", f"{TAKING}.POLL_SECONDS"):
+        monkeypatch.setattr(name, FOR_EVER)
     api, solver, script = await make_node("api"), await make_node("solver"), Script()
     await api.start(None, 0)
     await solver.start(script, 1)
