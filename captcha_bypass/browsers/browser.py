@@ -1,17 +1,16 @@
-"""One browser process and its state: who has pages in it, whether it takes more, and its end."""
+"""One browser and its state: who has pages in it, whether it takes more, and why it ends."""
 
 from __future__ import annotations
 
 import asyncio
-from uuid import uuid4
 
 from playwright.async_api import Page
 
 from captcha_bypass.browsers.launch.launcher import BrowserProcess, Launcher
-from captcha_bypass.browsers.launch.processes import BROWSER_MARK, kill_marked
 from captcha_bypass.browsers.lease import Lease
 from captcha_bypass.browsers.lifecycle import Owner, State
 from captcha_bypass.browsers.occupants import Occupants
+from captcha_bypass.browsers.process import Process
 from captcha_bypass.browsers.retirement import IN_ORDER, Cause
 from captcha_bypass.browsers.tab import Tab
 from captcha_bypass.browsers.tabs import Means, Tabs
@@ -31,9 +30,7 @@ class Browser:
     """
 
     def __init__(self, means: Means, launcher: Launcher, max_tasks: int, owner: Owner) -> None:
-        self._label = uuid4().hex
         self._means = means
-        self._launcher = launcher
         self._owner = owner
         #: Who has pages in it; counted by others, changed by this one alone.
         self.occupants = Occupants(max_tasks)
@@ -42,11 +39,8 @@ class Browser:
         self._state = State.STARTING
         self._cause: Cause | None = None
         self._strained = False
-        self._process: BrowserProcess | None = None
-        self._bytes = 0
         self._tabs: Tabs | None = None
-        self._closing: asyncio.Task[None] | None = None
-        self._launching = means.background.start(self._launch())
+        self._process = Process(means, launcher, self)
 
     def __repr__(self) -> str:
         """Tell state and counts, for logs and debuggers."""
@@ -55,7 +49,7 @@ class Browser:
     @property
     def has_started(self) -> bool:
         """Whether it was ever ready to open pages."""
-        return self._process is not None
+        return self._process.has_started
 
     @property
     def is_running(self) -> bool:
@@ -109,8 +103,8 @@ class Browser:
 
     @property
     def bytes(self) -> int:
-        """The memory that it held when it was weighed last; 0: it was not yet."""
-        return self._bytes
+        """See Process."""
+        return self._process.bytes
 
     def now(self) -> BrowserNow:
         """Return its numbers, without asking it."""
@@ -118,20 +112,18 @@ class Browser:
             age=round(self.seconds, 1),
             tasks=self.occupants.tasks,
             served=self.occupants.served,
-            bytes=self._bytes,
+            bytes=self.bytes,
             sessions=self.occupants.sessions,
         )
 
     async def weigh(self) -> int:
-        """Return the bytes of memory that it holds; only of one that has started."""
-        self._bytes = await self.process.weigh()
-        return self._bytes
+        """See Process."""
+        return await self._process.weigh()
 
     @property
     def process(self) -> BrowserProcess:
         """What was launched; only of one that has started."""
-        assert self._process is not None  # noqa: S101 - see there
-        return self._process
+        return self._process.launched
 
     @property
     def tabs(self) -> Tabs:
@@ -139,30 +131,22 @@ class Browser:
         assert self._tabs is not None  # noqa: S101 - see there
         return self._tabs
 
-    async def _launch(self) -> None:
-        try:
-            launched = await self._launcher.launch(self._label)
-        except (TaskError, Unguarded) as error:
-            self._state = State.DEAD
-            self._owner.on_not_started(error)
-            raise
+    def on_launched(self, launched: BrowserProcess) -> None:
+        """See process.Owner."""
         launched.browser.on("disconnected", lambda _: self.check())
-        self._process = launched
         self._tabs = Tabs(self._means, launched.browser, self)
         if self._state is State.STARTING:
             self._state = State.READY
         self._owner.on_started()
 
-    async def started(self) -> None:
-        """Wait until it has started.
+    def on_not_launched(self, error: TaskError | Unguarded) -> None:
+        """See process.Owner."""
+        self._state = State.DEAD
+        self._owner.on_not_started(error)
 
-        Raises:
-            TaskError: `browser_unavailable`: it has not.
-        """
-        try:
-            await asyncio.shield(self._launching)
-        except Unguarded as error:
-            raise TaskError("browser_unavailable", str(error)) from error
+    async def started(self) -> None:
+        """See Process."""
+        await self._process.started()
 
     def seat(self, lease: Lease) -> None:
         """Give a place to a task whose page is in it, by itself or in a session."""
@@ -239,12 +223,8 @@ class Browser:
 
     def check(self) -> None:
         """See Place."""
-        if not self.is_running:
-            return
-        if not self._launcher.driver.alive:
-            self._die("driver")
-        elif not self.process.is_alive:
-            self._die("crash")
+        if self.is_running and (fault := self._process.fault) is not None:
+            self._die(fault)
 
     async def kill(self, cause: Cause, culprit: Lease | None = None) -> None:
         """See Place."""
@@ -259,21 +239,11 @@ class Browser:
 
     async def close(self) -> None:
         """End its process: in order if it is healthy, and for certain in any case."""
-        if self._closing is None:
-            in_order = self._state is State.RETIRING and self._cause in IN_ORDER
-            self._state = State.DEAD
-            self._closing = self._means.background.start(self._end(in_order=in_order))
-        await asyncio.wait({self._closing})
-        if not self._closing.cancelled():
-            self._closing.result()  # a bug is heard of
+        in_order = self._state is State.RETIRING and self._cause in IN_ORDER
+        self._state = State.DEAD
+        await self._process.close(in_order=in_order)
 
-    async def _end(self, *, in_order: bool) -> None:
-        self._launching.cancel()
-        await asyncio.wait({self._launching})
-        try:
-            if in_order and self._process is not None:
-                await self._process.close(self._means.engine.pace.close_seconds)
-        finally:
-            await kill_marked(BROWSER_MARK, self._label)
-            if self._tabs is not None:
-                await self._tabs.cut_off()
+    async def on_closed(self) -> None:
+        """See process.Owner."""
+        if self._tabs is not None:
+            await self._tabs.cut_off()

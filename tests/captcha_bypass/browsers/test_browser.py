@@ -71,7 +71,7 @@ def world() -> World:
 @pytest.fixture
 def house(world: World) -> Iterator[House]:
     loop = VirtualLoop()
-    with patch("captcha_bypass.browsers.browser.kill_marked", world.kill_marked):
+    with patch("captcha_bypass.browsers.process.kill_marked", world.kill_marked):
         yield House(loop, world)
         loop.shutdown()
 

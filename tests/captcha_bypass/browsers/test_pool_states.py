@@ -48,7 +48,7 @@ class Machine(RuleBasedStateMachine):
         self.submitted: list[str] = []
         self.removed: set[str] = set()
         self.patches: list[Any] = [
-            patch("captcha_bypass.browsers.browser.kill_marked", self.world.kill_marked),
+            patch("captcha_bypass.browsers.process.kill_marked", self.world.kill_marked),
             patch("captcha_bypass.solving.worker.solve", self.world.solve),
             patch("captcha_bypass.browsers.janitor.Janitor._retire_large", nothing),
         ]

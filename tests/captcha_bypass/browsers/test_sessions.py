@@ -71,7 +71,7 @@ def test_sessions_that_come_and_go_share_the_browsers_that_were_started(
         return Busy()
 
     busy = loop.run(make())
-    with patch("captcha_bypass.browsers.browser.kill_marked", busy.world.kill_marked):
+    with patch("captcha_bypass.browsers.process.kill_marked", busy.world.kill_marked):
         loop.run(busy.start())
         assert loop.run(busy.churn(with_task=with_task)) <= MOST
         loop.advance(10)
@@ -95,7 +95,7 @@ def test_browser_that_sessions_have_used_up_is_replaced_by_one(loop: VirtualLoop
         return len(busy.fleet.browsers)
 
     busy = loop.run(make())
-    with patch("captcha_bypass.browsers.browser.kill_marked", busy.world.kill_marked):
+    with patch("captcha_bypass.browsers.process.kill_marked", busy.world.kill_marked):
         loop.run(busy.start())
         assert loop.run(use_up(busy)) <= MOST
         loop.advance(5)
@@ -135,7 +135,7 @@ def test_session_outlives_a_task_that_is_cancelled_before_its_browser_has_starte
         return busy.sessions.names("")
 
     busy = loop.run(make())
-    with patch("captcha_bypass.browsers.browser.kill_marked", busy.world.kill_marked):
+    with patch("captcha_bypass.browsers.process.kill_marked", busy.world.kill_marked):
         assert loop.run(cancel_first_task(busy)) == ["kept"]
         loop.run(busy.fleet.__aexit__(None, None, None))
 
@@ -150,7 +150,7 @@ def test_session_whose_browser_died_is_told_to_its_next_task_and_once(loop: Virt
         lease.place.release(lease)
 
     busy = loop.run(make())
-    with patch("captcha_bypass.browsers.browser.kill_marked", busy.world.kill_marked):
+    with patch("captcha_bypass.browsers.process.kill_marked", busy.world.kill_marked):
         loop.run(busy.fleet.__aenter__())
         loop.run(use(busy))
         for browser in busy.fleet.browsers:
@@ -192,7 +192,7 @@ def test_an_owner_is_told_how_long_its_sessions_are_idle(loop: VirtualLoop) -> N
         return Busy()
 
     busy = loop.run(make())
-    with patch("captcha_bypass.browsers.browser.kill_marked", busy.world.kill_marked):
+    with patch("captcha_bypass.browsers.process.kill_marked", busy.world.kill_marked):
         loop.run(live(busy))
 
 
@@ -208,7 +208,7 @@ def test_each_browser_that_runs_is_told_of_with_its_tasks_and_sessions(loop: Vir
         await asyncio.sleep(2)
 
     busy = loop.run(make())
-    with patch("captcha_bypass.browsers.browser.kill_marked", busy.world.kill_marked):
+    with patch("captcha_bypass.browsers.process.kill_marked", busy.world.kill_marked):
         loop.run(begin(busy))
         counts = busy.fleet.counts()
         each = [(browser.tasks, browser.served, browser.sessions) for browser in counts.each]

@@ -11,8 +11,7 @@ from unittest.mock import Mock
 import pytest
 from aiohttp import web
 
-from captcha_bypass.browsers import browser as browser_module
-from captcha_bypass.browsers import time_zones
+from captcha_bypass.browsers import process, time_zones
 from captcha_bypass.browsers.browser import Browser
 from captcha_bypass.browsers.tabs import Means
 from captcha_bypass.browsers.time_zones import TimeZones
@@ -187,6 +186,6 @@ def test_page_made_ahead_serves_a_proxied_task_whose_time_zone_is_not_known(
         await background.close()
 
     loop, world, engine = VirtualLoop(), World(), FittingEngine()
-    monkeypatch.setattr(browser_module, "kill_marked", world.kill_marked)
+    monkeypatch.setattr(process, "kill_marked", world.kill_marked)
     loop.run(open_page())
     loop.shutdown()
