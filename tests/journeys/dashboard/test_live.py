@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import Browser, Locator, Page, expect
 
-from tests.support.dashboard import StandIn, Watcher
+from tests.support.dashboard import StandIn
 from tests.support.dashboard_data import jpeg, task
+from tests.support.dashboard_watcher import Watcher
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
