@@ -29,7 +29,7 @@ from captcha_bypass_scrapy.settings import Config
 from captcha_bypass_scrapy.sharing import Sharing
 from captcha_bypass_scrapy.solving import Solver
 from tests.captcha_bypass_scrapy.engines import opened
-from tests.captcha_bypass_scrapy.fakes import FakeService
+from tests.captcha_bypass_scrapy.fake_service import FakeService
 
 SITE = "http://site.example"
 PAGE = f"{SITE}/page"

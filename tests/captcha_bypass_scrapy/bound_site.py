@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.captcha_bypass_scrapy.fakes import FakeSite
+from tests.captcha_bypass_scrapy.fake_site import FakeSite
 
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010804000000b51c0c02"

@@ -12,7 +12,8 @@ import captcha_bypass_scrapy.parking as parking_module
 import captcha_bypass_scrapy.service as service_module
 from tests.captcha_bypass_scrapy.benches import Benches, opened_bench
 from tests.captcha_bypass_scrapy.crawling import Crawler
-from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, serving
+from tests.captcha_bypass_scrapy.fake_service import FakeService
+from tests.captcha_bypass_scrapy.fake_site import FakeSite, serving
 from tests.captcha_bypass_scrapy.labs import Labs, opened_lab
 from tests.support.service import Service
 

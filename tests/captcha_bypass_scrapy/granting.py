@@ -17,7 +17,8 @@ from captcha_bypass.sharing.clearances import Clearances
 from captcha_bypass.sharing.queue import SharedQueue
 from captcha_bypass.status import Egress, StatusBoard
 from captcha_bypass.tasks.memory import MemoryQueue
-from tests.captcha_bypass_scrapy.fakes import FakeSite, Json, page_of, serving
+from tests.captcha_bypass_scrapy.fake_service import Json, page_of
+from tests.captcha_bypass_scrapy.fake_site import FakeSite, serving
 from tests.support.fetching import NoFetches
 from tests.support.status import ToldBrowsers
 

@@ -24,7 +24,7 @@ from captcha_bypass_scrapy.keys import SiteKey
 from captcha_bypass_scrapy.responses import FLAG
 from captcha_bypass_scrapy.solve import Solve
 from tests.captcha_bypass_scrapy.engines import opened
-from tests.captcha_bypass_scrapy.fakes import FakeService
+from tests.captcha_bypass_scrapy.fake_service import FakeService
 
 SITE = "http://site.example"
 PAGE = f"{SITE}/page"

@@ -21,7 +21,7 @@ from captcha_bypass_scrapy.answers import (
     solution_of,
 )
 from captcha_bypass_scrapy.errors import SolverUnavailable
-from tests.captcha_bypass_scrapy.fakes import page_of
+from tests.captcha_bypass_scrapy.fake_service import page_of
 
 DATA = page_of({"url": "http://site.example/"})
 JSON = st.recursive(

@@ -18,7 +18,8 @@ import captcha_bypass_scrapy.client as client_module
 from captcha_bypass_scrapy.client import SolverClient
 from captcha_bypass_scrapy.errors import CrawlEnding, SolveError, SolverUnavailable
 from captcha_bypass_scrapy.progress import DOWN_PAUSE
-from tests.captcha_bypass_scrapy.fakes import FakeService, page_of, serving
+from tests.captcha_bypass_scrapy.fake_service import FakeService, page_of
+from tests.captcha_bypass_scrapy.fake_site import serving
 from tests.support.service import eventually
 
 TASK: dict[str, Any] = {"url": "http://site.example/", "timeout": 20.0, "no_challenge": True}

@@ -24,7 +24,7 @@ from captcha_bypass_scrapy.compat import (
     wake_engine,
 )
 from tests.captcha_bypass_scrapy.engines import crawled, opened
-from tests.captcha_bypass_scrapy.fakes import FakeSite
+from tests.captcha_bypass_scrapy.fake_site import FakeSite
 from tests.captcha_bypass_scrapy.spiders import Crawl
 from tests.support.service import eventually
 

@@ -19,7 +19,7 @@ from captcha_bypass_scrapy.confirmation import (
 from captcha_bypass_scrapy.detection import Detector
 from captcha_bypass_scrapy.errors import Evidence, SolveError
 from captcha_bypass_scrapy.options import Options
-from tests.captcha_bypass_scrapy.fakes import page_of
+from tests.captcha_bypass_scrapy.fake_service import page_of
 
 URL = "http://site.example/"
 REQUEST = Request(URL)

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from captcha_bypass_scrapy.connection import Connection
-from tests.captcha_bypass_scrapy.fakes import serving
+from tests.captcha_bypass_scrapy.fake_site import serving
 
 
 class Told:

@@ -14,7 +14,7 @@ from scrapy.http import HtmlResponse
 from captcha_bypass_scrapy.documents import encoding_of, is_html, source_of
 from captcha_bypass_scrapy.errors import NotHandedOver, SolveError
 from captcha_bypass_scrapy.responses import response_from
-from tests.captcha_bypass_scrapy.fakes import page_of
+from tests.captcha_bypass_scrapy.fake_service import page_of
 from tests.support.growth import grows_too_fast
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from captcha_bypass_scrapy.errors import (
     SolverUnavailable,
 )
 from captcha_bypass_scrapy.fetch_client import FetchClient, Fetched
-from tests.captcha_bypass_scrapy.fakes import serving
+from tests.captcha_bypass_scrapy.fake_site import serving
 from tests.support.scripted_queue import until
 
 Json = dict[str, Any]

@@ -23,7 +23,8 @@ from captcha_bypass_scrapy.fetches import Fetches
 from captcha_bypass_scrapy.keys import key_of
 from tests.captcha_bypass_scrapy.bound_site import BLOB, BoundSite
 from tests.captcha_bypass_scrapy.fake_browser import WIDGET
-from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, serving
+from tests.captcha_bypass_scrapy.fake_service import FakeService
+from tests.captcha_bypass_scrapy.fake_site import FakeSite, serving
 from tests.captcha_bypass_scrapy.labs import Lab, Labs
 
 

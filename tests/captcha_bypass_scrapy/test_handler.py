@@ -16,7 +16,7 @@ from captcha_bypass_scrapy import (
 from captcha_bypass_scrapy.handler import KEPT_PAGE_BYTES
 from captcha_bypass_scrapy.options import options_of, wants_page
 from captcha_bypass_scrapy.settings import Config, Mode
-from tests.captcha_bypass_scrapy.fakes import FakeService, Json, failed, page_of
+from tests.captcha_bypass_scrapy.fake_service import FakeService, Json, failed, page_of
 from tests.captcha_bypass_scrapy.labs import KEY, PAGE, SITE, Labs
 
 

@@ -15,7 +15,7 @@ from captcha_bypass_scrapy.challenged import Challenged
 from captcha_bypass_scrapy.errors import SolveError
 from captcha_bypass_scrapy.keys import target_of
 from captcha_bypass_scrapy.site_state import FAILURES_BEFORE_GIVING_UP
-from tests.captcha_bypass_scrapy.fakes import FakeService, Json, failed
+from tests.captcha_bypass_scrapy.fake_service import FakeService, Json, failed
 from tests.captcha_bypass_scrapy.labs import CHALLENGE, KEY, PAGE, Labs
 from tests.support.service import eventually
 

@@ -28,7 +28,8 @@ from captcha_bypass_scrapy.errors import SolveError
 from captcha_bypass_scrapy.keys import SiteKey
 from tests.captcha_bypass_scrapy.engines import crawled, crawler_with, opened
 from tests.captcha_bypass_scrapy.fake_browser import BROWSER
-from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, serving
+from tests.captcha_bypass_scrapy.fake_service import FakeService
+from tests.captcha_bypass_scrapy.fake_site import FakeSite, serving
 
 ADDON: dict[str, Any] = {"ADDONS": {"captcha_bypass_scrapy.Addon": 500}}
 SITE = "http://site.example"

@@ -13,7 +13,7 @@ from scrapy.http import HtmlResponse, JsonResponse, Response, TextResponse, XmlR
 from captcha_bypass_scrapy.answers import Solution
 from captcha_bypass_scrapy.errors import NotHandedOver
 from captcha_bypass_scrapy.responses import response_from
-from tests.captcha_bypass_scrapy.fakes import page_of
+from tests.captcha_bypass_scrapy.fake_service import page_of
 
 SITE = "http://site.example"
 

@@ -13,7 +13,7 @@ from captcha_bypass_scrapy import (
 )
 from captcha_bypass_scrapy.challenged import Challenged
 from captcha_bypass_scrapy.errors import CrawlEnding
-from tests.captcha_bypass_scrapy.fakes import FakeService, Json, failed, page_of
+from tests.captcha_bypass_scrapy.fake_service import FakeService, Json, failed, page_of
 from tests.captcha_bypass_scrapy.labs import PAGE, Labs
 
 Refusal = tuple[int, dict[str, str], object]

@@ -16,7 +16,7 @@ from captcha_bypass_scrapy import request_state
 from captcha_bypass_scrapy.errors import SolveError
 from captcha_bypass_scrapy.scope import Scope
 from tests.captcha_bypass_scrapy.engines import Idle, opened
-from tests.captcha_bypass_scrapy.fakes import serving
+from tests.captcha_bypass_scrapy.fake_site import serving
 
 HOST = "http://a.site.example"
 

@@ -14,7 +14,7 @@ from captcha_bypass_scrapy.errors import CrawlEnding, SolverUnavailable
 from captcha_bypass_scrapy.service import Service
 from captcha_bypass_scrapy.settings import Config
 from tests.captcha_bypass_scrapy.benches import PAGE, SITE, Benches
-from tests.captcha_bypass_scrapy.fakes import FakeService, Json
+from tests.captcha_bypass_scrapy.fake_service import FakeService, Json
 from tests.support.service import eventually
 
 FULL = (503, {"Retry-After": "0.1"}, {"error": {"code": "queue_full", "message": "full"}})

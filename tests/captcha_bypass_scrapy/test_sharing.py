@@ -15,7 +15,7 @@ from captcha_bypass.challenges import Challenge
 from captcha_bypass_scrapy.keys import SiteKey
 from captcha_bypass_scrapy.sharing import START_SECONDS, Sharing, before_crawl, process_seconds
 from tests.captcha_bypass_scrapy.benches import PAGE, SITE, Bench, Benches
-from tests.captcha_bypass_scrapy.fakes import FakeService, Json, page_of
+from tests.captcha_bypass_scrapy.fake_service import FakeService, Json, page_of
 
 KEY = SiteKey(SITE, None)
 

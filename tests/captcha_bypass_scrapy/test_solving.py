@@ -14,7 +14,7 @@ from captcha_bypass_scrapy import request_state
 from captcha_bypass_scrapy.errors import NotHandedOver, SolveError
 from captcha_bypass_scrapy.keys import SiteKey
 from tests.captcha_bypass_scrapy.benches import PAGE, SITE, Benches
-from tests.captcha_bypass_scrapy.fakes import FakeService, Json, page_of
+from tests.captcha_bypass_scrapy.fake_service import FakeService, Json, page_of
 
 
 def answering(fake: FakeService, **changes: object) -> None:

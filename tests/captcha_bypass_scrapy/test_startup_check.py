@@ -17,7 +17,8 @@ from captcha_bypass_scrapy.reporting import Reporter
 from captcha_bypass_scrapy.settings import Config
 from captcha_bypass_scrapy.startup_check import StartupCheck
 from tests.captcha_bypass_scrapy.engines import crawler_with, opened
-from tests.captcha_bypass_scrapy.fakes import FakeService, serving
+from tests.captcha_bypass_scrapy.fake_service import FakeService
+from tests.captcha_bypass_scrapy.fake_site import serving
 from tests.support.scripted_queue import until
 
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}

@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from captcha_bypass import __version__
-from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite
+from tests.captcha_bypass_scrapy.fake_service import FakeService
+from tests.captcha_bypass_scrapy.fake_site import FakeSite
 from tests.docs.pages import blocks_of
 from tests.support.empty_environment import Environment, make
 from tests.support.repository import ROOT

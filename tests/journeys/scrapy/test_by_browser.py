@@ -14,7 +14,8 @@ import pytest
 from captcha_bypass_scrapy.site_state import OPENING_SECONDS
 from tests.captcha_bypass_scrapy.bound_site import BLOB, PAGE, BoundSite
 from tests.captcha_bypass_scrapy.crawling import Crawled, Crawler
-from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, serving
+from tests.captcha_bypass_scrapy.fake_service import FakeService
+from tests.captcha_bypass_scrapy.fake_site import FakeSite, serving
 from tests.support.proxies import running_proxies
 
 FLAGS = ["captcha-bypass"]

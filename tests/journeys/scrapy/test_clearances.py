@@ -9,7 +9,8 @@ import pytest
 from aiohttp import web
 
 from tests.captcha_bypass_scrapy.crawling import Crawler
-from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, Json, page_of, serving
+from tests.captcha_bypass_scrapy.fake_service import FakeService, Json, page_of
+from tests.captcha_bypass_scrapy.fake_site import FakeSite, serving
 from tests.journeys.scrapy.test_one_solve import all_pages, urls
 from tests.support.proxies import running_proxies
 

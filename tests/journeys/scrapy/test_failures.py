@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.captcha_bypass_scrapy.crawling import Crawled, Crawler
-from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, Json, failed, page_of
+from tests.captcha_bypass_scrapy.fake_service import FakeService, Json, failed, page_of
+from tests.captcha_bypass_scrapy.fake_site import FakeSite
 from tests.journeys.scrapy.test_one_solve import urls
 
 UNAUTHORIZED = {"error": {"code": "unauthorized", "message": "The API key is wrong."}}

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.captcha_bypass_scrapy.crawling import Crawler
-from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite
+from tests.captcha_bypass_scrapy.fake_service import FakeService
+from tests.captcha_bypass_scrapy.fake_site import FakeSite
 from tests.journeys.scrapy.test_one_solve import urls
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.captcha_bypass_scrapy.crawling import Crawler
-from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite
+from tests.captcha_bypass_scrapy.fake_service import FakeService
+from tests.captcha_bypass_scrapy.fake_site import FakeSite
 
 DISABLED = "Disabled captcha_bypass_scrapy.CaptchaBypassMiddleware: "
 

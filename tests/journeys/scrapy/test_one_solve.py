@@ -10,7 +10,8 @@ import pytest
 
 from tests.captcha_bypass_scrapy.crawling import MIDDLEWARE, Crawled, Crawler
 from tests.captcha_bypass_scrapy.fake_browser import BROWSER
-from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, Json, page_of, serving
+from tests.captcha_bypass_scrapy.fake_service import FakeService, Json, page_of
+from tests.captcha_bypass_scrapy.fake_site import FakeSite, serving
 from tests.support.proxies import running_proxies
 from tests.support.service import eventually
 

@@ -6,7 +6,8 @@ import pytest
 
 from captcha_bypass_scrapy.confirmation import NEVER
 from tests.captcha_bypass_scrapy.crawling import Crawler
-from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, Json, page_of
+from tests.captcha_bypass_scrapy.fake_service import FakeService, Json, page_of
+from tests.captcha_bypass_scrapy.fake_site import FakeSite
 
 SITE = "http://site.example"
 CHALLENGE = "<p>prove you are human</p>"

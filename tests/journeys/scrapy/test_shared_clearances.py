@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler
 
 from demo.challenge_site import STATS, SiteOptions, create_site
 from tests.captcha_bypass_scrapy.crawling import Crawled, Crawler
-from tests.captcha_bypass_scrapy.fakes import FakeSite
+from tests.captcha_bypass_scrapy.fake_site import FakeSite
 from tests.captcha_bypass_scrapy.granting import Granting, granting_service
 from tests.journeys.scrapy.test_one_solve import all_pages, urls
 

@@ -10,7 +10,8 @@ import pytest
 from aiohttp import web
 
 from tests.captcha_bypass_scrapy.crawling import Crawler
-from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, serving
+from tests.captcha_bypass_scrapy.fake_service import FakeService
+from tests.captcha_bypass_scrapy.fake_site import FakeSite, serving
 from tests.journeys.scrapy.test_one_solve import urls
 from tests.support.service import eventually
 

@@ -12,7 +12,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.captcha_bypass_scrapy.crawling import Crawler
-from tests.captcha_bypass_scrapy.fakes import FakeService, FakeSite, Json, failed, serving
+from tests.captcha_bypass_scrapy.fake_service import FakeService, Json, failed
+from tests.captcha_bypass_scrapy.fake_site import FakeSite, serving
 from tests.journeys.scrapy.test_one_solve import all_pages, urls
 from tests.support.service import eventually
 
