@@ -22,7 +22,7 @@ from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.browsers.startup import Find, Startup
 from captcha_bypass.config import Config
 from captcha_bypass.config.file_limit import raise_file_limit
-from captcha_bypass.egress.guard import Egress
+from captcha_bypass.egress.guards import Egress
 from captcha_bypass.egress.rules import AllowedHost, Rules
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import StartupError

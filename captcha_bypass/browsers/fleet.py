@@ -18,7 +18,7 @@ from captcha_bypass.browsers.tabs import Means
 from captcha_bypass.browsers.time_zones import TimeZones
 from captcha_bypass.concurrency import Background
 from captcha_bypass.config.memory import PAGES_PER_BROWSER
-from captcha_bypass.egress.guard import Egress
+from captcha_bypass.egress.guards import Egress
 from captcha_bypass.errors import TaskError, Unguarded
 from captcha_bypass.status import Browsers
 

@@ -22,7 +22,7 @@ from captcha_bypass.browsers.sessions import Sessions
 from captcha_bypass.browsers.tab import Tab
 from captcha_bypass.browsers.watchdog import Watchdog
 from captcha_bypass.concurrency import uninterrupted
-from captcha_bypass.egress.guard import Egress
+from captcha_bypass.egress.guards import Egress
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.errors import TaskError, Unguarded
 from captcha_bypass.status import Browsers

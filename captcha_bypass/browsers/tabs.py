@@ -19,7 +19,8 @@ from captcha_bypass.browsers.retirement import Cause
 from captcha_bypass.browsers.tab import Tab, empty, open_page
 from captcha_bypass.browsers.time_zones import TimeZones
 from captcha_bypass.concurrency import Background, uninterrupted, within
-from captcha_bypass.egress.guard import Egress, Guard
+from captcha_bypass.egress.guard import Guard
+from captcha_bypass.egress.guards import Egress
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.upstream import Upstream
 from captcha_bypass.errors import BrowserLost

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import aiohttp
 
 from captcha_bypass.concurrency import Background
-from captcha_bypass.egress.guard import Egress
+from captcha_bypass.egress.guards import Egress
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination
 from captcha_bypass.egress.upstream import Upstream

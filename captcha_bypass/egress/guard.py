@@ -1,12 +1,11 @@
-"""A proxy endpoint on loopback for one browser context, and what all of them have in common."""
+"""A proxy endpoint on loopback for one browser context."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from types import TracebackType
-from typing import Self
+from typing import Protocol
 
 from captcha_bypass import status
 from captcha_bypass.concurrency import Background
@@ -28,61 +27,14 @@ RESOLVE_AGAIN_SECONDS = 60.0
 MAX_FAILURES = 1000
 
 
-class Egress:
-    """What the guards of a service share. Used as `async with Egress(...) as egress`.
+class Common(Protocol):
+    """What the guards of a service share; see Egress."""
 
-    Args:
-        max_task_bytes: What one task may move, both directions together.
-    """
-
-    def __init__(self, rules: Rules, max_task_bytes: int = 100 * 1024**2) -> None:
-        self.rules = rules
-        self.max_task_bytes = max_task_bytes
-        #: What their tasks have moved.
-        self.counts = status.Egress()
-        self.resolver = Resolver()
-        #: Guards that are open.
-        self.guards: set[Guard] = set()
-        #: Connections that browsers have to all of them.
-        self.open_connections = 0
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        for guard in list(self.guards):
-            await guard.close()
-
-    def check(self, permit: Permit) -> None:
-        """Refuse a private address that a task itself spells, before a page is opened for it.
-
-        Names are for its guard, which alone looks them up.
-
-        Raises:
-            TaskError: `blocked_address`.
-        """
-        try:
-            self.rules.check_literal(permit.named)
-            if permit.upstream is not None and not permit.upstream.trusted:
-                self.rules.check_literal(permit.upstream.destination, what="The proxy: ")
-        except TaskError as error:
-            self.counts.failed(error.code)
-            raise
-
-    async def guard(self, *, counts: status.Egress | None = None) -> Guard:
-        """Open a guard; whoever asked closes it, or the end of the service.
-
-        Args:
-            counts: Where it counts; default: where the service's tasks count.
-        """
-        guard = Guard(self, counts or self.counts)
-        await guard.listen()
-        return guard
+    rules: Rules
+    resolver: Resolver
+    max_task_bytes: int
+    guards: set[Guard]
+    open_connections: int
 
 
 class Guard:
@@ -91,10 +43,10 @@ class Guard:
     Until `admit()` it refuses what is not public, and knows no proxy.
     """
 
-    def __init__(self, egress: Egress, counts: status.Egress) -> None:
-        self._egress = egress
+    def __init__(self, common: Common, counts: status.Egress) -> None:
+        self._common = common
         self._counts = counts
-        self._router = Router(egress.rules, egress.resolver)
+        self._router = Router(common.rules, common.resolver)
         #: What its user may do now; None until there is one.
         self._permit: Permit | None = None
         #: When names were last resolved anew.
@@ -105,7 +57,7 @@ class Guard:
         self._open = 0
         #: Whether it has been told that the task wants too many connections.
         self._crowded = False
-        self.traffic = Traffic(egress.max_task_bytes)
+        self.traffic = Traffic(common.max_task_bytes)
         self._failures: dict[Destination, TaskError] = {}
         #: Whether any task of its session has reached the public internet.
         self._journey = Journey()
@@ -123,7 +75,7 @@ class Guard:
         self._server = await asyncio.start_server(
             self._accept, "127.0.0.1", 0, limit=HEAD_BYTES, backlog=MAX_CONNECTIONS
         )
-        self._egress.guards.add(self)
+        self._common.guards.add(self)
         host, port = self._server.sockets[0].getsockname()
         self.url = f"http://{host}:{port}"
 
@@ -163,7 +115,7 @@ class Guard:
         return True
 
     def _router_for(self, permit: Permit) -> Router:
-        return Router(self._egress.rules, self._egress.resolver, permit, self._journey)
+        return Router(self._common.rules, self._common.resolver, permit, self._journey)
 
     def _give_to(self, permit: Permit, router: Router) -> None:
         if permit != self._permit:
@@ -178,7 +130,7 @@ class Guard:
 
     async def close(self) -> None:
         """Cut everything that goes through it."""
-        self._egress.guards.discard(self)
+        self._common.guards.discard(self)
         self._shut()
         await self._background.close()
 
@@ -252,13 +204,13 @@ class Guard:
         if self._closed:  # taken from the backlog just before
             writer.transport.abort()
             return
-        egress = self._egress
-        if not has_room(self._open, egress.open_connections, len(egress.guards)):
+        common = self._common
+        if not has_room(self._open, common.open_connections, len(common.guards)):
             self._refuse_connection()
             writer.transport.abort()
             return
         self._open += 1
-        egress.open_connections += 1
+        common.open_connections += 1
         relay = Relay(self, self._router, (reader, writer))
         self._background.run(relay.run(), then=lambda: self._served(writer))
 
@@ -267,9 +219,9 @@ class Guard:
             self._crowded = True
             self._counts.failed("too_many_connections")
             message = "a page wants too many connections; it has %d, of %d for all pages"
-            logger.warning(message, self._open, self._egress.open_connections)
+            logger.warning(message, self._open, self._common.open_connections)
 
     def _served(self, writer: asyncio.StreamWriter) -> None:
         self._open -= 1
-        self._egress.open_connections -= 1
+        self._common.open_connections -= 1
         writer.transport.abort()

@@ -16,7 +16,7 @@ from captcha_bypass.browsers.fleet import Limits
 from captcha_bypass.browsers.launch.engines import Camoufox, Pace
 from captcha_bypass.browsers.pool import BrowserPool
 from captcha_bypass.browsers.sessions import Sessions
-from captcha_bypass.egress.guard import Egress
+from captcha_bypass.egress.guards import Egress
 from captcha_bypass.egress.rules import Rules
 from captcha_bypass.solving import isolated
 from captcha_bypass.solving.worker import Worker

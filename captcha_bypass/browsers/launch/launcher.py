@@ -24,7 +24,7 @@ from captcha_bypass.browsers.launch.processes import (
 from captcha_bypass.browsers.launch.selfcheck import check_guarded
 from captcha_bypass.browsers.launch.workspace import Workspace
 from captcha_bypass.concurrency import uninterrupted, within
-from captcha_bypass.egress.guard import Egress
+from captcha_bypass.egress.guards import Egress
 from captcha_bypass.errors import TaskError, Unguarded
 
 #: What the system says of places that cannot be written to; EACCES may be about running them.

@@ -8,7 +8,7 @@ from playwright.async_api import Browser, Error
 
 from captcha_bypass import status
 from captcha_bypass.browsers.launch.engines import Engine
-from captcha_bypass.egress.guard import Egress
+from captcha_bypass.egress.guards import Egress
 from captcha_bypass.errors import TaskError, Unguarded
 
 #: Addresses of this machine, for which browsers by default do not ask a proxy.

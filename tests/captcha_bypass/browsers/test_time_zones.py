@@ -16,7 +16,7 @@ from captcha_bypass.browsers.browser import Browser
 from captcha_bypass.browsers.tabs import Means
 from captcha_bypass.browsers.time_zones import TimeZones
 from captcha_bypass.concurrency import Background
-from captcha_bypass.egress.guard import Egress
+from captcha_bypass.egress.guards import Egress
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination, Rules
 from captcha_bypass.egress.upstream import Upstream

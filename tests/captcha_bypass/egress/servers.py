@@ -17,7 +17,8 @@ import pytest
 from aiohappyeyeballs import start_connection
 
 from captcha_bypass.egress import routes
-from captcha_bypass.egress.guard import Egress, Guard
+from captcha_bypass.egress.guard import Guard
+from captcha_bypass.egress.guards import Egress
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination, Rules
 from captcha_bypass.egress.upstream import Upstream

@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from captcha_bypass.egress import connections, routes
-from captcha_bypass.egress import guard as guards
-from captcha_bypass.egress.guard import Egress, Guard
+from captcha_bypass.egress.guard import Guard
+from captcha_bypass.egress.guards import Egress
 from captcha_bypass.egress.routes import Permit
 from tests.captcha_bypass.egress.servers import (
     LOCAL,
@@ -147,7 +147,7 @@ async def test_connections_are_bounded_and_free_again(monkeypatch: pytest.Monkey
         await second.connect(server.destination)
         async with browsing(guard) as third:
             assert await read_to_the_end(third) == 0
-        assert guard._egress.counts.failures == {"too_many_connections": 1}
+        assert guard._counts.failures == {"too_many_connections": 1}
         first.writer.write_eof()
         assert await first.reader.read() == b""
         async with browsing(guard) as fourth:
@@ -189,7 +189,7 @@ async def test_pages_that_take_all_connections_leave_others_their_share(
 async def test_of_the_destinations_a_page_tries_in_vain_the_last_are_known(
     internet: Internet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guards, "MAX_FAILURES", 3)
+    monkeypatch.setattr("captcha_bypass.egress.guard.MAX_FAILURES", 3)
     async with guarding() as guard:
         for name in "abcda":
             async with browsing(guard) as browser:
@@ -265,7 +265,7 @@ async def test_end_of_the_egress_closes_guards_left_open() -> None:
 
 
 #: Where the guards' code is.
-GUARDS = Path(guards.__file__).parent
+GUARDS = Path(connections.__file__).parent
 
 
 def serving_tasks() -> list[str]:

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from captcha_bypass.egress import routes
-from captcha_bypass.egress.guard import Egress, Guard
+from captcha_bypass.egress.guard import Guard
+from captcha_bypass.egress.guards import Egress
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import AllowedHost, Destination, Rules
 from captcha_bypass.egress.upstream import Upstream
@@ -171,7 +172,7 @@ async def test_unknown_name_is_a_dns_error_until_it_is_known(internet: Internet)
         for host in ("gone.example", "x" * 64 + ".example", "*.example"):
             assert await refused_in_plain(guard, host)
             assert code(guard, host) == "dns_error"
-        assert guard._egress.counts.failures == {"dns_error": 3}
+        assert guard._counts.failures == {"dns_error": 3}
         internet.site("gone.example", "1.1.1.1", server)
         async with browsing(guard) as browser:
             await browser.connect("gone.example:80")
@@ -186,7 +187,7 @@ async def test_closed_port_is_connection_refused_for_that_destination(internet: 
         assert await refused_in_plain(guard, "down.example")
         assert code(guard, "down.example") == "connection_refused"
         assert code(guard, "other.example") is None
-        assert guard._egress.counts.failures == {"connection_refused": 1}
+        assert guard._counts.failures == {"connection_refused": 1}
         internet.places["1.1.1.1"] = server.port
         async with browsing(guard) as browser:
             await browser.connect("down.example:80")

@@ -165,6 +165,6 @@ async def test_many_tunnels_at_once_do_not_mix() -> None:
 
 
 def counted(guard: Guard) -> int:
-    counts = guard._egress.counts
+    counts = guard._counts
     assert counts.connections == 50
     return counts.bytes_sent + counts.bytes_received

@@ -15,7 +15,7 @@ from captcha_bypass.browsers.launch.engines import Firefox
 from captcha_bypass.browsers.launch.installed import find_firefox
 from captcha_bypass.browsers.launch.processes import BROWSER_MARK, marked_child
 from captcha_bypass.browsers.launch.workspace import Workspace
-from captcha_bypass.egress.guard import Egress
+from captcha_bypass.egress.guards import Egress
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.egress.rules import Destination, Rules
 from captcha_bypass.fetching.fetcher import Fetcher
