@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from tests.support.fake_juggler_fetch import FetchingPage, NoAnswer
+from tests.support.fake_juggler_fetch import NoAnswer
+from tests.support.fake_juggler_scripts import ScriptedPage
 
 Json = dict[str, Any]
 #: File names: what it was started with, every message in order, methods that get no answer.
@@ -32,11 +33,10 @@ class Peer:
         self._read, self._write = os.fdopen(3, "rb", 0), os.fdopen(4, "wb", 0)
         self._proxies: dict[str, tuple[str, int]] = {}
         self._contexts: dict[str, str] = {}  # session -> context
-        self._shown: dict[str, str] = {}  # session -> documentURI
+        self._pages: dict[str, ScriptedPage] = {}  # by session
         #: Sessions whose requests are held up, and those that are: request -> session, URL, navigation.
         self._holding: set[str] = set()
         self._held: dict[str, tuple[str, str, str]] = {}
-        self._fetching: dict[str, FetchingPage] = {}
         self._later: list[tuple[float, str, str]] = []
         self._made = 0
 
@@ -101,6 +101,7 @@ class Peer:
         number = self._number()
         session, context = f"session{number}", params["browserContextId"]
         self._contexts[session] = context
+        self._pages[session] = ScriptedPage(partial(self._tell, session))
         target = {"targetId": f"target{number}", "browserContextId": context, "type": "page"}
         self._tell(None, "Browser.attachedToTarget", sessionId=session, targetInfo=target)
         self._tell(session, "Page.frameAttached", frameId="main")
@@ -194,7 +195,7 @@ class Peer:
         )
 
     def _commit(self, session: str, url: str, shown: str, navigation: str = "") -> None:
-        self._shown[session] = shown
+        self._pages[session].shown = shown
         self._tell(session, "Runtime.executionContextsCleared")
         self._tell(
             session,
@@ -220,37 +221,9 @@ class Peer:
         return {"result": {"type": "object", "objectId": f"object{self._number()}"}}
 
     def _on_Runtime_callFunction(self, session: str, params: Json) -> Json:
-        """Answer what our own selector engine would."""
         if not params["returnByValue"]:
             return self._on_Runtime_evaluate()
-        script = " ".join(str(arg.get("value")) for arg in params["args"])
-        if "captchaBypass" in script:
-            return self._fetch(session, script, _plain(params["args"][-1].get("value")))
-        if "navigator.userAgent" in script:
-            return {"result": {"value": "Mozilla/5.0 (fake)"}}
-        asked = unquote(json.dumps(params["args"]))
-        shown = self._shown[session]
-        error_page = shown if shown.startswith("about:neterror") else None
-        html = "<p>fake page</p>"
-        if '"collect\\' in asked or '"collect"' in asked.replace("\\", ""):
-            about = {"errorPage": error_page, "url": shown, "length": len(html)}
-            text = json.dumps(about) + "\n" + html
-        elif '"explain"' in asked.replace("\\", ""):
-            size = {"width": 800, "height": 600, "widget": False, "loading": False}
-            told = {"texts": [None] * 16, "selectors": [False] * 16, "errorPage": False}
-            text = json.dumps(told | size)
-        else:
-            look = {"text": False, "selector": False, "badSelector": None, "ready": True}
-            text = json.dumps(look | {"bytes": 9, "html": html, "errorPage": error_page})
-        return {"result": {"value": _serialized({"success": True, "value": {"result": text}})}}
-
-    def _fetch(self, session: str, script: str, given: Any) -> Json:  # noqa: ANN401 - JSON
-        if "globalThis.captchaBypass" in script:  # fetch.js itself
-            self._fetching[session] = FetchingPage(partial(self._tell, session), given)
-            return {"result": {"value": {"v": "undefined"}}}
-        name, arguments = given
-        found = self._fetching[session].call(name, *arguments)
-        return {"result": {"value": {"v": "undefined"} if found is None else found}}
+        return {"result": {"value": self._pages[session].call(params["args"])}}
 
     def _through_proxy(self, session: str, url: str) -> str:
         parts = urlsplit(url)
@@ -260,18 +233,6 @@ class Peer:
             proxy.sendall(f"{head} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
             proxy.recv(65536)
         return "NS_ERROR_PROXY_CONNECTION_REFUSED"
-
-
-def _serialized(value: object) -> object:
-    """Write a value as Playwright's script in the page does."""
-    if not isinstance(value, dict):
-        return value
-    return {"o": [{"k": k, "v": _serialized(v)} for k, v in value.items()], "id": id(value)}
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Read a value that Playwright has written for its script in the page."""
-    return [_plain(item) for item in value["a"]] if isinstance(value, dict) else value
 
 
 def _nothing(*_: object) -> Json:
