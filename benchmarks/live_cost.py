@@ -23,7 +23,8 @@ from benchmarks.contest import end_on_sigterm
 from benchmarks.contestants import environment_in
 from benchmarks.meter import Meter, ProcessTree
 from benchmarks.report import table
-from tests.support.service import client_of, run_service
+from tests.support.service import run_service
+from tests.support.solve_client import client_of
 
 Count = Callable[[], int]
 

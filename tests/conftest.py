@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, settings
 
 from demo.challenge_site import SiteOptions, create_site
 from tests.support.hard_site import create_hard_site
-from tests.support.service import Client, Service, client_of, run_service
+from tests.support.service import Service, run_service
+from tests.support.solve_client import Client, client_of
 from tests.support.warm_firefox import use_warm_firefox
 
 # One example that the machine holds up for 0.2 s is no fault of what it tests, nor is a slow draw. The same

@@ -13,7 +13,7 @@ from tests.attacks.catalogue import TOP, Vector
 from tests.attacks.report import Report
 from tests.attacks.site import Site, going_to
 from tests.attacks.target import SECRET, Target
-from tests.support.service import Client, Json
+from tests.support.solve_client import Client, Json
 
 #: For a task that ends by itself, but late on a machine that is busy.
 PATIENCE_SECONDS = 60

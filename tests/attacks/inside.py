@@ -27,7 +27,8 @@ from tests.attacks.proxy import Proxy
 from tests.attacks.report import Report
 from tests.attacks.sniffer import Sniffer
 from tests.attacks.target import SECRET
-from tests.support.service import Client, Json, client_of, eventually, run_service
+from tests.support.service import eventually, run_service
+from tests.support.solve_client import Client, Json, client_of
 
 _TEN = PRIVATE["ten"]
 _REBINDING = f"http://rebind.{SITE}/rebinding"

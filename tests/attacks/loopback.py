@@ -12,7 +12,8 @@ from tests.attacks.catalogue import ON_LOOPBACK
 from tests.attacks.report import Report
 from tests.attacks.site import going_to
 from tests.attacks.target import SECRET
-from tests.support.service import Json, client_of, run_service
+from tests.support.service import run_service
+from tests.support.solve_client import Json, client_of
 
 _TARGET = "127.0.0.1"
 

@@ -18,7 +18,7 @@ from captcha_bypass.config import Config
 from demo.challenge_site import STATS
 from tests.docs.stage import SUCCESS_TEXT
 from tests.support.repository import ROOT
-from tests.support.service import Client
+from tests.support.solve_client import Client
 
 EXAMPLES = ROOT / "examples"
 SHORT = sorted(path.name for path in EXAMPLES.iterdir() if path.is_file())

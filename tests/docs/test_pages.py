@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 
 from tests.docs.pages import PAGES, blocks_of
 from tests.docs.stage import Stage
-from tests.support.service import Client
+from tests.support.solve_client import Client
 
 # A busy machine takes a minute for the longest page.
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 
 from tests.docs.pages import section
 from tests.docs.stage import SUCCESS_TEXT
-from tests.support.service import Client
+from tests.support.solve_client import Client
 
 pytestmark = pytest.mark.browser
 #: Path of a page, the text that is waited for, and enough seconds for what it gives, for each row of

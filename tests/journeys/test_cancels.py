@@ -26,7 +26,8 @@ from tests.support.fire import (
     works,
 )
 from tests.support.hard_site import SEEN
-from tests.support.service import Client, Service, client_of, eventually, run_service
+from tests.support.service import Service, eventually, run_service
+from tests.support.solve_client import Client, client_of
 
 pytestmark = pytest.mark.browser
 

@@ -17,7 +17,7 @@ from demo import fingerprint_site
 from demo.challenge_pages import SUCCESS_TEXT
 from demo.challenge_site import STATS, SiteOptions
 from tests.support.http_libraries import using
-from tests.support.service import Client
+from tests.support.solve_client import Client
 
 pytestmark = pytest.mark.browser
 

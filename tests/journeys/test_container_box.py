@@ -16,7 +16,8 @@ import yaml
 from tests.support.camoufox_bundle import lay_out
 from tests.support.namespaces import needs_nft, needs_root
 from tests.support.repository import ROOT
-from tests.support.service import Service, client_of, run_service
+from tests.support.service import Service, run_service
+from tests.support.solve_client import client_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,8 @@ import pytest
 from tests.support.fetch_client import FetchClient, content, serving
 from tests.support.fire import contents, drivers, hit, parents
 from tests.support.scripted_queue import until
-from tests.support.service import Client, Service, alive, eventually
+from tests.support.service import Service, alive, eventually
+from tests.support.solve_client import Client
 from tests.support.visits import create, destroy, names
 
 pytestmark = pytest.mark.browser

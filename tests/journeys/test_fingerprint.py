@@ -19,7 +19,8 @@ from demo.challenge_pages import SUCCESS_TEXT
 from demo.fingerprint_site import STATS, SiteOptions, serving
 from tests.captcha_bypass_scrapy.crawling import Crawler
 from tests.support.certificate import Certificate, make_certificate, trusting_firefox
-from tests.support.service import Client, Json, Service, client_of, run_service
+from tests.support.service import Service, run_service
+from tests.support.solve_client import Client, Json, client_of
 
 pytestmark = pytest.mark.browser
 

@@ -19,7 +19,8 @@ from aiohttp.test_utils import TestServer
 
 from tests.support.fake_service import PAGE, program, run_fake_service
 from tests.support.fire import AGAIN_SECONDS, dead, drivers, hit, parents, tree, until_health
-from tests.support.service import PATH, Client, Json, Service, client_of, run_service
+from tests.support.service import PATH, Service, run_service
+from tests.support.solve_client import Client, Json, client_of
 
 pytestmark = pytest.mark.browser
 

@@ -19,7 +19,8 @@ from captcha_bypass.browsers.launch.processes import INSTANCE_MARK
 from tests.support.fire import dead, drivers, hit, parents, repeated
 from tests.support.hard_site import SEEN
 from tests.support.program import useless_firefox
-from tests.support.service import Service, alive, client_of, eventually, run_service
+from tests.support.service import Service, alive, eventually, run_service
+from tests.support.solve_client import client_of
 
 pytestmark = pytest.mark.browser
 

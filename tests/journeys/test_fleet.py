@@ -15,7 +15,8 @@ import pytest
 
 from tests.support.fake_service import LASTING, PAGE, URL, opened, run_fake_service
 from tests.support.redis_server import RedisServer, redis_server
-from tests.support.service import PATH, Client, Service, client_of, eventually
+from tests.support.service import PATH, Service, eventually
+from tests.support.solve_client import Client, client_of
 
 #: Seconds after which a node counts as dead, where a test waits for that: soon, though not because the machine
 #: is busy for a moment.

@@ -18,7 +18,8 @@ from demo.challenge_pages import SUCCESS_TEXT
 from demo.challenge_site import SiteOptions, create_site
 from tests.support.fleet_node import Process, Start, hurried, node, processes
 from tests.support.redis_server import RedisServer, redis_server
-from tests.support.service import client_of, run_service
+from tests.support.service import run_service
+from tests.support.solve_client import client_of
 
 pytestmark = pytest.mark.soak
 

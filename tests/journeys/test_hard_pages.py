@@ -11,7 +11,8 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from tests.support.hard_site import SEEN
-from tests.support.service import PATIENCE, Client, Json, Service, eventually, page_came
+from tests.support.service import Service, eventually
+from tests.support.solve_client import PATIENCE, Client, Json, page_came
 
 pytestmark = pytest.mark.browser
 

@@ -19,7 +19,8 @@ from aiohttp.test_utils import TestServer
 from captcha_bypass.browsers.pool import KILL_GRACE
 from tests.support.human_service import PASSED, PersonsSite, run_human_service
 from tests.support.scripted_queue import until
-from tests.support.service import Client, Json, Service, client_of
+from tests.support.service import Service
+from tests.support.solve_client import Client, Json, client_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 #: Seconds that the service waits for a person: longer than it takes to open two pages that wait, and to

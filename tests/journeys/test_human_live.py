@@ -18,7 +18,8 @@ from demo.challenge_site import HUMAN, create_site
 from demo.human_challenge import LEFT, RADIUS, TOP, WIDTH, HumanChallenge
 from tests.support.human_service import run_human_service
 from tests.support.scripted_queue import until
-from tests.support.service import Client, Service, client_of
+from tests.support.service import Service
+from tests.support.solve_client import Client, client_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 

@@ -11,7 +11,8 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
-from tests.support.service import Service, client_of
+from tests.support.service import Service
+from tests.support.solve_client import client_of
 
 
 def _start(*flags: str) -> subprocess.CompletedProcess[str]:

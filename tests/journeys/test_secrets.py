@@ -17,7 +17,8 @@ from aiohttp.test_utils import TestServer
 
 from tests.support.hard_site import SEEN, create_hard_site
 from tests.support.proxies import Proxy, running_proxies
-from tests.support.service import Client, Json, Service, eventually, run_service
+from tests.support.service import Service, eventually, run_service
+from tests.support.solve_client import Client, Json
 
 pytestmark = pytest.mark.browser
 

@@ -9,7 +9,8 @@ import aiohttp
 import pytest
 
 from tests.support.fire import guards, repeated, seeded
-from tests.support.service import Client, Json, Service, client_of, eventually, run_service
+from tests.support.service import Service, eventually, run_service
+from tests.support.solve_client import Client, Json, client_of
 from tests.support.visits import Visits, destroy, names, number, until_none, visit
 
 pytestmark = pytest.mark.browser

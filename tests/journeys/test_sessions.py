@@ -12,7 +12,8 @@ from aiohttp.test_utils import TestServer
 
 from tests.support.fire import contents, hit, parents
 from tests.support.proxies import running_proxies
-from tests.support.service import Client, Service, eventually
+from tests.support.service import Service, eventually
+from tests.support.solve_client import Client
 from tests.support.visits import (
     HEAVY_BYTES,
     Visits,

@@ -13,7 +13,8 @@ from aiohttp.test_utils import TestServer
 
 from tests.support.fake_service import LASTING, PAGE, URL, opened, run_fake_service
 from tests.support.hard_site import SEEN, SHOW
-from tests.support.service import alive, client_of, eventually, run_service
+from tests.support.service import alive, eventually, run_service
+from tests.support.solve_client import client_of
 
 
 async def test_sigterm_lets_running_tasks_end_and_their_results_be_fetched(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from aiohttp.test_utils import TestServer
 
 from demo.challenge_site import SiteOptions, create_site
 from tests.support.fire import dead, seeded, settled, works
-from tests.support.service import client_of, eventually, run_service
+from tests.support.service import eventually, run_service
 from tests.support.soak_figures import BELONGINGS, Meter
 from tests.support.soak_load import Load, jobs
+from tests.support.solve_client import client_of
 
 SOLVES = int(os.environ.get("SOAK_SOLVES", "2000"))
 WORKERS = 4

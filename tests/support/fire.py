@@ -16,7 +16,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.support.service import Client, Json, Service, alive, eventually
+from tests.support.service import Service, alive, eventually
+from tests.support.solve_client import Client, Json
 
 T = TypeVar("T")
 #: Seconds past its timeout in which a task has ended, whatever was done to its browser.

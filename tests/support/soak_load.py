@@ -13,7 +13,8 @@ from aiohttp.test_utils import TestServer
 
 from demo.challenge_pages import SUCCESS_TEXT
 from tests.support.fire import contents, hit, parents
-from tests.support.service import Client, Json, Service
+from tests.support.service import Service
+from tests.support.solve_client import Client, Json
 
 #: A browser is killed each so many tasks.
 TASKS_PER_KILL = 100

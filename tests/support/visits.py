@@ -9,7 +9,7 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.support.service import Client, Json
+from tests.support.solve_client import Client, Json
 
 #: More than the process of any other page of a test has in memory.
 HEAVY_BYTES = 300_000_000

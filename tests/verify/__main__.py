@@ -15,7 +15,8 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.support.service import client_of, run_service
+from tests.support.service import run_service
+from tests.support.solve_client import client_of
 from tests.verify import fetching, image, machine, network
 from tests.verify.kit import CHECKS, Bench, Report, Site, run
 

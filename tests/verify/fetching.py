@@ -14,7 +14,7 @@ import aiohttp
 import psutil
 from aiohttp import web
 
-from tests.support.service import Json
+from tests.support.solve_client import Json
 from tests.verify.kit import Bench, check, commands
 
 MIB = 1024 * 1024

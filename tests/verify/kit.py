@@ -14,7 +14,8 @@ from typing import Any, Self
 import psutil
 from aiohttp import web
 
-from tests.support.service import Client, Json, Service
+from tests.support.service import Service
+from tests.support.solve_client import Client, Json
 
 #: Seconds that one check may take; all together should take five minutes.
 CHECK_SECONDS = 90.0

@@ -14,7 +14,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.support.hard_site import SEEN
-from tests.support.service import Client, Service
+from tests.support.service import Service
+from tests.support.solve_client import Client
 
 pytestmark = pytest.mark.browser
 

@@ -21,7 +21,8 @@ from tests.support.fake_browsers import LIMITS
 from tests.support.fake_service import PAGE, run_fake_service
 from tests.support.fire import Gate, assert_result_or, ended, settled
 from tests.support.hard_site import SEEN
-from tests.support.service import Client, Service, client_of, eventually, run_service
+from tests.support.service import Service, eventually, run_service
+from tests.support.solve_client import Client, client_of
 
 pytestmark = pytest.mark.browser
 

@@ -22,15 +22,8 @@ from captcha_bypass.browsers.launch.launcher import Launcher
 from captcha_bypass.browsers.startup import Startup
 from captcha_bypass.errors import StartupError, TaskError
 from tests.support.fire import cmdline
-from tests.support.service import (
-    NO_NETWORK,
-    PATH,
-    Service,
-    alive,
-    client_of,
-    eventually,
-    run_service,
-)
+from tests.support.service import NO_NETWORK, PATH, Service, alive, eventually, run_service
+from tests.support.solve_client import client_of
 
 #: A Camoufox that is not installed, and whose fetcher does what FETCHER says.
 FAKE_PACKAGE = {

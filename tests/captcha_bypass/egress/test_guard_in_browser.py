@@ -16,7 +16,8 @@ from captcha_bypass.egress.connections import MAX_CONNECTIONS
 from captcha_bypass.errors import StartupError
 from tests.captcha_bypass.egress.proxies import SocksProxy
 from tests.captcha_bypass.egress.servers import Server, serving
-from tests.support.service import Client, Service, client_of, eventually, run_service
+from tests.support.service import Service, eventually, run_service
+from tests.support.solve_client import Client, client_of
 
 pytestmark = pytest.mark.browser
 

@@ -14,7 +14,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.support.hard_site import create_hard_site
-from tests.support.service import PATIENCE, Client, Json, Service, client_of, run_service
+from tests.support.service import Service, run_service
+from tests.support.solve_client import PATIENCE, Client, Json, client_of
 
 pytestmark = pytest.mark.browser
 

@@ -9,7 +9,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from tests.support.moving_site import BIG, create_moving_site
-from tests.support.service import Client, Json
+from tests.support.solve_client import Client, Json
 
 pytestmark = pytest.mark.browser
 

@@ -7,7 +7,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from captcha_bypass.history.timeline import MOST_DOCUMENTS
-from tests.support.service import Client, Json
+from tests.support.solve_client import Client, Json
 
 pytestmark = pytest.mark.browser
 

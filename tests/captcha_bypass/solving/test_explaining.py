@@ -15,7 +15,8 @@ from aiohttp.test_utils import TestServer
 from captcha_bypass.challenges import VENDORS
 from captcha_bypass.solving.explaining import MESSAGES, SOURCE_BYTES, closest
 from captcha_bypass.wire.results import HintCode
-from tests.support.service import Client, Json, Service
+from tests.support.service import Service
+from tests.support.solve_client import Client, Json
 
 TEXT = "Welcome home"
 #: Seconds: enough for such pages, and so on a machine that is busy.

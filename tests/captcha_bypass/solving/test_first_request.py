@@ -10,7 +10,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.support.service import Client, Json, Service
+from tests.support.service import Service
+from tests.support.solve_client import Client, Json
 
 pytestmark = pytest.mark.browser
 

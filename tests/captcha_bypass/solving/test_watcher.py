@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from demo.challenge_site import STATS, SiteOptions, create_site
 from tests.support.fake_service import PAGE, run_fake_service
 from tests.support.hard_site import SEEN
-from tests.support.service import Client, Json, client_of, page_came
+from tests.support.solve_client import Client, Json, client_of, page_came
 
 pytestmark = pytest.mark.browser
 

@@ -14,7 +14,8 @@ from playwright.async_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests.support.fire import hit
 from tests.support.human_service import CAPTCHA, run_human_service
-from tests.support.service import Client, Service
+from tests.support.service import Service
+from tests.support.solve_client import Client
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 

@@ -18,7 +18,7 @@ from tests.captcha_bypass.api.flaresolverr.browserless import Browserless
 from tests.captcha_bypass.api.flaresolverr.scripted import Make, Scripted
 from tests.support.flaresolverr_service import FakeSessions, serving
 from tests.support.scripted_queue import Script
-from tests.support.service import client_of
+from tests.support.solve_client import client_of
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from captcha_bypass.browsers.launch.preferences import FIREFOX_PREFS, PREFS
-from tests.support.service import Client
+from tests.support.solve_client import Client
 from tests.support.warm_firefox import installed_firefox
 
 #: Lines such as `pref("browser.cache.disk.enable", true);` in Firefox's own files.

@@ -15,7 +15,8 @@ from captcha_bypass.browsers.launch import folders
 from captcha_bypass.browsers.launch.workspace import LOCKED, NOT_YET_LOCKED, Workspace
 from captcha_bypass.errors import StartupError
 from tests.support.namespaces import needs_root
-from tests.support.service import client_of, run_service
+from tests.support.service import run_service
+from tests.support.solve_client import client_of
 
 NAME = f"captcha-bypass-{os.getuid()}"
 
