@@ -15,6 +15,8 @@ _NO_REASON = "no further reason given"
 _NAME = 60
 CRASHED = "The browser died while it had this page; send the task again."
 PORT_BLOCKED = "Browsers do not open this port; use the site's web port."
+#: The site has answered with an error status and with what Firefox would otherwise download.
+_FILE_REFUSED = "NS_ERROR_NET_ERROR_RESPONSE"
 NOT_A_PAGE = "The address answers with a download or with nothing, not with a page."
 
 # Searched from the top in the error's text; the codes are Firefox's, as Playwright passes them on.
@@ -109,6 +111,7 @@ _TABLE: tuple[tuple[tuple[str, ...], TaskErrorCode, str], ...] = (
         (
             "Download is starting",
             "NS_BINDING_ABORTED",
+            _FILE_REFUSED,
         ),
         "not_a_page",
         NOT_A_PAGE,
@@ -135,10 +138,17 @@ def translate_page(uri: str) -> TaskError:
     """Turn the address of Firefox's own error page, such as `about:neterror?e=netReset`, into ours."""
     fields = (field.partition("=") for field in uri[:_TEXT].partition("?")[2].split("&"))
     name = next((value for key, _, value in fields if key == "e"), "")
+    if name == "serverError":
+        return translate(_FILE_REFUSED)
     if not _is_name(name):
         return _not_opened(_NO_REASON)
     known = translate("certError" if uri.startswith("about:certerror") else name)
     return known if known.code != "navigation_error" else _not_opened(name)
+
+
+def is_file(error: str) -> bool:
+    """Whether an answer became no document because it is a file."""
+    return "Download is starting" in error or _FILE_REFUSED in error
 
 
 def is_error_page(uri: str) -> bool:

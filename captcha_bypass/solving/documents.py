@@ -12,7 +12,13 @@ from playwright._impl._connection import from_nullable_channel
 from playwright.async_api import BrowserContext, Error, Page, Request, Response
 
 from captcha_bypass import challenges
-from captcha_bypass.browsers.failures import is_abort, is_error_page, translate, translate_page
+from captcha_bypass.browsers.failures import (
+    is_abort,
+    is_error_page,
+    is_file,
+    translate,
+    translate_page,
+)
 from captcha_bypass.errors import TaskError
 from captcha_bypass.history import Timeline
 
@@ -194,7 +200,8 @@ class DocumentTracker:
         if response is None and made.get("request") is None:
             response = self._answer_of(event["url"])
         self._answers.clear()
-        self.file = None
+        if not is_error_page(event["url"]):  # which Firefox shows in place of a file, too
+            self.file = None
         self.document = (
             Document(None, None, {}) if response is None else self._stored.document(response)
         )
@@ -218,7 +225,7 @@ class DocumentTracker:
     def _on_left_out(self, response: Response | None, error: str) -> None:
         if response is None:
             return
-        if response.status in _NO_DOCUMENT or "Download is starting" in error:
+        if response.status in _NO_DOCUMENT or is_file(error):
             self.file = Document(response, response.status, response.headers)
 
     def _on_failed(self, request: Request) -> None:

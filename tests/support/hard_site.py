@@ -97,6 +97,10 @@ async def _download(request: web.Request) -> web.StreamResponse:
     return web.Response(body=b"x" * 1000, headers=headers)
 
 
+async def _refused(request: web.Request) -> web.StreamResponse:
+    return web.Response(status=403, body=b"x" * 1000)
+
+
 async def _garbled(request: web.Request) -> web.StreamResponse:
     return web.Response(text="plain words", headers={"Content-Encoding": "gzip"})
 
@@ -147,6 +151,7 @@ def create_hard_site() -> web.Application:
             web.get("/silent", _silent),
             web.get("/drip", _drip),
             web.get("/download", _download),
+            web.get("/refused", _refused),
             web.get("/empty", _empty),
             web.get("/garbled", _garbled),
             web.get("/echo", _echo),

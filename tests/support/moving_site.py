@@ -64,6 +64,8 @@ async def _file(request: web.Request) -> web.StreamResponse:
         return _html(CHALLENGE, {"cf-mitigated": "challenge"}, 403)
     if kind == "nothing":
         return web.Response(status=204)
+    if kind == "refused":
+        return web.Response(status=404, body=b"{}", content_type="application/problem+json")
     disposition = {"Content-Disposition": "attachment"} if kind == "attachment" else {}
     return web.Response(body=b"d8:", content_type="application/x-bittorrent", headers=disposition)
 

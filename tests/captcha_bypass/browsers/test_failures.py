@@ -29,6 +29,7 @@ from tests.support.growth import grows_too_fast
         ("Page.goto: NS_ERROR_REDIRECT_LOOP", "redirect_loop"),
         ("Page.goto: NS_ERROR_PORT_ACCESS_NOT_ALLOWED", "blocked_address"),
         ("Page.goto: NS_BINDING_ABORTED; maybe frame was detached?", "not_a_page"),
+        ("Page.goto: NS_ERROR_NET_ERROR_RESPONSE", "not_a_page"),
         ("Page.goto: NS_ERROR_FILE_CORRUPTED", "navigation_error"),
     ],
 )

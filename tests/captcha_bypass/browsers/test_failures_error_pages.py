@@ -67,6 +67,7 @@ def test_navigation_that_was_given_up_leaves_the_page(page: TrackedPage, failure
         ("about:neterror?e=deniedPortAccess", "blocked_address"),
         ("about:neterror?e=nssFailure2", "tls_error"),
         ("about:certerror?e=nssBadCert", "tls_error"),
+        ("about:neterror?e=serverError&u=x", "not_a_page"),
         ("about:neterror?e=contentEncodingError", "navigation_error"),
         ("about:neterror", "navigation_error"),
     ],

@@ -48,7 +48,7 @@ async def test_page_that_prints_has_its_screenshot(client: Client, hard: TestSer
         assert data["screenshot"] is not None
 
 
-@pytest.mark.parametrize("kind", ["inline", "attachment", "nothing"])
+@pytest.mark.parametrize("kind", ["inline", "attachment", "nothing", "refused"])
 async def test_file_behind_a_challenge_is_not_a_page_and_comes_with_its_cookies(
     client: Client, moving: TestServer, kind: str
 ) -> None:
@@ -59,11 +59,12 @@ async def test_file_behind_a_challenge_is_not_a_page_and_comes_with_its_cookies(
     data = view["data"]
     assert [cookie["name"] for cookie in data["cookies"]] == ["clearance"]
     assert (data["url"], data["html"], data["solved"]) == (url, "", "cloudflare")
-    assert data["status_code"] == (204 if kind == "nothing" else 200)
+    assert data["status_code"] == {"nothing": 204, "refused": 404}.get(kind, 200)
     assert data["elapsed"] < 19
     assert data["user_agent"] == data["request_headers"]["user-agent"]
     if kind != "nothing":
-        assert data["headers"]["content-type"] == "application/x-bittorrent"
+        own = "application/problem+json" if kind == "refused" else "application/x-bittorrent"
+        assert data["headers"]["content-type"] == own
 
 
 async def test_file_that_is_asked_for_by_v1_comes_as_an_error_with_its_cookies(
@@ -86,6 +87,17 @@ async def test_download_without_a_challenge_comes_with_what_is_known_of_it(
     view = await client.solve(url=url, no_challenge=True, timeout=30)
     assert view["error"]["code"] == "not_a_page"
     assert view["data"]["headers"]["content-disposition"] == "attachment; filename=x.bin"
+
+
+async def test_download_with_an_error_status_comes_with_that_status(
+    client: Client, hard: TestServer
+) -> None:
+    url = str(hard.make_url("/refused"))
+    view = await client.solve(url=url, no_challenge=True, timeout=30)
+    assert view["error"]["code"] == "not_a_page"
+    data = view["data"]
+    assert (data["url"], data["status_code"], data["html"]) == (url, 403, "")
+    assert data["headers"]["content-type"] == "application/octet-stream"
 
 
 async def test_download_that_a_page_starts_leaves_the_page_as_it_is(
