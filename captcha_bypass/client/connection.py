@@ -66,6 +66,10 @@ class Connection:
             pieces = []
             while piece := response.read1(_PIECE):
                 pieces.append(piece)
+                if (
+                    response.isclosed()
+                ):  # and the socket: newer Pythons know when all is read (gh-113199)
+                    break
                 sock.settimeout(_left(until))
         found = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, found, b"".join(pieces))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import re
 import subprocess
 import sys
@@ -54,6 +55,21 @@ async def test_a_page_that_is_through_is_a_typed_result(caller: Caller, script: 
     assert {cookie.name for cookie in result.cookies} == {"cf_clearance", "session"}
     (payload,) = script.payloads.values()
     assert payload == {"url": URL, "no_challenge": True, "timeout": 10}
+
+
+async def test_client_reads_an_answer_with_whose_last_byte_python_closes_the_connection(
+    service: V1, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read1: Any = http.client.HTTPResponse.read1
+
+    def as_newer_pythons_do(self: Any, n: int = -1) -> bytes:  # noqa: ANN401 - gh-113199
+        found: bytes = read1(self, n)
+        if self.length == 0 and self.fp is not None:
+            self._close_conn()
+        return found
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read1", as_newer_pythons_do)
+    assert (await asyncio.to_thread(Client(service.url).health)).status == "ok"
 
 
 async def test_what_is_asked_for_reaches_the_service(caller: Caller, script: Script) -> None:
