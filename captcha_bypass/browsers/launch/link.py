@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 MAX_MESSAGE = 256 * 1024 * 1024
 #: Bytes of a message from which on it is parsed beside the event loop: 1 MB takes some 5 ms.
 PARSE_ASIDE = 512 * 1024
+#: Levels of a message. Playwright calls itself for each, twice, and Python allows 1,000 calls within each other;
+#: its own messages have about 10.
+MAX_LEVELS = 200
 #: How an answer to a call of ours begins; what else comes is an event.
 _ANSWER = re.compile(rb'\{"id":(\d{1,18}),')
 
@@ -122,9 +125,9 @@ class _Transport(PipeTransport):
         message: Any
         try:
             if len(data) < PARSE_ASIDE:
-                message = self.deserialize_message(data)
+                message = self._read(data)
             else:
-                message = await asyncio.to_thread(self.deserialize_message, data)
+                message = await asyncio.to_thread(self._read, data)
         except (RecursionError, ValueError):
             answer = _ANSWER.match(data)
             if answer is None:
@@ -133,3 +136,24 @@ class _Transport(PipeTransport):
             message = {"id": int(answer.group(1)), "error": {"error": reason}}
         if not self._stopped:
             self.on_message(message)
+
+    def _read(self, data: bytes) -> Any:  # noqa: ANN401 - Playwright's own
+        message = self.deserialize_message(data)
+        if data.count(b"{") + data.count(b"[") >= MAX_LEVELS:
+            _refuse_deep(message)
+        return message
+
+
+def _refuse_deep(message: Any) -> None:  # noqa: ANN401
+    """Refuse what Playwright would fail to read halfway: newer Pythons parse any depth.
+
+    Raises:
+        RecursionError: it has more than MAX_LEVELS.
+    """
+    level = [message]
+    for _ in range(MAX_LEVELS):
+        inner = [each.values() if isinstance(each, dict) else each for each in level]
+        level = [item for items in inner for item in items if isinstance(item, dict | list)]
+        if not level:
+            return
+    raise RecursionError

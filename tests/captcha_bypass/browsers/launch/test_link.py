@@ -17,7 +17,12 @@ from captcha_bypass.browsers.launch.driver import Driver
 from captcha_bypass.browsers.launch.workspace import Workspace
 from tests.support.service import eventually
 
-DEEP = b'{"a":' * 5000 + b"1" + b"}" * 5000
+
+def deep(levels: int) -> bytes:
+    return b'{"a":' * levels + b"1" + b"}" * levels
+
+
+DEEP = deep(5000)
 
 
 class Wire:
@@ -86,9 +91,12 @@ async def test_message_that_is_too_large_is_not_waited_for(
     assert wire.lost == 1
 
 
-async def test_answer_that_cannot_be_read_is_an_error_of_its_call_alone(wire: Wire) -> None:
+@pytest.mark.parametrize("levels", [link.MAX_LEVELS, 400, 900, 5000, 100_000])
+async def test_answer_that_cannot_be_read_is_an_error_of_its_call_alone(
+    wire: Wire, levels: int
+) -> None:
     call, number = await wire.asked()
-    wire.arrives(b'{"id":%d,"result":' % number + DEEP + b"}")
+    wire.arrives(b'{"id":%d,"result":' % number + deep(levels) + b"}")
     with pytest.raises(Error, match="cannot be read"):
         await asyncio.wait_for(call, 5)
     assert wire.lost == 0
