@@ -36,6 +36,7 @@ def make_certificate(folder: Path) -> Certificate:
     key = folder / "authority.key"
     ask = ["openssl", "req", "-x509", *_KEY]
     authority = [*ask, "-subj", "/CN=Test authority", "-keyout", str(key)]
+    authority += ["-addext", "keyUsage=critical,keyCertSign"]  # asked for since Python 3.13
     subprocess.run([*authority, "-out", str(made.authority)], check=True, capture_output=True)
     site = [*ask, "-subj", "/CN=localhost", "-keyout", str(made.site)]
     site += ["-CA", str(made.authority), "-CAkey", str(key)]
