@@ -9,7 +9,7 @@ NODE_MODULES := node_modules/.package-lock.json
 # A file's tests stay together, for what they share, and in the order of tests/conftest.py. Without a browser they
 # wait more than they work; with one they do not, and are spread among the others: so many keep two cores busy.
 WITHOUT_BROWSER := -n 6 --dist loadfile --no-loadscope-reorder -m "not browser and not soak"
-ALL := -n 3 --dist loadfile --no-loadscope-reorder -m "not soak"
+ALL := -n 4 --dist loadfile --no-loadscope-reorder -m "not soak"
 # What Python has compiled is kept, whatever the shell says: half the time to collect the tests.
 export PYTHONDONTWRITEBYTECODE :=
 

@@ -12,13 +12,21 @@ from pathlib import Path
 
 from tests.support.repository import ROOT
 
-#: Half of what a small crawl costs is importing these. None of them installs a reactor.
+#: More than half of what a small crawl costs is importing these. None of them installs a reactor.
 IMPORTS = [
-    "aiohttp",
+    "aiohttp.web",
     "captcha_bypass_scrapy.middleware",
     "scrapy.core.downloader.handlers.http11",
     "scrapy.core.engine",
     "scrapy.crawler",
+    "scrapy.downloadermiddlewares.redirect",
+    "scrapy.dupefilters",
+    "scrapy.extensions.feedexport",
+    "scrapy.extensions.remote_control",
+    "scrapy.extensions.telnet",
+    "scrapy.extensions.throttle",
+    "scrapy.spidermiddlewares.referer",
+    "scrapy.squeues",
     "twisted.internet.asyncioreactor",
 ]
 _CONTEXT = multiprocessing.get_context("forkserver")
