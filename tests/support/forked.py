@@ -12,25 +12,9 @@ from pathlib import Path
 
 from tests.support.repository import ROOT
 
-#: More than half of what a small crawl costs is importing these. None of them installs a reactor.
-IMPORTS = [
-    "aiohttp.web",
-    "captcha_bypass_scrapy.middleware",
-    "scrapy.core.downloader.handlers.http11",
-    "scrapy.core.engine",
-    "scrapy.crawler",
-    "scrapy.downloadermiddlewares.redirect",
-    "scrapy.dupefilters",
-    "scrapy.extensions.feedexport",
-    "scrapy.extensions.remote_control",
-    "scrapy.extensions.telnet",
-    "scrapy.extensions.throttle",
-    "scrapy.spidermiddlewares.referer",
-    "scrapy.squeues",
-    "twisted.internet.asyncioreactor",
-]
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(IMPORTS)
+#: More than half of what a small crawl costs is importing that.
+_CONTEXT.set_forkserver_preload(["tests.support.crawl_imports"])
 
 
 class Forked:
