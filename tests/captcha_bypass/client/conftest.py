@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
+import certifi
 import pytest
 from aiohttp.test_utils import TestServer
 
@@ -16,6 +18,21 @@ from tests.support.http_libraries import KINDS, Library, using
 from tests.support.passing_stage import OPTIONS, Stage
 from tests.support.scripted_queue import Script
 from tests.support.stand_in_browser import StandInBrowser
+
+
+@pytest.fixture(scope="session")
+def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One of the certificates that httpx trusts."""
+    first, end, _ = Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----\n")
+    file = Path(tmp_path_factory.mktemp("trusted")) / "one.pem"
+    file.write_text(first + end)
+    return file
+
+
+@pytest.fixture(autouse=True)
+def _few_authorities(one_authority: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare each client of httpx the 20 ms that it takes to load all of them; no test here has TLS."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(one_authority))
 
 
 @pytest.fixture
