@@ -17,6 +17,7 @@ CRASHED = "The browser died while it had this page; send the task again."
 PORT_BLOCKED = "Browsers do not open this port; use the site's web port."
 #: The site has answered with an error status and with what Firefox would otherwise download.
 _FILE_REFUSED = "NS_ERROR_NET_ERROR_RESPONSE"
+_FILE = ("Download is starting", _FILE_REFUSED)
 NOT_A_PAGE = "The address answers with a download or with nothing, not with a page."
 
 # Searched from the top in the error's text; the codes are Firefox's, as Playwright passes them on.
@@ -109,9 +110,8 @@ _TABLE: tuple[tuple[tuple[str, ...], TaskErrorCode, str], ...] = (
     ),
     (
         (
-            "Download is starting",
+            *_FILE,
             "NS_BINDING_ABORTED",
-            _FILE_REFUSED,
         ),
         "not_a_page",
         NOT_A_PAGE,
@@ -148,7 +148,7 @@ def translate_page(uri: str) -> TaskError:
 
 def is_file(error: str) -> bool:
     """Whether an answer became no document because it is a file."""
-    return "Download is starting" in error or _FILE_REFUSED in error
+    return any(text in error for text in _FILE)
 
 
 def is_error_page(uri: str) -> bool:

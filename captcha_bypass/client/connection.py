@@ -66,9 +66,8 @@ class Connection:
             pieces = []
             while piece := response.read1(_PIECE):
                 pieces.append(piece)
-                if (
-                    response.isclosed()
-                ):  # and the socket: newer Pythons know when all is read (gh-113199)
+                # And the socket with it: newer Pythons know when all is read (gh-113199).
+                if response.isclosed():
                     break
                 sock.settimeout(_left(until))
         found = {name.lower(): value for name, value in response.getheaders()}

@@ -51,7 +51,7 @@ class Fetching:
             {
                 "proxy": visit.proxy,
                 "headers": visit.fetch_headers(),
-                **_parted_cookies(visit, site, clearance),
+                **_split_cookies(visit, site, clearance),
                 "jar": self.jar,
                 **self.conditions,
             },
@@ -59,10 +59,10 @@ class Fetching:
         return self.protocol.fetch(body)
 
 
-def _parted_cookies(
+def _split_cookies(
     visit: Visit, site: Site, clearance: Clearance | None
 ) -> dict[str, list[dict[str, Any]]]:
-    """Part a request's cookies: those that the browser is to take over, and those of the site.
+    """Split a request's cookies: those that the browser is to take over, and those of the site.
 
     The latter are in the browser, too, and there they are newer: another request may have renewed
     them. They are for a browser that has none yet. So are others than ASCII, see docs/fetch.md.

@@ -145,9 +145,8 @@ class NodeFetches:
     async def _asked(self, request: web.Request) -> web.Response:
         if not self.is_peer(request):
             raise NotFound("No such route; /openapi.json lists them.")
-        if (
-            request.headers.get(_FOR, self._homes.node) != self._homes.node
-        ):  # older nodes do not say
+        # Older nodes do not say whom they mean.
+        if request.headers.get(_FOR, self._homes.node) != self._homes.node:
             raise web.HTTPMisdirectedRequest
         try:
             asked, owner = letters.unpack_request(await self._letter(request))

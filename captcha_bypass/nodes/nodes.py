@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from ipaddress import ip_address
 from socket import gethostname
 
 from aiohttp import web
 
 from captcha_bypass.api.fetch_places import Fetching
-from captcha_bypass.config import Config
+from captcha_bypass.config import Config, is_loopback
 from captcha_bypass.egress.routes import Permit
 from captcha_bypass.nodes.fetches import NodeFetches
 from captcha_bypass.nodes.queue import Queues
@@ -83,7 +82,9 @@ class Nodes:
         homes = self._queues.homes
         if homes is None:
             return
-        if self._node_url is None and _is_loopback(host) and not _is_loopback(homes.seen_at):
+        # Not known, Redis is mostly on this machine, as the other nodes then are.
+        is_alone = homes.seen_at is None or is_loopback(homes.seen_at)
+        if self._node_url is None and is_loopback(host) and not is_alone:
             logger.warning(
                 "NOT REACHED BY OTHER NODES: this one listens on %s, and its sessions serve no fetch that "
                 "another node is asked for; set --host or --node-url",
@@ -97,8 +98,3 @@ class Nodes:
     async def _end_home(self, home: str) -> None:
         owner, _, name = home.removeprefix("session:").partition(":")
         await self._here.destroy(SessionKey(owner, name))
-
-
-def _is_loopback(host: str | None) -> bool:
-    """Whether an address is of this machine alone; None is not known, and mostly a Redis beside it."""
-    return host is None or ip_address(host).is_loopback
