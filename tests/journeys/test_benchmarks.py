@@ -170,6 +170,8 @@ async def test_native_adapter_reports_a_refused_task() -> None:
 
 
 BURN = "import time\nwhile time.process_time() < {}: pass"
+#: It is looked at once more when it has used all of its time.
+BURN_AND_REST = BURN + "\ntime.sleep(0.5)"
 SHORT = f"""
 import os, resource, subprocess, sys
 sys.stdin.readline()
@@ -183,7 +185,7 @@ UNCREDITED = f"""
 import contextlib, os, signal, subprocess, sys
 sys.stdin.readline()
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel then drops the times of children
-child = subprocess.Popen([sys.executable, "-S", "-c", {BURN.format(0.6)!r}])
+child = subprocess.Popen([sys.executable, "-S", "-c", {BURN_AND_REST.format(0.6)!r}])
 with contextlib.suppress(ChildProcessError):
     os.waitpid(child.pid, 0)
 print(flush=True)
