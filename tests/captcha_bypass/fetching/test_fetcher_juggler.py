@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from captcha_bypass.errors import CaptchaBypassError
 from captcha_bypass.fetching.border import PART
@@ -22,6 +23,8 @@ from tests.support.fake_juggler_fetch import LARGE
 from tests.support.juggler import Juggler, running
 from tests.support.service import eventually
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 SITE = "http://fake.test"
 #: Methods that no fetch may need, as they show themselves to the page or ask Camoufox for what it is not.
 UNWANTED = {"Network.getResponseBody", "Page.addScriptToEvaluateOnNewDocument"}
@@ -33,6 +36,7 @@ class Fetching:
     def __init__(self, juggler: Juggler, sites: Sites) -> None:
         self.juggler = juggler
         self.sites = sites
+        self._before = len(juggler.sent())
 
     async def __call__(self, path: str, **more: Any) -> Fetched:  # noqa: ANN401 - fields
         fields = {"url": f"{SITE}{path}", "timeout": 30, **more}
@@ -44,7 +48,9 @@ class Fetching:
         return caught.value.code
 
     def told(self, method: str) -> list[dict[str, Any]]:
-        return [m.get("params", {}) for m in self.juggler.sent() if m["method"] == method]
+        """With what the peer was asked for that since this was made."""
+        sent = self.juggler.sent()[self._before :]
+        return [m.get("params", {}) for m in sent if m["method"] == method]
 
     def calls(self, name: str) -> int:
         """How often the page was asked for a function of `fetch.js`."""
@@ -52,21 +58,32 @@ class Fetching:
         return sum("captchaBypass[name]" in text and f'"a": ["{name}"' in text for text in texts)
 
 
-@pytest.fixture
-async def fetch(tmp_path: Path) -> AsyncIterator[Fetching]:
-    async with running(tmp_path) as juggler:
-        queue = MemoryQueue(max_pending=10, result_ttl=60.0, max_results_bytes=10**6)
-        sender = Sender(juggler.sessions, at_once=6, max_bytes=2 * 10**6)
-        sites = Sites(
-            queue, juggler.sessions, sender, lambda t: permit_of(t, None), at_once=6, max_per_host=0
-        )
-        await queue.start(juggler.worker, 1)
-        try:
-            yield Fetching(juggler, sites)
-        finally:
-            await queue.stop(0)
-            await sites.close()
-            await sender.close()
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def juggler(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Juggler]:
+    async with running(tmp_path_factory.mktemp("juggler")) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def fetch(juggler: Juggler, tmp_path: Path) -> AsyncIterator[Fetching]:
+    queue = MemoryQueue(max_pending=10, result_ttl=60.0, max_results_bytes=10**6)
+    sender = Sender(juggler.sessions, at_once=6, max_bytes=2 * 10**6)
+    sites = Sites(
+        queue,
+        juggler.sessions,
+        sender,
+        lambda t: permit_of(t, None),
+        at_once=6,
+        max_per_host=0,
+        name=tmp_path.name,  # no test finds the session of another
+    )
+    await queue.start(juggler.worker, 1)
+    try:
+        yield Fetching(juggler, sites)
+    finally:
+        await queue.stop(0)
+        await sites.close()
+        await sender.close()
 
 
 async def test_request_goes_out_of_a_frame_of_a_document_that_the_site_has_not_made(

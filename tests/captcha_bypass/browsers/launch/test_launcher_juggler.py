@@ -33,22 +33,24 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Jugg
         yield found
 
 
-async def test_browser_is_started_as_its_package_says_and_marked_as_ours(juggler: Juggler) -> None:
-    result = await juggler.solve("ok")
+@pytest.mark.asyncio(loop_scope="module")
+async def test_browser_is_started_as_its_package_says_and_marked_as_ours(shared: Juggler) -> None:
+    result = await shared.solve("ok")
     assert result["data"]["html"] == "<p>fake page</p>"
-    started = juggler.started()
+    started = shared.started()
     assert {"-juggler-pipe", "-headless", "-silent", "-profile"} <= set(started["argv"])
     assert {INSTANCE_MARK, BROWSER_MARK, "CAMOU_CONFIG_1"} <= set(started["env"])
-    (enable,) = [m for m in juggler.sent() if m["method"] == "Browser.enable"]
+    enable = next(m for m in shared.sent() if m["method"] == "Browser.enable")
     prefs = {pref["name"]: pref["value"] for pref in enable["params"]["userPrefs"]}
     assert {name: prefs[name] for name in PREFS} == PREFS
     assert {name: type(prefs[name]) for name in PREFS} == {n: type(v) for n, v in PREFS.items()}
     assert "network.prefetch-next" not in PREFS
 
 
-async def test_contexts_are_plain_and_have_their_proxy_before_their_page(juggler: Juggler) -> None:
-    await juggler.solve("ok")
-    methods = juggler.methods()
+@pytest.mark.asyncio(loop_scope="module")
+async def test_contexts_are_plain_and_have_their_proxy_before_their_page(shared: Juggler) -> None:
+    await shared.solve("ok")
+    methods = shared.methods()
     assert not [
         method
         for method in methods
@@ -60,15 +62,15 @@ async def test_contexts_are_plain_and_have_their_proxy_before_their_page(juggler
     assert contexts >= 2  # the self-check's own, and the task's
     for index, method in enumerate(methods):
         if method == "Browser.newPage":
-            context = juggler.sent()[index]["params"]["browserContextId"]
+            context = shared.sent()[index]["params"]["browserContextId"]
             proxied = [
                 message["params"]["browserContextId"]
-                for message in juggler.sent()[:index]
+                for message in shared.sent()[:index]
                 if message["method"] == "Browser.setContextProxy"
             ]
             assert context in proxied
     scripts = [
-        m["params"]["scripts"] for m in juggler.sent() if m["method"] == "Browser.setInitScripts"
+        m["params"]["scripts"] for m in shared.sent() if m["method"] == "Browser.setInitScripts"
     ]
     assert not any(scripts)
 

@@ -6,10 +6,12 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Error
 
 from captcha_bypass.browsers.launch import link
@@ -58,13 +60,26 @@ class Wire:
         return found
 
 
-@pytest.fixture
-async def wire(tmp_path: Path) -> AsyncIterator[Wire]:
-    with Workspace(tmp_path) as workspace:
+@asynccontextmanager
+async def wired(folder: Path) -> AsyncIterator[Wire]:
+    with Workspace(folder) as workspace:
         driver = Driver(workspace)
         yield Wire(driver)
         driver.kill()
         await driver.close()
+
+
+@pytest.fixture
+async def wire(tmp_path: Path) -> AsyncIterator[Wire]:
+    async with wired(tmp_path) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wire]:
+    """One for tests whose calls it survives."""
+    async with wired(tmp_path_factory.mktemp("shared")) as found:
+        yield found
 
 
 async def test_event_that_cannot_be_read_ends_the_calls_and_the_next_driver_works(
@@ -91,29 +106,31 @@ async def test_message_that_is_too_large_is_not_waited_for(
     assert wire.lost == 1
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("levels", [link.MAX_LEVELS, 400, 900, 5000, 100_000])
 async def test_answer_that_cannot_be_read_is_an_error_of_its_call_alone(
-    wire: Wire, levels: int
+    shared: Wire, levels: int
 ) -> None:
-    call, number = await wire.asked()
-    wire.arrives(b'{"id":%d,"result":' % number + deep(levels) + b"}")
+    call, number = await shared.asked()
+    shared.arrives(b'{"id":%d,"result":' % number + deep(levels) + b"}")
     with pytest.raises(Error, match="cannot be read"):
         await asyncio.wait_for(call, 5)
-    assert wire.lost == 0
-    assert wire.driver.alive
+    assert shared.lost == 0
+    assert shared.driver.alive
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("size", [10, link.PARSE_ASIDE, 40_000_000])
-async def test_answer_of_any_size_arrives(wire: Wire, size: int) -> None:
-    call, number = await wire.asked()
+async def test_answer_of_any_size_arrives(shared: Wire, size: int) -> None:
+    call, number = await shared.asked()
     error: dict[str, Any] = {"name": "Error", "message": "x" * size, "stack": ""}
-    wire.arrives(
+    shared.arrives(
         json.dumps({"id": number, "error": {"error": error}}, separators=(",", ":")).encode()
     )
     with pytest.raises(Error, match=r"x{10}") as caught:
         await asyncio.wait_for(call, 20)
     assert str(caught.value).count("x") >= size
-    assert wire.lost == 0
+    assert shared.lost == 0
 
 
 async def test_driver_that_is_stopped_in_order_is_not_lost(wire: Wire) -> None:
