@@ -10,6 +10,7 @@ from scrapy import Request
 from captcha_bypass_scrapy import (
     request_state,
     resending,
+    site_state,
 )
 from captcha_bypass_scrapy.challenged import Challenged
 from captcha_bypass_scrapy.errors import SolveError
@@ -225,8 +226,9 @@ async def test_request_of_a_host_that_is_being_solved_is_held(lab: Labs, fake: F
 
 
 async def test_now_and_then_one_looks_whether_other_pages_are_open(
-    lab: Labs, fake: FakeService
+    lab: Labs, fake: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(site_state, "PROBE_SECONDS", 60.0)
     fake.seconds = 60
     slot = {"download_slot": "site.example"}
     async with lab() as found:

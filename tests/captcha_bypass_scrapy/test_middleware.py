@@ -23,6 +23,7 @@ from captcha_bypass_scrapy import (
     ChallengeNotSolved,
     request_state,
     resending,
+    site_state,
 )
 from captcha_bypass_scrapy.errors import SolveError
 from captcha_bypass_scrapy.keys import SiteKey
@@ -255,7 +256,10 @@ async def test_request_that_got_no_response_forgets_what_it_carried(crawling: Cr
         assert request_state.carried(request) == ()
 
 
-async def test_open_page_lets_others_of_its_host_go(crawling: Crawls, fake: FakeService) -> None:
+async def test_open_page_lets_others_of_its_host_go(
+    crawling: Crawls, fake: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site_state, "PROBE_SECONDS", 60.0)
     fake.seconds = 60
     slot = {"download_slot": "site.example"}
     async with crawling() as middleware:

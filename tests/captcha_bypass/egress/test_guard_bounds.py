@@ -66,8 +66,14 @@ async def cannot_connect(guard: Guard) -> bool:
 
 @pytest.mark.parametrize("kind", START)
 async def test_task_that_moves_too_much_is_cut_off_for_good(kind: str) -> None:
+    both = asyncio.Event()
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await both.wait()
+        await endless(reader, writer)
+
     async with (
-        serving(endless) as server,
+        serving(flood) as server,
         serving(echo) as other,
         guarding(server.destination, max_task_bytes=1_000_000) as guard,
         browsing(guard) as browser,
@@ -79,6 +85,7 @@ async def test_task_that_moves_too_much_is_cut_off_for_good(kind: str) -> None:
         await idle.connect(server.destination)
         await START["tunnel"](bystander, server)
         await START[kind](browser, server)
+        both.set()
         sizes = await asyncio.gather(read_to_the_end(browser), read_to_the_end(bystander))
         assert 800_000 < sum(sizes) <= 1_000_000
         assert await read_to_the_end(idle) == 0

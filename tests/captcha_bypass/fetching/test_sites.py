@@ -330,6 +330,7 @@ async def test_who_hangs_up_leaves_the_solve_to_others_and_the_last_ends_it(make
     assert (await two).status == 200
     assert (len(world.solves), world.cancelled) == (1, 0)
     world.left.clear()
+    world.solve_seconds = 60
     tasks = [asyncio.create_task(running.fetch()) for _ in range(3)]
     await until(lambda: len(world.solves) == 2)
     for task in tasks:
@@ -337,6 +338,7 @@ async def test_who_hangs_up_leaves_the_solve_to_others_and_the_last_ends_it(make
     await asyncio.wait(tasks)
     assert world.cancelled == 1
     assert world.kept.total() == 0
+    world.solve_seconds = 0.2
     assert (await running.fetch()).status == 200
 
 

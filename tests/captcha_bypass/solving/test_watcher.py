@@ -11,6 +11,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from demo.challenge_site import STATS, SiteOptions, create_site
+from tests.support.fake_juggler import SILENT
 from tests.support.fake_service import PAGE, run_fake_service
 from tests.support.hard_site import SEEN
 from tests.support.solve_client import Client, Json, client_of, page_came
@@ -243,6 +244,7 @@ async def test_pushed_url_is_the_final_url(client: Client, hard: TestServer) -> 
 async def test_timeout_shorter_than_it_takes_to_get_a_page_is_no_result(
     tmp_path: Path,
 ) -> None:
+    (tmp_path / SILENT).write_text("Browser.enable")  # it never starts
     with run_fake_service(tmp_path, ready=False) as service:
         async with client_of(service) as client:
             view = await client.solve(**PAGE | {"timeout": 0.05})
