@@ -661,7 +661,7 @@ async def test_cancelled_solve_gives_its_task_back(played: Played, client: Solve
 async def test_solve_that_is_cancelled_before_it_knows_its_task_gives_it_back(
     played: Played, client: SolverClient
 ) -> None:
-    played.posts[0].seconds = 0.5
+    played.posts[0].seconds = 1.0
     solving = asyncio.create_task(client.solve(TASK, ignore))
     assert await eventually(lambda: len(played.asked) == 1, 60)
 

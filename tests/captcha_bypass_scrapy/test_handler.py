@@ -95,6 +95,7 @@ async def test_challenge_page_is_kept_for_the_errback_unless_it_is_large(
 
 @pytest.mark.parametrize("way", ["challenged", "on its way out"])
 async def test_closing_spider_begins_nothing(lab: Labs, fake: FakeService, way: str) -> None:
+    fake.seconds = 60
     async with lab() as found:
         copy = await found.parked(Request(PAGE))
         found.handler._closing = found.holder._closing = lambda: True

@@ -137,7 +137,7 @@ async def test_request_of_another_host_that_joined_in_vain_goes_its_own_way(
 
 
 async def test_clearance_that_came_otherwise_will_do(lab: Labs, fake: FakeService) -> None:
-    fake.answer = failed
+    fake.answer, fake.seconds = failed, 0.5
     async with lab() as found:
         leader = await found.parked(Request(PAGE))
         other = await found.parked(Request(f"{PAGE}/2"))

@@ -254,7 +254,7 @@ async def test_slot_looks_busy_for_as_long_as_a_host_rests(
     crawler: Crawler, parking: Parking
 ) -> None:
     slot = slot_in(crawler)
-    await parking.wait(Request(PAGE), Obstacle(None, 0.05), first=True)
+    await parking.wait(Request(PAGE), Obstacle(None, 0.5), first=True)
     assert is_marked(slot)
 
     assert await eventually(lambda: not is_marked(slot), 60)

@@ -36,7 +36,7 @@ class Person:
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
-        self.pictures = 0
+        self.picture = b""  # the last
         self.ended: Any = None
         self.has_control = asyncio.Event()
         self._reading = asyncio.create_task(self._read())
@@ -45,7 +45,7 @@ class Person:
         async for message in self._socket:
             if message.type is aiohttp.WSMsgType.BINARY:
                 assert message.data.startswith(b"\xff\xd8")
-                self.pictures += 1
+                self.picture = message.data
                 await self.say("ack")
                 continue
             told = json.loads(message.data)
@@ -111,15 +111,14 @@ async def test_a_person_sees_the_page_and_clicks_until_it_is_through(
     task_id = await stage.waiting()
     async with web.ws_connect(f"/dashboard/api/tasks/{task_id}/live") as socket:
         person = Person(socket)
-        await until(lambda: person.pictures > 0)
+        await until(lambda: person.picture != b"")
         await person.take_control()
-        shown = set(stage.human.puzzles)
+        shown, seen = set(stage.human.puzzles), person.picture
         x, y = stage.dot()
         # Beside it, where the picture is: the dot may be next to its edge.
         await person.click(x + (2 if x < LEFT + WIDTH / 2 else -2) * RADIUS, y)
         await until(lambda: bool(set(stage.human.puzzles) - shown))
-        seen = person.pictures
-        await until(lambda: person.pictures > seen)
+        await until(lambda: person.picture != seen)
         await person.click(*stage.dot())
         await person.until_over()
     assert person.ended["outcome"] == "completed"

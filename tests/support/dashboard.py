@@ -35,13 +35,14 @@ class StandIn:
         key: The API key to log in with; None: none is needed.
         refusal: Why nothing is shown, with HTTP 403; None: it is.
         away: Whether connections are cut, as of a service that has died.
+        live_away: Whether those of the live view are.
         requests: Method and path of each request that was answered.
     """
 
     def __init__(self) -> None:
         self.key: str | None = None
         self.refusal: str | None = None
-        self.away = False
+        self.away = self.live_away = False
         self.status = status()
         self.tasks: dict[str, Json] = {}
         self.details: dict[str, Json] = {}
@@ -118,7 +119,7 @@ class StandIn:
 
     @web.middleware
     async def _met(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self.away:
+        if self.away or (self.live_away and request.path.endswith("/live")):
             assert request.transport is not None
             request.transport.abort()
             raise web.HTTPServiceUnavailable

@@ -381,7 +381,7 @@ async def test_site_leaves_a_browser_that_waits_for_its_end_however_busy_it_is(m
     world = World()
     running = await make(world)
     await running.fetch()
-    world.send_seconds = 0.1
+    world.send_seconds = 0.5
     (old,) = world.left
     under_way = asyncio.create_task(running.fetch())
     await until(lambda: world.running == 1)

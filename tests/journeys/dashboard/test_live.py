@@ -284,10 +284,10 @@ async def test_a_solved_page_is_told_and_stays_told(page: Page, service: StandIn
 
 async def test_a_lost_connection_is_made_again(page: Page, service: StandIn) -> None:
     watcher, _ = await controlled(page, service)
-    service.away = True  # or it might be made again before anybody has looked
+    service.live_away = True  # or it might be made again before anybody has looked
     await watcher.socket.close()
     await expect(page.get_by_text("The connection to the page is lost")).to_be_visible()
-    service.away = False
+    service.live_away = False
     again = await service.watcher(2)
     await again.state()
     await expect(page.get_by_text("Nobody has control.")).to_be_visible()
@@ -299,10 +299,12 @@ async def test_a_wait_that_ends_while_the_connection_is_lost_is_over(
     page: Page, service: StandIn
 ) -> None:
     watcher = await opened(page, service)
+    service.live_away = True
     await watcher.socket.close()
     await expect(page.get_by_text("The connection to the page is lost")).to_be_visible()
     await service.change(task(1, outcome="timeout"))
     await expect(page.get_by_text("The wait has ended: timeout.")).to_be_visible()
+    service.live_away = False
     await service.change(task(1, **WAITING))
     again = await service.watcher(2)
     await again.state()

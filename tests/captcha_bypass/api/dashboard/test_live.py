@@ -391,13 +391,13 @@ async def test_one_who_does_not_answer_yields(
 async def test_one_who_asked_and_went_gets_nothing(
     waiting: Waiting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(control, "ANSWER_SECONDS", 0.5)
     first, second = await waiting.in_control(), await waiting.watch()
     await second.say("control")
     await first.of("asked")
     await second.ws.close()
     await first.of("state", watchers=1)
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.6)
     await first.say("paste", text="x")
     await until(lambda: waiting.page.done == [("insert", "x")])
 
