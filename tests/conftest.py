@@ -27,7 +27,12 @@ settings.register_profile(
 settings.load_profile("tests")
 
 #: Where the tests are that take longest.
-LONGEST = ("tests/attacks", "tests/journeys", "tests/docs")
+LONGEST = (
+    "tests/attacks",
+    "tests/journeys",
+    "tests/docs",
+    "tests/captcha_bypass_scrapy/test_client.py",
+)
 
 # aiohttp's own backlog of 128 is too short where a test has 200 clients at once.
 test_utils.SockSite = partial(web.SockSite, backlog=1024)  # type: ignore[assignment,attr-defined]
@@ -48,6 +53,7 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+@pytest.hookimpl(trylast=True)  # only those that are selected
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spread the files that start browsers evenly among the others, which wait more than they work.
 
