@@ -129,11 +129,15 @@ class ChallengeHandler:
         if self._switch.concerns(challenged):
             return self._switch.site(challenged)
         self._solves.challenge_came(key)
-        solve = self._solves.join(key, challenged.options, current)
-        if solve is None and current is not None:
+        solve, over = self._solves.join(key, challenged.options, current), None
+        while solve is None and current not in (None, over):
             answer = await self._by_clearance(challenged, current)
             if answer is not None:
                 return answer
+            # Others may have begun a solve meanwhile, and may have ended it.
+            over, current = current, self._clearances.current(key)
+            solve = self._solves.join(key, challenged.options, current)
+        if solve is None and over is not None:
             self._reporter.count("clearance/expired")
         if solve is not None:
             self._reporter.count("solve/joined")

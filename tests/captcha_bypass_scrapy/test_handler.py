@@ -188,6 +188,24 @@ async def test_clearance_that_may_have_expired_is_solved_anew(
     assert len(fake.tasks) == 1
 
 
+async def test_requests_that_hear_of_a_clearances_end_together_share_one_solve(
+    lab: Labs, fake: FakeService
+) -> None:
+    fake.refused.append("one")
+    async with lab() as found:
+        old = found.cleared()
+        old.shared_as({"id": "one", "age": 0.0, "reused": True})
+        requests = [Request(f"{PAGE}/{n}") for n in range(5)]
+
+        copies = await asyncio.gather(*(found.parked(r, old.generation) for r in requests))
+
+        assert len({found.solve_of(copy).number for copy in copies}) == 1
+        assert found.stat("clearance/expired") == 1
+        for copy in copies:
+            await found.goes_out(copy)
+    assert len(fake.tasks) == 1
+
+
 def _domain_wide(fake: FakeService) -> Any:  # noqa: ANN401 - what a fake answers
     async def answer(task: Json) -> Json:
         cookies = [fake.cookie(task, domain=".site.example")]
