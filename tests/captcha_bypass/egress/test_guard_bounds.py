@@ -162,6 +162,7 @@ async def test_connections_are_bounded_and_free_again(monkeypatch: pytest.Monkey
         assert guard._counts.failures == {"too_many_connections": 1}
         first.writer.write_eof()
         assert await first.reader.read() == b""
+        assert await eventually(lambda: guard._open == 1, 10)
         async with browsing(guard) as fourth:
             assert (await fourth.connect(server.destination)).endswith(b"established")
 
