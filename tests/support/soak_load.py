@@ -18,7 +18,7 @@ from tests.support.solve_client import Client, Json
 
 #: A browser is killed each so many tasks.
 TASKS_PER_KILL = 100
-#: Seconds around a kill in which `browser_crashed` is how a task may end.
+#: Seconds around a kill in which a task may end by it.
 KILL_SECONDS = 5.0
 
 
@@ -49,6 +49,12 @@ class Job:
     is_expected: Callable[[Json], bool]
     #: Deleted after so many seconds, if at all.
     cancel_after: float | None = None
+
+    @property
+    def ends_by_kill(self) -> set[str]:
+        """Codes that it may end with as its browser is killed: it starts again, if there is time."""
+        late = {"browser_unavailable"} if self.timeout <= KILL_SECONDS else set()
+        return {"browser_crashed", *late}
 
 
 #: Pages that end nothing: a task on them times out.
@@ -131,7 +137,7 @@ class Load:
         code = view["error"]["code"] if view.get("error") else None
         if job.is_expected(view):
             self.outcomes[job.kind] += 1
-        elif code == "browser_crashed" and self._killed_since(started - KILL_SECONDS):
+        elif code in job.ends_by_kill and self._killed_since(started - KILL_SECONDS):
             self.outcomes["crashed by us"] += 1
         else:
             self.outcomes["unexpected"] += 1
